@@ -1,0 +1,146 @@
+"""Audio: samples with their rate. The only place where tokbench reads, writes, resamples or mixes audio.
+
+Axes, here and everywhere: ``B`` batch, ``C`` channels, ``T`` samples, ``K`` codebooks, ``F`` frames,
+``D`` features, ``V`` codebook size.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from torch import Tensor
+
+from tokbench.errors import AudioFileError, ChannelsError, EmptyAudioError, NonFiniteAudioError
+from tokbench.paths import atomic_write
+
+__all__ = ["RESAMPLER", "Audio", "Features"]
+
+RESAMPLER = f"soxr {soxr.__version__} HQ"
+"""Name, version and quality of the one resampler; copied into every record."""
+
+_NUM_AXES = 2
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A waveform.
+
+    Raises :class:`EmptyAudioError` for 0 samples and :class:`NonFiniteAudioError` for NaN or infinity.
+    """
+
+    samples: Tensor
+    """float32 [C, T], full scale is -1 .. 1."""
+    sample_rate_hz: int
+
+    def __post_init__(self) -> None:
+        if self.samples.ndim != _NUM_AXES or self.samples.dtype != torch.float32:
+            msg = f"samples must be float32 [C, T], got {self.samples.dtype} {list(self.samples.shape)}"
+            raise TypeError(msg)
+        if self.samples.numel() == 0:
+            raise EmptyAudioError
+        finite = torch.isfinite(self.samples)
+        if not bool(finite.all()):
+            raise NonFiniteAudioError("audio", num_bad=int((~finite).sum()), num_samples=self.num_samples)
+
+    @classmethod
+    def from_numpy(cls, samples: np.ndarray, sample_rate_hz: int) -> Self:
+        """Wrap ``samples`` [T] or [C, T] of any float type."""
+        array = np.atleast_2d(np.ascontiguousarray(samples, dtype=np.float32))
+        return cls(torch.from_numpy(array), sample_rate_hz)
+
+    @classmethod
+    def read(cls, path: Path, *, start_s: float = 0.0, duration_s: float | None = None) -> Self:
+        """Read a file, or ``duration_s`` seconds of it from ``start_s`` on.
+
+        Any format of libsndfile: WAV, FLAC, MP3, Ogg. Raises :class:`AudioFileError` with the reason.
+        """
+        if not path.is_file():
+            raise AudioFileError(path, "no such file" if not path.exists() else "not a file")
+        if path.stat().st_size == 0:
+            raise AudioFileError(path, "the file is empty")
+        try:
+            with soundfile.SoundFile(path) as file:
+                rate_hz = int(file.samplerate)
+                file.seek(round(start_s * rate_hz))
+                announced = file.frames - file.tell()
+                wanted = announced if duration_s is None else min(announced, round(duration_s * rate_hz))
+                frames = file.read(wanted, dtype="float32", always_2d=True)
+        except (soundfile.LibsndfileError, RuntimeError) as error:
+            raise AudioFileError(path, str(error).rstrip(".")) from error
+        if len(frames) == 0:
+            raise EmptyAudioError(str(path))
+        if len(frames) < wanted:
+            raise AudioFileError(path, f"truncated: {len(frames)} of {wanted} samples")
+        num_bad = int((~np.isfinite(frames)).sum())
+        if num_bad:
+            raise NonFiniteAudioError(str(path), num_bad=num_bad, num_samples=len(frames))
+        return cls.from_numpy(frames.T, rate_hz)
+
+    def write(self, path: Path) -> None:
+        """Write 16-bit FLAC or WAV (by the suffix of ``path``), atomically; what is beyond full scale is clipped."""
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
+            data = np.clip(self.samples.numpy().T, -1.0, 1.0)
+            soundfile.write(file, data, self.sample_rate_hz, subtype="PCM_16", format=path.suffix[1:].upper())
+
+    @property
+    def num_channels(self) -> int:
+        """``C``."""
+        return self.samples.shape[0]
+
+    @property
+    def num_samples(self) -> int:
+        """``T``."""
+        return self.samples.shape[1]
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.num_samples / self.sample_rate_hz
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of rate, shape and samples: what the token cache and the records know this audio by."""
+        digest = hashlib.sha256(f"{self.sample_rate_hz} {self.num_channels} {self.num_samples} ".encode())
+        digest.update(self.samples.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def mono(self) -> np.ndarray:
+        """Return the mean over channels, float32 [T]."""
+        return np.ascontiguousarray(self.to_channels(1).samples[0].numpy())
+
+    def resample(self, sample_rate_hz: int) -> "Audio":
+        """Return this audio at ``sample_rate_hz``; at least one sample, and ``self`` where nothing changes."""
+        if sample_rate_hz == self.sample_rate_hz:
+            return self
+        frames = soxr.resample(self.samples.numpy().T, self.sample_rate_hz, sample_rate_hz, quality="HQ")
+        if len(frames) == 0:
+            frames = self.samples.numpy().T[:1]
+        return Audio.from_numpy(frames.T, sample_rate_hz)
+
+    def to_channels(self, num_channels: int) -> "Audio":
+        """Return this audio with ``num_channels``: a mono mix, or mono repeated.
+
+        Raises :class:`ChannelsError` for a conversion that would have to invent a channel layout.
+        """
+        if num_channels == self.num_channels:
+            return self
+        if num_channels == 1:
+            return Audio(self.samples.mean(dim=0, keepdim=True), self.sample_rate_hz)
+        if self.num_channels == 1:
+            return Audio(self.samples.repeat(num_channels, 1), self.sample_rate_hz)
+        raise ChannelsError("this conversion", expected=num_channels, actual=self.num_channels)
+
+
+@dataclass(frozen=True)
+class Features:
+    """A sequence of vectors: latents before quantization, embeddings of codes, spectra."""
+
+    values: Tensor
+    """float32 [F, D]."""
+    frame_rate_hz: float

@@ -1,0 +1,1 @@
+"""Adapters: one module per family of codecs, one card per family, one contract (``base``)."""

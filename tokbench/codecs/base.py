@@ -1,0 +1,200 @@
+"""The contract: what every tokenizer and every codec must do, on one screen.
+
+The public methods are final. They check what comes in, call the private method that an adapter writes, and
+check what comes out against what the adapter advertises in ``info``. An adapter cannot forget a check.
+
+Axes: ``C`` channels, ``T`` samples, ``K`` codebooks, ``F`` frames, ``D`` features.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self, final
+
+import torch
+from torch import Tensor, nn
+
+from tokbench.audio import Audio, Features
+from tokbench.codes import Codes, CodeStream, StreamInfo
+from tokbench.errors import (
+    ChannelsError,
+    CodeRangeError,
+    CodesShapeError,
+    DecodedLengthError,
+    FrameRateError,
+    NonFiniteAudioError,
+    NotSupportedError,
+    SampleRateError,
+)
+
+__all__ = ["Codec", "Tokenizer", "TokenizerInfo"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerInfo:
+    """What a tokenizer says of itself. The registry fills from the card what an adapter leaves empty."""
+
+    sample_rate_hz: int
+    streams: tuple[StreamInfo, ...]
+    name: str = ""
+    setting: str = ""
+    num_channels: int = 1
+    causal: bool | None = None
+    """True if no code depends on later audio than its own frame and ``latency_s``; None if unknown."""
+    latency_s: float = 0.0
+    """Audio beyond a frame's own end that its codes need (look-ahead), in seconds; may add frames at the end."""
+    num_parameters: int = 0
+    licence: str = ""
+    source: str = ""
+    trained_on: tuple[str, ...] = ()
+    """Names of the corpora that the model saw in training."""
+
+    @property
+    def bitrate_bps(self) -> float | None:
+        """Nominal bits per second over all streams; None where one of them varies."""
+        rates = [stream.bitrate_bps for stream in self.streams]
+        return None if None in rates else sum(rate for rate in rates if rate is not None)
+
+
+class Tokenizer(ABC):
+    """Encodes audio to codes."""
+
+    info: TokenizerInfo
+    settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Keyword arguments per setting name, for a codec that is registered without a card."""
+    device: torch.device = torch.device("cpu")
+
+    @abstractmethod
+    def _encode(self, samples: Tensor) -> list[Tensor]:
+        """Return int64 [K, F] per stream of float32 ``samples`` [C, T]."""
+
+    def _latents(self, samples: Tensor) -> Tensor:  # noqa: ARG002
+        """Return float32 [F, D] before quantization of float32 ``samples`` [C, T]."""
+        raise NotSupportedError(self.info.name, "latents")
+
+    def _quantized(self, streams: list[Tensor], codebooks: slice) -> Tensor:  # noqa: ARG002
+        """Return float32 [F, D], the embedding of the chosen codebooks of int64 [K, F] per stream."""
+        raise NotSupportedError(self.info.name, "quantized latents")
+
+    @final
+    def encode(self, audio: Audio) -> Codes:
+        """Return the codes of ``audio``.
+
+        Raises :class:`SampleRateError` or :class:`ChannelsError` for audio that is not in the codec's format, and
+        :class:`CodesShapeError`, :class:`CodeRangeError` or :class:`FrameRateError` for codes that are not what
+        the codec advertises.
+        """
+        self._check_format(audio)
+        with torch.inference_mode():
+            indices = self._encode(audio.samples.to(self.device))
+        return self._checked_codes(indices, audio.num_samples)
+
+    def encode_batch(self, audios: Sequence[Audio]) -> list[Codes]:
+        """Return the codes of each of ``audios``, equal to those of :meth:`encode` one by one."""
+        return [self.encode(audio) for audio in audios]
+
+    @final
+    def latents(self, audio: Audio) -> Features:
+        """Return what the quantizer gets for ``audio``; raises :class:`NotSupportedError` where there is none."""
+        self._check_format(audio)
+        with torch.inference_mode():
+            values = self._latents(audio.samples.to(self.device)).cpu()
+        return Features(values, frame_rate_hz=values.shape[0] / audio.duration_s)
+
+    @final
+    def quantized(self, codes: Codes, codebooks: slice = slice(None)) -> Features:
+        """Return the embedding of ``codes``; raises :class:`NotSupportedError` where there is none."""
+        with torch.inference_mode():
+            values = self._quantized(self._indices(codes), codebooks).cpu()
+        return Features(values, frame_rate_hz=values.shape[0] / codes.duration_s)
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move every network of this tokenizer to ``device``."""
+        self.device = torch.device(device)
+        for value in vars(self).values():
+            if isinstance(value, nn.Module):
+                value.to(self.device)
+        return self
+
+    def _indices(self, codes: Codes) -> list[Tensor]:
+        return [stream.indices.to(self.device) for stream in codes.streams]
+
+    def _check_format(self, audio: Audio) -> None:
+        if audio.sample_rate_hz != self.info.sample_rate_hz:
+            raise SampleRateError(
+                self.info.name, expected_hz=self.info.sample_rate_hz, actual_hz=audio.sample_rate_hz
+            )
+        if audio.num_channels != self.info.num_channels:
+            raise ChannelsError(self.info.name, expected=self.info.num_channels, actual=audio.num_channels)
+
+    def _checked_codes(self, indices: list[Tensor], num_samples: int) -> Codes:
+        name, advertised = self.info.name, self.info.streams
+        if len(indices) != len(advertised):
+            raise CodesShapeError(name, expected=f"{len(advertised)} stream(s)", actual=f"{len(indices)}")
+        duration_s = num_samples / self.info.sample_rate_hz
+        streams = []
+        for stream, info in zip(indices, advertised, strict=True):
+            self._check_stream(stream, info, duration_s)
+            streams.append(CodeStream(stream.cpu(), info.codebook_size, info.frame_rate_hz))
+        return Codes(tuple(streams), num_samples, self.info.sample_rate_hz)
+
+    def _check_stream(self, indices: Tensor, info: StreamInfo, duration_s: float) -> None:
+        name = self.info.name
+        found = f"{str(indices.dtype).removeprefix('torch.')} {list(indices.shape)}"
+        if indices.ndim != 2 or indices.shape[0] != info.num_codebooks or indices.dtype != torch.int64:  # noqa: PLR2004
+            raise CodesShapeError(name, expected=f"int64 [{info.num_codebooks}, F]", actual=found)
+        num_frames = indices.shape[1]
+        if num_frames == 0:
+            raise CodesShapeError(name, expected="at least one frame", actual=found)
+        low, high = int(indices.min()), int(indices.max())
+        if low < 0 or high >= info.codebook_size:
+            raise CodeRangeError(name, codebook_size=info.codebook_size, low=low, high=high)
+        if info.frame_rate_hz is None:
+            return
+        # A partial last frame may be dropped or padded, and the look-ahead may ask for more frames to be flushed.
+        exact = duration_s * info.frame_rate_hz
+        slack = math.ceil(self.info.latency_s * info.frame_rate_hz)
+        if not exact - 1 - 1e-6 <= max(num_frames, 1) <= exact + 1 + slack + 1e-6:
+            raise FrameRateError(
+                name, advertised_hz=info.frame_rate_hz, num_frames=num_frames, duration_s=duration_s
+            )
+
+
+class Codec(Tokenizer):
+    """A tokenizer that can also be inverted."""
+
+    @abstractmethod
+    def _decode(self, streams: list[Tensor]) -> Tensor:
+        """Return float32 [C, T'] of int64 [K, F] per stream; at most one frame shorter than the input was."""
+
+    @final
+    def decode(self, codes: Codes) -> Audio:
+        """Return the waveform of ``codes``, from the codes alone, with the length that was encoded.
+
+        Raises :class:`DecodedLengthError` if more than a frame is missing and :class:`NonFiniteAudioError` for NaN.
+        """
+        with torch.inference_mode():
+            samples = self._decode(self._indices(codes)).cpu()
+        if samples.ndim != 2 or samples.shape[0] != self.info.num_channels:  # noqa: PLR2004
+            raise ChannelsError(
+                self.info.name, expected=self.info.num_channels, actual=samples.shape[0] if samples.ndim else 0
+            )
+        missing = codes.num_samples - samples.shape[1]
+        if missing > self._frame_length:
+            raise DecodedLengthError(
+                self.info.name, expected_samples=codes.num_samples, actual_samples=samples.shape[1]
+            )
+        samples = nn.functional.pad(samples, (0, max(missing, 0)))[:, : codes.num_samples]
+        finite = torch.isfinite(samples)
+        if not bool(finite.all()):
+            raise NonFiniteAudioError(
+                f"the output of {self.info.name}", num_bad=int((~finite).sum()), num_samples=samples.shape[1]
+            )
+        return Audio(samples.to(torch.float32).contiguous(), self.info.sample_rate_hz)
+
+    @property
+    def _frame_length(self) -> int:
+        """Samples of the longest frame."""
+        rates = [stream.frame_rate_hz for stream in self.info.streams if stream.frame_rate_hz is not None]
+        return math.ceil(self.info.sample_rate_hz / min(rates)) if rates else self.info.sample_rate_hz

@@ -1,0 +1,222 @@
+"""The registry: names to cards, without importing a codec before it is used.
+
+A codec is called for by one of four references, each optionally with ``:SETTING`` (``:all`` for every one):
+
+- the name of a shipped card: ``opus``, ``opus:12kbps``;
+- a name that an installed package registered under the entry-point group ``tokbench.codecs``;
+- a class in a file: ``path/to/file.py:MyCodec``;
+- a folder that holds a ``card.toml``, such as ``tokbench train`` writes.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from tokbench.codecs.card import Card, read_card
+from tokbench.errors import MissingPackageError, UnknownNameError, UsageError
+from tokbench.specs.base import file_sha256
+
+if TYPE_CHECKING:
+    from tokbench.codecs.base import Tokenizer
+
+__all__ = ["CodecReference", "expand", "fingerprint", "list_cards", "list_plugins", "load", "missing_packages"]
+
+CARDS = Path(__file__).parent / "cards"
+ENTRY_POINTS = "tokbench.codecs"
+ALL_SETTINGS = "all"
+
+
+@dataclass(frozen=True)
+class CodecReference:
+    """One setting of one codec: all that a worker process needs to load it."""
+
+    card: Card
+    setting: str
+    folder: Path | None = None
+    """Folder of the card, for a codec that brings its own weights."""
+
+    @property
+    def label(self) -> str:
+        """``name:setting``."""
+        return f"{self.card.name}:{self.setting}"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the adapter, weights apart."""
+        return {**self.card.arguments, **self.card.settings[self.setting]}
+
+
+@functools.cache
+def list_cards() -> Mapping[str, Card]:
+    """Return every shipped card by name, sorted."""
+    cards = {path.stem: read_card(path) for path in sorted(CARDS.glob("*.toml"))}
+    for name, card in cards.items():
+        if card.name != name:
+            msg = f"{CARDS / name}.toml: name: expected {name!r}, found {card.name!r}"
+            raise UsageError(msg)
+    return cards
+
+
+def list_plugins() -> dict[str, importlib.metadata.EntryPoint]:
+    """Return the codecs that installed packages register, by name. Nothing of theirs is imported.
+
+    Raises :class:`UsageError` if two packages, or a package and a shipped card, claim one name.
+    """
+    plugins: dict[str, importlib.metadata.EntryPoint] = {}
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        if point.name in plugins or point.name in list_cards():
+            msg = f"the codec name {point.name!r} is registered twice; uninstall one of the packages"
+            raise UsageError(msg)
+        plugins[point.name] = point
+    return dict(sorted(plugins.items()))
+
+
+def expand(text: str) -> list[CodecReference]:
+    """Return the settings that one ``--codec`` item asks for.
+
+    Raises :class:`UnknownNameError` for a name or setting that does not exist.
+    """
+    card, folder, setting = _find(text)
+    if setting == ALL_SETTINGS:
+        return [CodecReference(card, name, folder) for name in card.settings]
+    setting = setting or card.default_setting
+    if setting not in card.settings:
+        raise UnknownNameError(
+            f"setting of {card.name}", setting, card.settings, command=f"tokbench show {card.name}"
+        )
+    return [CodecReference(card, setting, folder)]
+
+
+def _find(text: str) -> tuple[Card, Path | None, str]:
+    head, separator, tail = text.partition(".py:")
+    if separator:
+        class_name, _, setting = tail.partition(":")
+        return _card_of_class(f"{head}.py:{class_name}"), None, setting
+    if text.endswith(".py"):
+        msg = f"{text}: name the class as well, such as {text}:MyCodec"
+        raise UsageError(msg)
+    name, _, setting = text.partition(":")
+    if (Path(name) / "card.toml").is_file():
+        folder = Path(name).resolve()
+        return read_card(folder / "card.toml"), folder, setting
+    cards, plugins = list_cards(), list_plugins()
+    if name in cards:
+        return cards[name], None, setting
+    if name in plugins:
+        return _card_of_class(plugins[name].value, name=name), None, setting
+    raise UnknownNameError("codec", name, [*cards, *plugins], command="tokbench list codecs")
+
+
+def _card_of_class(adapter: str, name: str = "") -> Card:
+    """Describe a class that comes without a card by a card made of its attributes."""
+    cls = _adapter_class(adapter)
+    settings = cls.settings or {"default": {}}
+    info = getattr(cls, "info", None)
+    return Card(
+        name=name or getattr(info, "name", "") or cls.__name__.lower(),
+        title=(cls.__doc__ or cls.__name__).strip().splitlines()[0].rstrip("."),
+        adapter=adapter,
+        licence=getattr(info, "licence", "") or "unknown",
+        source=getattr(info, "source", "") or adapter,
+        default_setting=next(iter(settings)),
+        settings=settings,
+        trained_on=getattr(info, "trained_on", ()),
+    )
+
+
+def _adapter_class(adapter: str) -> type["Tokenizer"]:
+    from tokbench.codecs.base import Tokenizer  # noqa: PLC0415  (listing must not import torch)
+
+    module_name, _, class_name = adapter.rpartition(":")
+    module = _module_of_file(module_name) if module_name.endswith(".py") else importlib.import_module(module_name)
+    cls = getattr(module, class_name, None)
+    if not (inspect.isclass(cls) and issubclass(cls, Tokenizer)):
+        found = "nothing" if cls is None else repr(cls)
+        msg = f"{module_name}: expected a subclass of Tokenizer called {class_name!r}, found {found}"
+        raise UsageError(msg)
+    return cls
+
+
+@functools.cache
+def _module_of_file(path: str) -> ModuleType:
+    file = Path(path).resolve()
+    if not file.is_file():
+        msg = f"{path}: no such file"
+        raise UsageError(msg)
+    name = f"tokbench_user_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        msg = f"{path}: not a Python file"
+        raise UsageError(msg)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def missing_packages(card: Card) -> list[str]:
+    """Return what pip has to install before this card can be loaded; nothing is imported to find out."""
+    missing = []
+    for requirement in card.requires:
+        import_name, _, package = requirement.rpartition("=")
+        if importlib.util.find_spec(import_name or package) is None:
+            missing.append(package)
+    return missing
+
+
+def load(reference: CodecReference, *, device: str = "cpu", weights: Path | None = None) -> "Tokenizer":
+    """Return the tokenizer of ``reference`` on ``device``.
+
+    ``weights`` is a folder that takes the place of the usual ones. Raises :class:`MissingPackageError` or
+    :class:`tokbench.errors.WeightsNotFoundError` with the sentence that says what to install or download.
+    """
+    from tokbench.codecs.weights import locate_weights  # noqa: PLC0415  (listing must stay light)
+
+    card = reference.card
+    if missing := missing_packages(card):
+        raise MissingPackageError(card.name, missing)
+    arguments = reference.arguments
+    if reference.folder is not None:
+        arguments["weights"] = reference.folder
+    elif card.weights is not None:
+        arguments["weights"] = locate_weights(card.name, card.weights, override=weights)
+    tokenizer = _adapter_class(card.adapter)(**arguments)
+    tokenizer.info = dataclasses.replace(
+        tokenizer.info,
+        name=card.name,
+        setting=reference.setting,
+        licence=tokenizer.info.licence or card.licence,
+        source=tokenizer.info.source or card.source,
+        trained_on=tokenizer.info.trained_on or card.trained_on,
+    )
+    return tokenizer.to(device)
+
+
+def fingerprint(reference: CodecReference, *, weights: Path | None = None) -> str:
+    """Return a hash of everything that decides the codes: adapter source, arguments, packages, weights."""
+    from tokbench.codecs.weights import locate_weights  # noqa: PLC0415  (listing must stay light)
+
+    card = reference.card
+    digest = hashlib.sha256(repr((card.name, reference.setting, sorted(reference.arguments.items()))).encode())
+    digest.update(file_sha256(Path(inspect.getfile(_adapter_class(card.adapter)))).encode())
+    for requirement in card.requires:
+        package = requirement.rpartition("=")[2]
+        digest.update(f"{package} {importlib.metadata.version(package)}".encode())
+    folder = reference.folder
+    if folder is None and card.weights is not None:
+        folder = locate_weights(card.name, card.weights, override=weights)
+    if folder is not None:
+        for path in sorted(folder.iterdir()):
+            if path.is_file():
+                digest.update(f"{path.name} {file_sha256(path)}".encode())
+    return digest.hexdigest()

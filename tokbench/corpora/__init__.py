@@ -1,0 +1,1 @@
+"""Corpora: utterances with audio and labels, streamed from wherever they lie."""

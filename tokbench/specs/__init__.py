@@ -1,0 +1,1 @@
+"""Typed declarations, read from TOML: tasks, leaderboards, and the specs that codecs are trained from."""

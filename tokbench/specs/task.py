@@ -1,0 +1,86 @@
+"""Tasks: versioned TOML files that say what is asked, on which corpus, with which metrics."""
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tokbench.errors import SpecError, UnknownNameError
+from tokbench.paths import declarations_dir
+from tokbench.specs.base import StrictModel, file_sha256, read_toml
+
+__all__ = ["Task", "find_task", "list_tasks"]
+
+_FILE_NAME = re.compile(r"(?P<name>[a-z0-9-]+)\.v(?P<version>\d+)\.toml")
+
+
+class Task(StrictModel):
+    """What a runner is asked to do."""
+
+    name: str
+    """Name without the version; the file is ``<name>.v<version>.toml``."""
+    version: int = Field(ge=1)
+    """Raised, in a new file, by any change that can move a score."""
+    kind: str
+    """The runner that carries the task out."""
+    question: str
+    """What the task asks, in one sentence."""
+    corpus: str = "synth"
+    """Corpus used where the command names none."""
+    metrics: tuple[str, ...]
+    """Names from the catalogue of metrics, in the order of columns."""
+    interval_by: Literal["utterance", "speaker"] = "utterance"
+    """What is resampled for the 95 % intervals."""
+    arguments: Mapping[str, Any] = {}
+    """Arguments of the runner."""
+    supersedes: str | None = None
+    """The task that this one replaces, such as ``reconstruction.v1``."""
+    reason: str | None = None
+    """Why it was replaced."""
+
+    @model_validator(mode="after")
+    def _reason_is_given(self) -> Self:
+        if (self.supersedes is None) != (self.reason is None):
+            msg = "supersedes and reason must be given together"
+            raise ValueError(msg)
+        return self
+
+    @cached_property
+    def id(self) -> str:
+        """Name with version, such as ``reconstruction.v1``: the first folder of its records."""
+        return f"{self.name}.v{self.version}"
+
+
+def list_tasks() -> dict[str, Path]:
+    """Return the path of every shipped task by id, sorted by name and version."""
+    found = [path for path in declarations_dir("tasks").glob("*/*.toml") if _FILE_NAME.fullmatch(path.name)]
+    return {path.stem: path for path in sorted(found, key=_name_and_version)}
+
+
+def _name_and_version(path: Path) -> tuple[str, int]:
+    match = _FILE_NAME.fullmatch(path.name)
+    return (match["name"], int(match["version"])) if match else (path.name, 0)
+
+
+def find_task(name: str) -> tuple[Task, str]:
+    """Return the task called ``name`` and the SHA-256 of its file.
+
+    ``name`` is an id (``reconstruction.v1``), a name (``reconstruction``, its newest version), or a path to a
+    TOML file. Raises :class:`UnknownNameError` or :class:`SpecError`.
+    """
+    if name.endswith(".toml"):
+        path = Path(name)
+    else:
+        tasks = list_tasks()
+        versions = [task_id for task_id in tasks if name in (task_id, task_id.rpartition(".v")[0])]
+        if not versions:
+            raise UnknownNameError("task", name, tasks, command="tokbench list tasks")
+        path = tasks[versions[-1]]
+    task = read_toml(path, Task)
+    match = _FILE_NAME.fullmatch(path.name)
+    if match is None or path.name != f"{task.id}.toml":
+        raise SpecError(path, [f"name and version: expected the file to be called {task.id}.toml"])
+    return task, file_sha256(path)
