@@ -83,7 +83,7 @@ class Audio:
         return cls.from_numpy(frames.T, rate_hz)
 
     def write(self, path: Path) -> None:
-        """Write 16-bit FLAC or WAV (by the suffix of ``path``), atomically; what is beyond full scale is clipped."""
+        """Write 16-bit FLAC or WAV (by the suffix of ``path``) atomically, clipped to full scale."""
         with atomic_write(path) as temporary, temporary.open("wb") as file:
             data = np.clip(self.samples.numpy().T, -1.0, 1.0)
             soundfile.write(file, data, self.sample_rate_hz, subtype="PCM_16", format=path.suffix[1:].upper())
