@@ -1,0 +1,263 @@
+"""Records: the outcome of one (task, codec, setting) on one corpus, as files that a review can read.
+
+``results/<task>/<corpus>/<codec>/<setting>.json`` is the summary, with ``<setting>.parquet`` (one row per
+utterance) and ``<setting>.cost.json`` (times and memory, the only file that differs from run to run) beside it,
+and the audio of a few utterances in ``<setting>.examples/``.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tokbench.errors import RecordError
+from tokbench.paths import write_bytes
+
+__all__ = [
+    "CodecSummary",
+    "CorpusSummary",
+    "Cost",
+    "IntervalMethod",
+    "MetricSummary",
+    "Record",
+    "RecordFiles",
+    "TaskSummary",
+    "read_cost",
+    "read_record",
+    "read_records",
+    "write_json",
+]
+
+SCHEMA = 1
+NUM_DIGITS = 9
+"""Significant digits of the numbers in a summary; the Parquet file keeps them all."""
+
+_UNSAFE = re.compile(r'[\x00-\x1f/\\<>:"|?*]')
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class MetricSummary(_Frozen):
+    """One number of a record: a metric over the whole corpus, or over one group of it."""
+
+    name: str
+    title: str
+    unit: str
+    better: Literal["higher", "lower"] | None
+    bounds: tuple[float | None, float | None]
+    source: str
+    judge: str | None = None
+    pooling: Literal["mean", "rms"] = "mean"
+    group: str = "all"
+    """``all``, or what the number is restricted to: ``codebook 1``, a tone, a language."""
+    value: float | None
+    """None unless every applicable utterance has a value: a mean over missing cells is missing."""
+    low: float | None
+    """Lower end of the 95 % interval; None where there is no value or too little to resample."""
+    high: float | None
+    num_ok: int
+    num_total: int
+    """Utterances on which the metric is applicable."""
+    num_not_applicable: int = 0
+    reasons: Mapping[str, int] = {}
+    """How often each reason of a failure occurred."""
+
+
+class TaskSummary(_Frozen):
+    """The task that was run."""
+
+    id: str
+    kind: str
+    question: str
+    sha256: str
+
+
+class CorpusSummary(_Frozen):
+    """What was scored."""
+
+    name: str
+    reference: str
+    num_utterances: int
+    duration_s: float | None
+    """Seconds of audio, over the utterances that could be read."""
+    sha256: str
+    licence: str = ""
+
+
+class CodecSummary(_Frozen):
+    """Which codec, in which setting; facts that only a loaded codec knows are None where loading failed."""
+
+    name: str
+    title: str
+    setting: str
+    licence: str
+    source: str
+    trained_on: tuple[str, ...]
+    streams: tuple[str, ...] | None = None
+    sample_rate_hz: int | None = None
+    num_channels: int | None = None
+    bitrate_bps: float | None = None
+    causal: bool | None = None
+    latency_s: float | None = None
+    num_parameters: int | None = None
+    fingerprint: str | None = None
+    """Hash of adapter, arguments, packages and weights."""
+
+
+class IntervalMethod(_Frozen):
+    """How the intervals were made."""
+
+    level: float
+    method: str
+    by: str
+    num_resamples: int
+
+
+class Record(_Frozen):
+    """The summary of one cell."""
+
+    schema_version: int = SCHEMA
+    task: TaskSummary
+    corpus: CorpusSummary
+    codec: CodecSummary
+    status: Literal["ok", "partial", "failed", "skipped"]
+    """``ok``: every metric has a value; ``partial``: some have; ``failed``: none; ``skipped``: never started."""
+    reason: str | None = None
+    """Why nothing was measured, for ``failed`` and ``skipped``."""
+    metrics: tuple[MetricSummary, ...]
+    interval: IntervalMethod
+    provenance: Mapping[str, Any]
+    key: str
+    """Hash of all that decides the numbers: a run with the same key need not be repeated."""
+
+    def metric(self, name: str, group: str = "all") -> MetricSummary | None:
+        """Return the summary of ``name`` in ``group``, None where the record does not have it."""
+        return next((item for item in self.metrics if item.name == name and item.group == group), None)
+
+
+class Cost(_Frozen):
+    """What a cell cost: it depends on the machine and the moment, and so lies apart from the record."""
+
+    schema_version: int = SCHEMA
+    metrics: tuple[MetricSummary, ...]
+    machine: Mapping[str, Any]
+    started_utc: str
+    wall_s: float
+    num_jobs: int
+
+
+class RecordFiles:
+    """Where the files of one cell lie."""
+
+    def __init__(self, results: Path, *, task: str, corpus: str, codec: str, setting: str) -> None:
+        self.stem = results / file_safe(task) / file_safe(corpus) / file_safe(codec) / file_safe(setting)
+
+    @classmethod
+    def of(cls, results: Path, record: Record) -> "RecordFiles":
+        """Return the files of a record that was read."""
+        codec = record.codec
+        return cls(results, task=record.task.id, corpus=record.corpus.name, codec=codec.name, setting=codec.setting)
+
+    def _beside(self, ending: str) -> Path:
+        return self.stem.with_name(self.stem.name + ending)
+
+    @property
+    def record(self) -> Path:
+        """Summary."""
+        return self._beside(".json")
+
+    @property
+    def utterances(self) -> Path:
+        """One row per utterance."""
+        return self._beside(".parquet")
+
+    @property
+    def cost(self) -> Path:
+        """Times and memory."""
+        return self._beside(".cost.json")
+
+    @property
+    def journal(self) -> Path:
+        """What is finished of a cell that is not."""
+        return self._beside(".journal.sqlite")
+
+    @property
+    def examples(self) -> Path:
+        """Folder of decoded audio: ``<utterance>.flac`` and its spectrogram ``<utterance>.png``."""
+        return self._beside(".examples")
+
+    @property
+    def originals(self) -> Path:
+        """Folder of the audio that went in, shared by all codecs of a task and corpus."""
+        return self.stem.parent.parent / "originals.examples"
+
+
+def file_safe(name: str) -> str:
+    """Return ``name`` as the name of one file: separators and control characters become ``_``.
+
+    >>> file_safe("a/b: c")
+    'a_b_ c'
+    """
+    safe = _UNSAFE.sub("_", name)
+    return f"_{safe}" if safe.startswith(".") or not safe else safe
+
+
+def write_json(path: Path, model: BaseModel) -> None:
+    """Write ``model`` with sorted keys and :data:`NUM_DIGITS` digits, atomically.
+
+    Raises :class:`RecordError` where the folder refuses the write.
+    """
+    text = json.dumps(_rounded(model.model_dump(mode="json")), indent=1, sort_keys=True, ensure_ascii=False)
+    try:
+        write_bytes(path, f"{text}\n".encode())
+    except OSError as error:
+        raise RecordError.not_writable(path, error) from error
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.{NUM_DIGITS}g}")
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return value
+
+
+Model = TypeVar("Model", Record, Cost)
+
+
+def _read(path: Path, model: type[Model]) -> Model:
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        reason = str(error) if isinstance(error, OSError) else _first_problem(error)
+        msg = f"{path}: not a tokbench {model.__name__.lower()} ({reason})"
+        raise RecordError(msg) from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    item = error.errors()[0]
+    return f"{'.'.join(str(part) for part in item['loc']) or 'file'}: {item['msg'].lower()}"
+
+
+def read_record(path: Path) -> Record:
+    """Read a summary; raises :class:`RecordError` that names the file and the first thing wrong with it."""
+    return _read(path, Record)
+
+
+def read_cost(path: Path) -> Cost | None:
+    """Read what a cell cost, None where that was not kept."""
+    return _read(path, Cost) if path.is_file() else None
+
+
+def read_records(results: Path) -> Iterator[tuple[Path, Record]]:
+    """Yield every record below ``results`` with its path, in the order of the paths."""
+    for path in sorted(results.glob("*/*/*/*.json")):
+        if not path.name.endswith(".cost.json"):
+            yield path, read_record(path)

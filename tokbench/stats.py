@@ -1,0 +1,160 @@
+"""Intervals and comparisons over utterances or speakers.
+
+Everything here works on components: a total and a weight per unit (an utterance, or a speaker), whose sums give
+the corpus value ``total / weight`` (or its square root). Resampling units and dividing once keeps error rates
+and root mean squares right, where a mean of per-utterance ratios would not be.
+
+Source: Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapters 6, 11 (jackknife), 13 (percentile
+interval) and 15 (permutation test).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = [
+    "LEVEL",
+    "NUM_RESAMPLES",
+    "Difference",
+    "bootstrap_interval",
+    "group_sums",
+    "jackknife_interval",
+    "paired",
+]
+
+LEVEL = 0.95
+NUM_RESAMPLES = 1000
+_CHUNK = 64
+"""Resamples drawn at once, so that memory is ``_CHUNK`` times the number of units."""
+_MIN_UNITS = 2
+
+
+@dataclass(frozen=True)
+class Difference:
+    """First minus second, on the same units."""
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+    """Two-sided, by random sign flips of the paired units."""
+    num_units: int
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether the 95 % interval contains 0."""
+        return self.low <= 0.0 <= self.high
+
+
+def group_sums(values: np.ndarray, groups: Sequence[str] | None) -> np.ndarray:
+    """Return the sums of ``values`` [N, M] over equal ``groups``, [G, M] in the order of first appearance."""
+    if groups is None:
+        return values
+    first: dict[str, int] = {}
+    index = np.array([first.setdefault(group, len(first)) for group in groups], dtype=np.int64)
+    sums = np.zeros((len(first), values.shape[1]))
+    np.add.at(sums, index, values)
+    return sums
+
+
+def _ratio(total: np.ndarray, weight: np.ndarray, *, rms: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(weight > 0, total / weight, np.nan)
+        return np.where(rms, np.sqrt(np.maximum(ratio, 0.0)), ratio)
+
+
+def _resampled(total: np.ndarray, weight: np.ndarray, *, rms: np.ndarray, seed: int) -> np.ndarray:
+    """Return the values [R, M] of resamples of the units of ``total`` and ``weight`` [G, M]."""
+    num_units = len(total)
+    generator = np.random.default_rng([seed, num_units])
+    rows = []
+    for start in range(0, NUM_RESAMPLES, _CHUNK):
+        size = min(_CHUNK, NUM_RESAMPLES - start)
+        counts = generator.multinomial(num_units, np.full(num_units, 1 / num_units), size=size).astype(np.float64)
+        rows.append(_ratio(counts @ total, counts @ weight, rms=rms))
+    return np.concatenate(rows)
+
+
+def bootstrap_interval(
+    total: np.ndarray,
+    weight: np.ndarray,
+    *,
+    rms: Sequence[bool],
+    groups: Sequence[str] | None = None,
+    seed: int = 0,
+) -> np.ndarray:
+    """Return the 95 % percentile intervals [M, 2] of M metrics over N units; NaN where there are fewer than 2.
+
+    ``total`` and ``weight`` are float64 [N, M]; ``rms`` says which metrics are root mean squares; ``groups``
+    names the speaker of each utterance where speakers are resampled.
+    """
+    total, weight = group_sums(total, groups), group_sums(weight, groups)
+    if len(total) < _MIN_UNITS:
+        return np.full((total.shape[1], 2), np.nan)
+    values = _resampled(total, weight, rms=np.asarray(rms), seed=seed)
+    tail = (1 - LEVEL) / 2
+    interval = np.full((total.shape[1], 2), np.nan)
+    for column in range(total.shape[1]):
+        finite = values[:, column][np.isfinite(values[:, column])]
+        if len(finite):
+            interval[column] = np.quantile(finite, [tail, 1 - tail])
+    return interval
+
+
+def paired(
+    first: tuple[np.ndarray, np.ndarray],
+    second: tuple[np.ndarray, np.ndarray],
+    *,
+    rms: bool = False,
+    groups: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Difference | None:
+    """Compare two codecs on the same utterances; None with fewer than 2 units.
+
+    Each of ``first`` and ``second`` is (totals, weights), float64 [N], in the same order of utterances.
+    """
+    parts = [group_sums(part[:, None], groups) for pair in (first, second) for part in pair]
+    total = np.concatenate([parts[0], parts[2]], axis=1)
+    weight = np.concatenate([parts[1], parts[3]], axis=1)
+    if len(total) < _MIN_UNITS:
+        return None
+    is_rms = np.array([rms, rms])
+    observed = _ratio(total.sum(axis=0), weight.sum(axis=0), rms=is_rms)
+    values = _resampled(total, weight, rms=is_rms, seed=seed)
+    differences = values[:, 0] - values[:, 1]
+    tail = (1 - LEVEL) / 2
+    low, high = np.nanquantile(differences, [tail, 1 - tail])
+    value = float(observed[0] - observed[1])
+    return Difference(value, float(low), float(high), _sign_flip(total, weight, is_rms, value, seed), len(total))
+
+
+def _sign_flip(total: np.ndarray, weight: np.ndarray, rms: np.ndarray, observed: float, seed: int) -> float:
+    """Return the share of label swaps whose difference is at least as large as ``observed``."""
+    generator = np.random.default_rng([seed, len(total), 1])
+    extreme = 1  # the observed labelling counts as one of the permutations, so that p is never 0
+    for start in range(0, NUM_RESAMPLES, _CHUNK):
+        size = min(_CHUNK, NUM_RESAMPLES - start)
+        swap = generator.integers(0, 2, size=(size, len(total))).astype(np.float64)
+        sides = []
+        for mine, other in ((0, 1), (1, 0)):
+            total_side = (1 - swap) @ total[:, mine] + swap @ total[:, other]
+            weight_side = (1 - swap) @ weight[:, mine] + swap @ weight[:, other]
+            sides.append(_ratio(total_side, weight_side, rms=rms[:1]))
+        extreme += int((np.abs(sides[0] - sides[1]) >= abs(observed) - 1e-12).sum())
+    return extreme / (NUM_RESAMPLES + 1)
+
+
+def jackknife_interval(value: float, leave_one_out: np.ndarray) -> tuple[float, float] | None:
+    """Return the 95 % interval of a corpus statistic from its values [G] with one group of utterances left out.
+
+    For statistics that are no ratio of sums (entropy, code lengths); None with fewer than 2 groups.
+    Variance ``(G - 1) / G · Σ (θ_g - mean θ)²`` (Efron & Tibshirani 1993, eq. 11.5), normal quantile.
+    """
+    num_groups = len(leave_one_out)
+    if num_groups < _MIN_UNITS:
+        return None
+    deviation = leave_one_out - leave_one_out.mean()
+    error = float(np.sqrt((num_groups - 1) / num_groups * (deviation**2).sum()))
+    normal_quantile = 1.959963984540054  # Φ⁻¹(0.975)
+    return value - normal_quantile * error, value + normal_quantile * error

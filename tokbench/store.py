@@ -1,0 +1,126 @@
+"""The token cache: codes are computed once per (codec, audio) and every task reuses them.
+
+One safetensors file per entry, written atomically, so that any number of processes may read and write at once.
+The oldest entries go when the folder outgrows its limit.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+
+from tokbench.codes import Codes, CodeStream
+from tokbench.paths import cache_dir, write_bytes
+
+__all__ = ["CodeStore", "StoredCodes"]
+
+DEFAULT_LIMIT_BYTES = 10 * 2**30
+_EVICT_TO = 0.8
+"""Share of the limit that eviction leaves, so that it runs seldom."""
+_CHECK_EVERY = 256
+"""Writes between two looks at the size of the folder."""
+
+
+@dataclass(frozen=True)
+class StoredCodes:
+    """Codes with the time that it took to compute them."""
+
+    codes: Codes
+    encode_s: float
+
+
+class CodeStore:
+    """Codes on disk, by the fingerprint of the codec and the hash of the audio."""
+
+    def __init__(self, folder: Path | None = None, *, limit_bytes: int | None = None) -> None:
+        self.folder = folder or cache_dir() / "codes"
+        configured = os.environ.get("TOKBENCH_CACHE_BYTES")
+        self.limit_bytes = limit_bytes or (int(configured) if configured else DEFAULT_LIMIT_BYTES)
+        self._num_writes = 0
+
+    def _path(self, fingerprint: str, audio_sha256: str) -> Path:
+        key = hashlib.sha256(f"{fingerprint} {audio_sha256}".encode()).hexdigest()
+        return self.folder / key[:2] / f"{key}.safetensors"
+
+    def get(self, fingerprint: str, audio_sha256: str) -> StoredCodes | None:
+        """Return what was stored, None where there is nothing (or only a damaged file, which is removed)."""
+        path = self._path(fingerprint, audio_sha256)
+        try:
+            data = path.read_bytes()
+            stored = _unpack(data)
+            os.utime(path)
+        except FileNotFoundError:
+            return None
+        except (safetensors.SafetensorError, ValueError, KeyError, struct.error):
+            path.unlink(missing_ok=True)
+            return None
+        return stored
+
+    def put(self, fingerprint: str, audio_sha256: str, stored: StoredCodes) -> None:
+        """Store codes. A full disk costs the entry, not the run."""
+        with contextlib.suppress(OSError):
+            write_bytes(self._path(fingerprint, audio_sha256), _pack(stored))
+        if self._num_writes % _CHECK_EVERY == 0:
+            self.evict()
+        self._num_writes += 1
+
+    def evict(self) -> None:
+        """Remove the entries that were not used for longest until the folder is within its limit."""
+        entries = sorted(self._entries())
+        size = sum(num_bytes for _, num_bytes, _ in entries)
+        if size <= self.limit_bytes:
+            return
+        for _, num_bytes, path in entries:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+            size -= num_bytes
+            if size <= _EVICT_TO * self.limit_bytes:
+                return
+
+    def _entries(self) -> Iterator[tuple[float, int, Path]]:
+        """Yield (time of last use, bytes, path); entries that vanish meanwhile are passed over."""
+        for path in self.folder.glob("*/*.safetensors"):
+            with contextlib.suppress(FileNotFoundError):
+                status = path.stat()
+                yield status.st_mtime, status.st_size, path
+
+
+def _pack(stored: StoredCodes) -> bytes:
+    codes = stored.codes
+    tensors = {
+        str(index): stream.indices.to(_smallest_dtype(stream.codebook_size)).contiguous()
+        for index, stream in enumerate(codes.streams)
+    }
+    header = {
+        "num_samples": codes.num_samples,
+        "sample_rate_hz": codes.sample_rate_hz,
+        "streams": [[stream.codebook_size, stream.frame_rate_hz] for stream in codes.streams],
+        "encode_s": stored.encode_s,
+    }
+    return safetensors.torch.save(tensors, metadata={"tokbench": json.dumps(header)})
+
+
+def _unpack(data: bytes) -> StoredCodes:
+    (header_size,) = struct.unpack("<Q", data[:8])
+    header = json.loads(json.loads(data[8 : 8 + header_size])["__metadata__"]["tokbench"])
+    tensors = safetensors.torch.load(data)
+    streams = tuple(
+        CodeStream(tensors[str(index)].to(torch.int64), size, rate_hz)
+        for index, (size, rate_hz) in enumerate(header["streams"])
+    )
+    return StoredCodes(Codes(streams, header["num_samples"], header["sample_rate_hz"]), header["encode_s"])
+
+
+def _smallest_dtype(codebook_size: int) -> torch.dtype:
+    for dtype in (torch.uint8, torch.int16, torch.int32):
+        if codebook_size - 1 <= torch.iinfo(dtype).max:
+            return dtype
+    return torch.int64
