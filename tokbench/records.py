@@ -5,6 +5,7 @@ utterance) and ``<setting>.cost.json`` (times and memory, the only file that dif
 and the audio of a few utterances in ``<setting>.examples/``.
 """
 
+import glob
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -256,8 +257,12 @@ def read_cost(path: Path) -> Cost | None:
     return _read(path, Cost) if path.is_file() else None
 
 
-def read_records(results: Path) -> Iterator[tuple[Path, Record]]:
-    """Yield every record below ``results`` with its path, in the order of the paths."""
-    for path in sorted(results.glob("*/*/*/*.json")):
+def read_records(results: Path, *, task: str | None = None) -> Iterator[tuple[Path, Record]]:
+    """Yield the records below ``results`` with their paths, in the order of the paths.
+
+    ``task`` is the id of the only task to read; all of them are read where it is None.
+    """
+    folder = "*" if task is None else glob.escape(file_safe(task))
+    for path in sorted(results.glob(f"{folder}/*/*/*.json")):
         if not path.name.endswith(".cost.json"):
             yield path, read_record(path)

@@ -15,19 +15,22 @@ import numpy as np
 
 __all__ = [
     "LEVEL",
+    "MIN_UNITS",
     "NUM_RESAMPLES",
     "Difference",
     "bootstrap_interval",
     "group_sums",
     "jackknife_interval",
     "paired",
+    "percentile_interval",
+    "resample",
 ]
 
 LEVEL = 0.95
 NUM_RESAMPLES = 1000
 _CHUNK = 64
 """Resamples drawn at once, so that memory is ``_CHUNK`` times the number of units."""
-_MIN_UNITS = 2
+MIN_UNITS = 2
 
 
 @dataclass(frozen=True)
@@ -64,15 +67,19 @@ def _ratio(total: np.ndarray, weight: np.ndarray, *, rms: np.ndarray) -> np.ndar
         return np.where(rms, np.sqrt(np.maximum(ratio, 0.0)), ratio)
 
 
-def _resampled(total: np.ndarray, weight: np.ndarray, *, rms: np.ndarray, seed: int) -> np.ndarray:
-    """Return the values [R, M] of resamples of the units of ``total`` and ``weight`` [G, M]."""
-    num_units = len(total)
+def resample(total: np.ndarray, weight: np.ndarray, *, rms: Sequence[bool], seed: int = 0) -> np.ndarray:
+    """Return the values [R, M] of ``R`` resamples of the units of ``total`` and ``weight``, float64 [G, M].
+
+    The draws depend on the seed and the number of units alone: metrics of codecs that were measured on the same
+    units are resampled together, whether they are handed over in one call or in several.
+    """
+    num_units, is_rms = len(total), np.asarray(rms)
     generator = np.random.default_rng([seed, num_units])
     rows = []
     for start in range(0, NUM_RESAMPLES, _CHUNK):
         size = min(_CHUNK, NUM_RESAMPLES - start)
         counts = generator.multinomial(num_units, np.full(num_units, 1 / num_units), size=size).astype(np.float64)
-        rows.append(_ratio(counts @ total, counts @ weight, rms=rms))
+        rows.append(_ratio(counts @ total, counts @ weight, rms=is_rms))
     return np.concatenate(rows)
 
 
@@ -90,16 +97,20 @@ def bootstrap_interval(
     names the speaker of each utterance where speakers are resampled.
     """
     total, weight = group_sums(total, groups), group_sums(weight, groups)
-    if len(total) < _MIN_UNITS:
+    if len(total) < MIN_UNITS:
         return np.full((total.shape[1], 2), np.nan)
-    values = _resampled(total, weight, rms=np.asarray(rms), seed=seed)
+    values = resample(total, weight, rms=rms, seed=seed)
+    return np.array([percentile_interval(column) for column in values.T]).reshape(-1, 2)
+
+
+def percentile_interval(values: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % interval of resampled ``values`` [R], those in which nothing was counted (NaN) left out."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return np.nan, np.nan
     tail = (1 - LEVEL) / 2
-    interval = np.full((total.shape[1], 2), np.nan)
-    for column in range(total.shape[1]):
-        finite = values[:, column][np.isfinite(values[:, column])]
-        if len(finite):
-            interval[column] = np.quantile(finite, [tail, 1 - tail])
-    return interval
+    low, high = np.quantile(finite, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def paired(
@@ -110,23 +121,23 @@ def paired(
     groups: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Difference | None:
-    """Compare two codecs on the same utterances; None with fewer than 2 units.
+    """Compare two codecs on the same utterances; None with fewer than 2 units, or where nothing was counted.
 
     Each of ``first`` and ``second`` is (totals, weights), float64 [N], in the same order of utterances.
     """
     parts = [group_sums(part[:, None], groups) for pair in (first, second) for part in pair]
     total = np.concatenate([parts[0], parts[2]], axis=1)
     weight = np.concatenate([parts[1], parts[3]], axis=1)
-    if len(total) < _MIN_UNITS:
+    if len(total) < MIN_UNITS:
         return None
     is_rms = np.array([rms, rms])
     observed = _ratio(total.sum(axis=0), weight.sum(axis=0), rms=is_rms)
-    values = _resampled(total, weight, rms=is_rms, seed=seed)
-    differences = values[:, 0] - values[:, 1]
-    tail = (1 - LEVEL) / 2
-    low, high = np.nanquantile(differences, [tail, 1 - tail])
     value = float(observed[0] - observed[1])
-    return Difference(value, float(low), float(high), _sign_flip(total, weight, is_rms, value, seed), len(total))
+    if np.isnan(value):
+        return None
+    values = resample(total, weight, rms=is_rms.tolist(), seed=seed)
+    low, high = percentile_interval(values[:, 0] - values[:, 1])
+    return Difference(value, low, high, _sign_flip(total, weight, is_rms, value, seed), len(total))
 
 
 def _sign_flip(total: np.ndarray, weight: np.ndarray, rms: np.ndarray, observed: float, seed: int) -> float:
@@ -152,7 +163,7 @@ def jackknife_interval(value: float, leave_one_out: np.ndarray) -> tuple[float, 
     Variance ``(G - 1) / G · Σ (θ_g - mean θ)²`` (Efron & Tibshirani 1993, eq. 11.5), normal quantile.
     """
     num_groups = len(leave_one_out)
-    if num_groups < _MIN_UNITS:
+    if num_groups < MIN_UNITS:
         return None
     deviation = leave_one_out - leave_one_out.mean()
     error = float(np.sqrt((num_groups - 1) / num_groups * (deviation**2).sum()))

@@ -1,0 +1,236 @@
+"""Cells: the records that a leaderboard shows, as rows, after checking that they may stand in one table.
+
+A number is compared with the numbers above and below it. That is allowed only where the same version of a task
+measured the same utterances with the same judge, and where a row is one codec: everything else is an error that
+names two files, and never a table.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from tokbench.errors import TokbenchError
+from tokbench.leaderboard.spec import Column, Leaderboard
+from tokbench.records import (
+    CodecSummary,
+    CorpusSummary,
+    Cost,
+    MetricSummary,
+    Record,
+    RecordFiles,
+    read_cost,
+    read_records,
+)
+
+__all__ = ["Cell", "MixedRecordsError", "Row", "Section", "SourceRecord", "read_sections", "read_task"]
+
+
+class MixedRecordsError(TokbenchError):
+    """Records that must not stand in one table."""
+
+    def __init__(self, what: str, first: str, second: str, values: tuple[object, object]) -> None:
+        super().__init__(
+            f"{first} and {second} cannot stand in one table: {what} is {values[0]!r} in the one and {values[1]!r} "
+            "in the other. Run the older one again, or move it out of the results."
+        )
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """A record and where it lies."""
+
+    path: str
+    """Relative to the results folder, with forward slashes."""
+    record: Record
+    files: RecordFiles
+    cost: Cost | None
+
+    @property
+    def label(self) -> str:
+        """``codec:setting``."""
+        return f"{self.record.codec.name}:{self.record.codec.setting}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number, or the reason why there is none."""
+
+    summary: MetricSummary | None
+    missing: str = ""
+    """Why there is no value; empty where there is one."""
+    is_cost: bool = False
+    """Whether the number depends on the machine: such numbers are shown and never ranked."""
+
+    @property
+    def value(self) -> float | None:
+        """The value, None where it is missing."""
+        return self.summary.value if self.summary else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting of one codec on one corpus."""
+
+    sources: Mapping[str, SourceRecord]
+    """By task id; a task that was not run on this codec is absent."""
+    cells: Mapping[str, Cell]
+    """By column key."""
+    is_anchor: bool
+
+    @cached_property
+    def codec(self) -> CodecSummary:
+        """What the records say of the codec; the record that knows most."""
+        summaries = [source.record.codec for source in self.sources.values()]
+        return next((summary for summary in summaries if summary.fingerprint is not None), summaries[0])
+
+    @property
+    def label(self) -> str:
+        """``codec:setting``."""
+        return f"{self.codec.name}:{self.codec.setting}"
+
+    def trained_on(self, corpus: str) -> tuple[str, ...]:
+        """Return the training corpora of the codec that ``corpus`` is, or is a part of (``librispeech-test``)."""
+        name = corpus.casefold()
+        return tuple(
+            c for c in self.codec.trained_on if name == c.casefold() or name.startswith(f"{c.casefold()}-")
+        )
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table: a leaderboard on one corpus."""
+
+    corpus: CorpusSummary
+    rows: tuple[Row, ...]
+    """In the order of the table."""
+
+    def metric(self, key: str) -> MetricSummary | None:
+        """Return what is known of a column (title, unit, direction), None where no record has it."""
+        return next((s for row in self.rows if (s := row.cells[key].summary) is not None), None)
+
+
+def read_task(results: Path, task: str) -> Iterator[SourceRecord]:
+    """Yield the records of the task with the id ``task`` in the order of their paths.
+
+    Raises :class:`MixedRecordsError` where two files claim to be the same codec, setting and corpus.
+    """
+    seen: dict[tuple[str, str, str], str] = {}
+    for path, record in read_records(results, task=task):
+        place = path.relative_to(results).as_posix()
+        key = (record.corpus.name, record.codec.name, record.codec.setting)
+        if record.task.id != task:
+            raise MixedRecordsError("task", place, f"its folder {task}", (record.task.id, task))
+        if key in seen:
+            raise MixedRecordsError("codec", seen[key], place, (f"{key[1]}:{key[2]}",) * 2)
+        seen[key] = place
+        files = RecordFiles.of(results, record)
+        yield SourceRecord(place, record, files, read_cost(files.cost))
+
+
+def read_sections(board: Leaderboard, results: Path) -> list[Section]:
+    """Return one table per corpus that has records, in the order of the leaderboard or of the names.
+
+    Raises :class:`MixedRecordsError` for records that must not be compared and :class:`RecordError` for files
+    that cannot be read.
+    """
+    by_corpus: dict[str, list[SourceRecord]] = {}
+    for task in board.tasks:
+        for source in read_task(results, task):
+            by_corpus.setdefault(source.record.corpus.name, []).append(source)
+    names = sorted(by_corpus) if board.corpora == "*" else [name for name in board.corpora if name in by_corpus]
+    return [_section(board, by_corpus[name]) for name in names]
+
+
+def _section(board: Leaderboard, sources: Sequence[SourceRecord]) -> Section:
+    _check_corpus(sources)
+    by_label: dict[str, dict[str, SourceRecord]] = {}
+    for source in sources:
+        by_label.setdefault(source.label, {})[source.record.task.id] = source
+    rows = [_row(board, by_task, sources[0].record.corpus) for by_task in by_label.values()]
+    for key in board.columns:
+        _check_column(key, board.task_of[key], rows)
+    return Section(sources[0].record.corpus, tuple(_ordered(rows, board.sort_by)))
+
+
+def _row(board: Leaderboard, by_task: dict[str, SourceRecord], corpus: CorpusSummary) -> Row:
+    sources = list(by_task.values())
+    for source in sources[1:]:
+        _check_equal("codec fingerprint", sources[0], source, lambda s: s.record.codec.fingerprint)
+    cells = {}
+    for key, column in board.columns.items():
+        task = board.task_of[key]
+        found = by_task.get(task)
+        command = f"tokbench run --codec {sources[0].label} --task {task} --corpus {corpus.reference}"
+        cells[key] = _cell(found, column) if found else Cell(None, f"not run: {command}")
+    return Row(by_task, cells, is_anchor=sources[0].record.codec.name in board.anchors)
+
+
+def _cell(source: SourceRecord, column: Column) -> Cell:
+    summary = source.record.metric(column.metric, column.group)
+    if summary is not None:
+        return Cell(summary, _why_missing(summary))
+    costs = source.cost.metrics if source.cost else ()
+    for cost in costs:
+        if (cost.name, cost.group) == (column.metric, column.group):
+            return Cell(cost, _why_missing(cost), is_cost=True)
+    return Cell(None, source.record.reason or f"not in the record of {source.record.task.id}")
+
+
+def _why_missing(summary: MetricSummary) -> str:
+    if summary.value is not None:
+        return ""
+    if summary.num_total == 0:
+        return "not applicable to any utterance"
+    reasons = sorted(summary.reasons.items(), key=lambda item: (-item[1], item[0]))
+    listing = "; ".join(f"{reason} ({count} times)" for reason, count in reasons) or "no reason was recorded"
+    return f"{summary.num_total - summary.num_ok} of {summary.num_total} failed: {listing}"
+
+
+def _check_equal(
+    what: str, first: SourceRecord, second: SourceRecord, fact: Callable[[SourceRecord], object]
+) -> None:
+    values = fact(first), fact(second)
+    if None not in values and values[0] != values[1]:
+        raise MixedRecordsError(what, first.path, second.path, values)
+
+
+def _check_corpus(sources: Sequence[SourceRecord]) -> None:
+    for source in sources[1:]:
+        _check_equal("the hash of the corpus", sources[0], source, lambda s: s.record.corpus.sha256)
+        _check_equal("--limit", sources[0], source, lambda s: s.record.provenance.get("limit") or "everything")
+
+
+def _check_column(key: str, task: str, rows: Iterable[Row]) -> None:
+    first: tuple[SourceRecord, MetricSummary | None] | None = None
+    for row in rows:
+        source, summary = row.sources.get(task), row.cells[key].summary
+        if source is None:
+            continue
+        if first is not None:
+            _check_equal("the hash of the task", first[0], source, lambda s: s.record.task.sha256)
+            _check_summary(key, first, (source, summary))
+        if first is None or first[1] is None:
+            first = source, summary
+
+
+def _check_summary(
+    key: str, first: tuple[SourceRecord, MetricSummary | None], second: tuple[SourceRecord, MetricSummary | None]
+) -> None:
+    (source, one), (other, two) = first, second
+    if one is None or two is None:
+        return
+    for field in ("judge", "source", "unit", "better", "pooling"):
+        values = getattr(one, field), getattr(two, field)
+        if values[0] != values[1]:
+            raise MixedRecordsError(f"the {field} of {key}", source.path, other.path, values)
+
+
+def _ordered(rows: Iterable[Row], key: str) -> list[Row]:
+    def place(row: Row) -> tuple[bool, float, str, str]:
+        cell = row.cells[key]
+        value = cell.value
+        sign = -1.0 if cell.summary and cell.summary.better == "higher" else 1.0
+        return (value is None, 0.0 if value is None else sign * value, row.codec.name, row.codec.setting)
+
+    return sorted(rows, key=place)

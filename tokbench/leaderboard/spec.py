@@ -1,0 +1,133 @@
+"""Leaderboards: TOML files that say which metrics of which tasks stand side by side, and what is plotted."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from tokbench.errors import SpecError, UnknownNameError
+from tokbench.paths import declarations_dir
+from tokbench.specs.base import StrictModel, read_toml
+
+__all__ = ["Column", "ColumnGroup", "Leaderboard", "Plot", "find_leaderboard", "list_leaderboards"]
+
+ALL_UTTERANCES = "all"
+
+
+class Column(StrictModel):
+    """One metric."""
+
+    metric: str
+    """Name in the records, such as ``pesq_wb``."""
+    group: str = ALL_UTTERANCES
+    """``all``, or the group of the metric, such as ``codebook 1``."""
+    heading: str | None = None
+    """Heading on the page; the metric's title where left out."""
+
+    @property
+    def key(self) -> str:
+        """Name of the column in the CSV, unique in a leaderboard."""
+        return self.metric if self.group == ALL_UTTERANCES else f"{self.metric}/{self.group}"
+
+
+class ColumnGroup(StrictModel):
+    """Neighbouring columns under one heading, all from one task."""
+
+    heading: str
+    """What these columns have in common."""
+    task: str = Field(pattern=r"\.v\d+$")
+    """Id with its version, such as ``reconstruction.v1``: versions are never mixed."""
+    columns: tuple[Column, ...] = Field(min_length=1)
+    """From left to right."""
+
+
+class Plot(StrictModel):
+    """Quality against bitrate, one picture per metric."""
+
+    x: str = "bitrate_nominal_bps"
+    """Metric on the horizontal axis, on a logarithmic scale."""
+    y: tuple[str, ...] = Field(min_length=1)
+    """Metrics to choose from on the vertical axis; the first is shown first."""
+
+
+class Leaderboard(StrictModel):
+    """What a table and its page show."""
+
+    name: str
+    """Name of the TOML file and of everything that is made from it."""
+    title: str
+    """Heading of the page."""
+    question: str
+    """What the page answers, in one sentence."""
+    reading: str
+    """How to read the numbers, for somebody who has not seen the metrics before."""
+    corpora: Literal["*"] | tuple[str, ...] = "*"
+    """Names of the corpora, one table each; ``*`` for every corpus that has records."""
+    anchors: tuple[str, ...] = ("identity", "noise")
+    """Codecs that mark the ceiling and the floor: shown, but neither ranked nor called the best."""
+    sort_by: str
+    """Column that orders the rows, best first."""
+    num_examples: int = Field(default=3, ge=0)
+    """Utterances to listen to, per corpus."""
+    plot: Plot | None = None
+    """What is drawn above the table."""
+    groups: tuple[ColumnGroup, ...] = Field(min_length=1)
+    """The columns."""
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> Self:
+        keys = [column.key for group in self.groups for column in group.columns]
+        problems = [
+            f"column {key!r} stands in the table twice" for key in sorted({k for k in keys if keys.count(k) > 1})
+        ]
+        wanted = {"sort_by": [self.sort_by]}
+        if self.plot:
+            wanted |= {"plot.x": [self.plot.x], "plot.y": list(self.plot.y)}
+        problems += [
+            f"{field} {key!r} is not among the columns ({', '.join(keys)})"
+            for field, names in wanted.items()
+            for key in names
+            if key not in keys
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @cached_property
+    def columns(self) -> dict[str, Column]:
+        """Every column by key, from left to right."""
+        return {column.key: column for group in self.groups for column in group.columns}
+
+    @cached_property
+    def task_of(self) -> dict[str, str]:
+        """Task id by column key."""
+        return {column.key: group.task for group in self.groups for column in group.columns}
+
+    @cached_property
+    def tasks(self) -> tuple[str, ...]:
+        """Ids of the tasks that the columns come from, in the order of the groups."""
+        return tuple(dict.fromkeys(group.task for group in self.groups))
+
+
+def list_leaderboards() -> dict[str, Path]:
+    """Return the path of every shipped leaderboard by name, sorted."""
+    return {path.stem: path for path in sorted(declarations_dir("leaderboards").glob("*.toml"))}
+
+
+def find_leaderboard(name: str) -> Leaderboard:
+    """Return the leaderboard called ``name``, or the one in the TOML file that ``name`` is the path of.
+
+    Raises :class:`UnknownNameError` or :class:`SpecError`.
+    """
+    if name.endswith(".toml"):
+        path = Path(name)
+    else:
+        known = list_leaderboards()
+        if name not in known:
+            raise UnknownNameError("leaderboard", name, known, command="tokbench list leaderboards")
+        path = known[name]
+    board = read_toml(path, Leaderboard)
+    if board.name != path.stem:
+        raise SpecError(path, [f"name: expected {path.stem!r}, found {board.name!r}"])
+    return board
