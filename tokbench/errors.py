@@ -14,6 +14,7 @@ __all__ = [
     "BitrateOrderError",
     "ChannelsError",
     "CodeRangeError",
+    "CodesFileError",
     "CodesShapeError",
     "CorpusError",
     "DecodedLengthError",
@@ -149,6 +150,13 @@ class CodeRangeError(TokbenchError):
 
     def __init__(self, codec: str, *, codebook_size: int, low: int, high: int) -> None:
         super().__init__(f"{codec} returned codes from {low} to {high}, outside of 0 .. {codebook_size - 1}")
+
+
+class CodesFileError(TokbenchError):
+    """A file that holds no codes."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: not a file of codes that `tokbench encode` wrote ({reason})")
 
 
 class FrameRateError(TokbenchError):

@@ -53,7 +53,7 @@ class MetricSummary(_Frozen):
     bounds: tuple[float | None, float | None]
     source: str
     judge: str | None = None
-    pooling: Literal["mean", "rms"] = "mean"
+    pooling: Literal["mean", "rms", "max"] = "mean"
     group: str = "all"
     """``all``, or what the number is restricted to: ``codebook 1``, a tone, a language."""
     value: float | None

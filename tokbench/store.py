@@ -1,7 +1,8 @@
-"""The token cache: codes are computed once per (codec, audio) and every task reuses them.
+"""Codes on disk: files that a user writes and reads, and the token cache.
 
-One safetensors file per entry, written atomically, so that any number of processes may read and write at once.
-The oldest entries go when the folder outgrows its limit.
+In the cache codes are computed once per (codec, audio), and every task reuses them. One safetensors file per
+entry, written atomically, so that any number of processes may read and write at once; the entries that were not
+used for longest go when the folder outgrows its limit.
 """
 
 import contextlib
@@ -9,18 +10,20 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import safetensors
 import safetensors.torch
 import torch
 
 from tokbench.codes import Codes, CodeStream
+from tokbench.errors import CodesFileError
 from tokbench.paths import cache_dir, write_bytes
 
-__all__ = ["CodeStore", "StoredCodes"]
+__all__ = ["CodeStore", "CodesFile", "StoredCodes"]
 
 DEFAULT_LIMIT_BYTES = 10 * 2**30
 _EVICT_TO = 0.8
@@ -54,20 +57,20 @@ class CodeStore:
         """Return what was stored, None where there is nothing (or only a damaged file, which is removed)."""
         path = self._path(fingerprint, audio_sha256)
         try:
-            data = path.read_bytes()
-            stored = _unpack(data)
+            codes, facts = _unpack(path.read_bytes())
             os.utime(path)
         except FileNotFoundError:
             return None
-        except (safetensors.SafetensorError, ValueError, KeyError, struct.error):
+        except _DAMAGE:
             path.unlink(missing_ok=True)
             return None
-        return stored
+        return StoredCodes(codes, facts["encode_s"])
 
     def put(self, fingerprint: str, audio_sha256: str, stored: StoredCodes) -> None:
         """Store codes. A full disk costs the entry, not the run."""
         with contextlib.suppress(OSError):
-            write_bytes(self._path(fingerprint, audio_sha256), _pack(stored))
+            data = _pack(stored.codes, {"encode_s": stored.encode_s})
+            write_bytes(self._path(fingerprint, audio_sha256), data)
         if self._num_writes % _CHECK_EVERY == 0:
             self.evict()
         self._num_writes += 1
@@ -93,8 +96,32 @@ class CodeStore:
                 yield status.st_mtime, status.st_size, path
 
 
-def _pack(stored: StoredCodes) -> bytes:
-    codes = stored.codes
+@dataclass(frozen=True)
+class CodesFile:
+    """Codes in a file of the user's, with the reference of the codec that made them."""
+
+    codec: str
+    codes: Codes
+
+    def write(self, path: Path) -> None:
+        """Write a safetensors file, atomically."""
+        write_bytes(path, _pack(self.codes, {"codec": self.codec}))
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what :meth:`write` wrote; raises :class:`CodesFileError` for any other file."""
+        try:
+            codes, facts = _unpack(path.read_bytes())
+            return cls(str(facts["codec"]), codes)
+        except (OSError, *_DAMAGE) as error:
+            raise CodesFileError(path, str(error)) from error
+
+
+_DAMAGE = (safetensors.SafetensorError, ValueError, KeyError, TypeError, struct.error)
+"""What reading a file that is no file of codes may raise."""
+
+
+def _pack(codes: Codes, facts: Mapping[str, Any]) -> bytes:
     tensors = {
         str(index): stream.indices.to(_smallest_dtype(stream.codebook_size)).contiguous()
         for index, stream in enumerate(codes.streams)
@@ -103,12 +130,12 @@ def _pack(stored: StoredCodes) -> bytes:
         "num_samples": codes.num_samples,
         "sample_rate_hz": codes.sample_rate_hz,
         "streams": [[stream.codebook_size, stream.frame_rate_hz] for stream in codes.streams],
-        "encode_s": stored.encode_s,
+        **facts,
     }
     return safetensors.torch.save(tensors, metadata={"tokbench": json.dumps(header)})
 
 
-def _unpack(data: bytes) -> StoredCodes:
+def _unpack(data: bytes) -> tuple[Codes, dict[str, Any]]:
     (header_size,) = struct.unpack("<Q", data[:8])
     header = json.loads(json.loads(data[8 : 8 + header_size])["__metadata__"]["tokbench"])
     tensors = safetensors.torch.load(data)
@@ -116,7 +143,7 @@ def _unpack(data: bytes) -> StoredCodes:
         CodeStream(tensors[str(index)].to(torch.int64), size, rate_hz)
         for index, (size, rate_hz) in enumerate(header["streams"])
     )
-    return StoredCodes(Codes(streams, header["num_samples"], header["sample_rate_hz"]), header["encode_s"])
+    return Codes(streams, header["num_samples"], header["sample_rate_hz"]), header
 
 
 def _smallest_dtype(codebook_size: int) -> torch.dtype:

@@ -29,7 +29,7 @@ from tokbench.specs.base import file_sha256
 if TYPE_CHECKING:
     from tokbench.codecs.base import Tokenizer
 
-__all__ = ["CodecReference", "expand", "fingerprint", "list_cards", "list_plugins", "load", "missing_packages"]
+__all__ = ["CodecReference", "expand", "fingerprint", "list_cards", "list_plugins", "load", "missing_packages", "one"]
 
 CARDS = Path(__file__).parent / "cards"
 ENTRY_POINTS = "tokbench.codecs"
@@ -95,6 +95,15 @@ def expand(text: str) -> list[CodecReference]:
             f"setting of {card.name}", setting, card.settings, command=f"tokbench show {card.name}"
         )
     return [CodecReference(card, setting, folder)]
+
+
+def one(text: str) -> CodecReference:
+    """Return the single setting that ``text`` asks for; raises :class:`UsageError` for several."""
+    references = expand(text)
+    if len(references) > 1:
+        msg = f"{text}: one setting is needed here, such as {references[0].label}"
+        raise UsageError(msg)
+    return references[0]
 
 
 def _find(text: str) -> tuple[Card, Path | None, str]:

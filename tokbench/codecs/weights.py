@@ -13,7 +13,9 @@ __all__ = ["locate_weights"]
 _PACKAGED = Path(__file__).parent / "weights_data"
 
 
-def locate_weights(codec: str, source: WeightsSource, *, override: Path | None = None) -> Path:
+def locate_weights(
+    codec: str, source: WeightsSource, *, override: Path | None = None, download: bool = True
+) -> Path:
     """Return the folder with the files of ``source``, checked against the hashes that the card gives.
 
     Looked for in ``override`` alone where it is given; else in ``$TOKBENCH_HOME/weights/<folder>``, inside the
@@ -26,7 +28,7 @@ def locate_weights(codec: str, source: WeightsSource, *, override: Path | None =
         if all((folder / name).is_file() for name in source.files):
             _check_files(folder, source)
             return folder
-    if override is None and not os.environ.get("HF_HUB_OFFLINE"):
+    if download and override is None and not os.environ.get("HF_HUB_OFFLINE"):
         downloaded = _download(source)
         if downloaded is not None:
             _check_files(downloaded, source)

@@ -6,18 +6,19 @@ utterances, so that a corpus value is one division at the very end and never a m
 
 import importlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from tokbench.errors import NotApplicableError
+from tokbench.records import MetricSummary
 
 __all__ = ["Metric", "Pooling", "Score", "SignalPair"]
 
-Pooling = Literal["mean", "rms"]
-"""How totals and weights become a value: ``total / weight``, or the square root of it."""
+Pooling = Literal["mean", "rms", "max"]
+"""How totals and weights become a value: ``total / weight``, the square root of it, or the largest total."""
 
 Result = TypeVar("Result")
 
@@ -81,6 +82,43 @@ class Metric:
             math.isfinite(value)
             and (low is None or value >= low - tolerance)
             and (high is None or value <= high + tolerance)
+        )
+
+    def clamp(self, value: float) -> float:
+        """Return ``value`` within the bounds, for the ends of an interval that assumes none."""
+        low, high = self.bounds
+        return min(max(value, -math.inf if low is None else low), math.inf if high is None else high)
+
+    def summary(
+        self,
+        *,
+        value: float | None,
+        interval: tuple[float, float] | None = None,
+        num_ok: int,
+        num_total: int,
+        num_not_applicable: int = 0,
+        reasons: Mapping[str, int] | None = None,
+        group: str = "all",
+    ) -> MetricSummary:
+        """Return a number of this metric, with the declaration that a table needs."""
+        low, high = interval or (None, None)
+        return MetricSummary(
+            name=self.name,
+            title=self.title,
+            unit=self.unit,
+            better=self.better,
+            bounds=self.bounds,
+            source=self.source,
+            judge=self.judge,
+            pooling=self.pooling,
+            group=group,
+            value=value,
+            low=None if low is None else self.clamp(low),
+            high=None if high is None else self.clamp(high),
+            num_ok=num_ok,
+            num_total=num_total,
+            num_not_applicable=num_not_applicable,
+            reasons=reasons or {},
         )
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tokbench.errors import SpecError
 
-__all__ = ["StrictModel", "file_sha256", "read_toml"]
+__all__ = ["StrictModel", "file_sha256", "problems", "read_toml"]
 
 
 class StrictModel(BaseModel):
@@ -36,22 +36,23 @@ def read_toml(path: Path, model: type[Model]) -> Model:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise SpecError(path, _problems(error)) from error
+        raise SpecError(path, problems(error)) from error
 
 
-def _problems(error: ValidationError) -> list[str]:
-    problems = []
+def problems(error: ValidationError) -> list[str]:
+    """Return one sentence per problem: the key, what was expected, what was found."""
+    sentences = []
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"]) or "file"
         if item["type"] == "extra_forbidden":
-            problems.append(f"{key}: unknown key")
+            sentences.append(f"{key}: unknown key")
         elif item["type"] == "missing":
-            problems.append(f"{key}: missing")
+            sentences.append(f"{key}: missing")
         elif item["type"] == "value_error":
-            problems.append(f"{key}: {item['ctx']['error']}")
+            sentences.append(f"{key}: {item['ctx']['error']}")
         else:
-            problems.append(f"{key}: {item['msg'].lower()}, found {item['input']!r}")
-    return problems
+            sentences.append(f"{key}: {item['msg'].lower()}, found {item['input']!r}")
+    return sentences
 
 
 def file_sha256(path: Path) -> str:

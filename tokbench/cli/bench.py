@@ -1,0 +1,151 @@
+"""Commands that work: run, train, check."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tokbench.run.engine import CellOutcome
+    from tokbench.run.plan import Cell
+
+__all__ = ["check", "run", "train"]
+
+DEFAULT_TIMEOUT_S = 300.0
+
+
+def run(  # noqa: PLR0913, PLR0917  (the options of the main job)
+    codec: Annotated[
+        list[str],
+        typer.Option(
+            help="NAME, NAME:SETTING or NAME:all; also file.py:Class or a trained folder. "
+            "Several with commas, or by repeating the option."
+        ),
+    ],
+    task: Annotated[list[str], typer.Option(help="Task name or TOML file; several with commas.")],
+    corpus: Annotated[
+        str | None,
+        typer.Option(
+            help="synth, folder:DIR, manifest:FILE, 'manifest:FILE?column=value', librispeech:ROOT. "
+            "By default each task's own."
+        ),
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("results"),
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Worker processes. By default one per core (on a GPU: one)."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N utterances of the corpus.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of intervals and of codecs that draw random numbers.")] = 0,
+    examples: Annotated[int, typer.Option(min=0, help="Utterances whose decoded audio is kept for listening.")] = 3,
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder with the codec's weights, instead of the usual places.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds that one utterance may take.")
+    ] = DEFAULT_TIMEOUT_S,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Run also what is already recorded.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Show what would run, and stop.")] = False,
+) -> None:
+    """Score codecs on tasks: one record per codec, setting, task and corpus.
+
+    Example: [bold]tokbench run --codec opus:all,mulaw --task reconstruction,tokens[/]
+    """
+    from tokbench.cli.progress import TerminalReporter
+    from tokbench.run.engine import execute
+    from tokbench.run.executor import LocalExecutor, default_num_workers
+    from tokbench.run.plan import Options, build_plan
+
+    options = Options(
+        results=results,
+        corpus=corpus,
+        weights=weights,
+        device=device,
+        seed=seed,
+        limit=limit,
+        num_examples=examples,
+    )
+    cells = build_plan(_split(codec), _split(task), options)
+    if plan:
+        _show_plan(cells)
+        return
+    outcomes: list[CellOutcome] = []
+    with (
+        LocalExecutor(jobs or default_num_workers(device)) as executor,
+        TerminalReporter(cells) as reporter,
+    ):
+        outcomes.extend(execute(cells, executor, reporter, timeout_s=timeout, force=force))
+    _show_outcomes(outcomes)
+    if any(outcome.status != "ok" for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _split(values: list[str]) -> list[str]:
+    return [item for value in values for item in value.split(",") if item]
+
+
+def _show_plan(cells: "list[Cell]") -> None:
+    from tokbench.cli.terminal import print_table
+
+    rows = [
+        (
+            cell.spec.codec.label,
+            cell.spec.task.id,
+            cell.corpus.name,
+            str(cell.num_utterances),
+            cell.skip_reason or "",
+        )
+        for cell in cells
+    ]
+    print_table(rows, columns=("codec", "task", "corpus", "utterances", "skipped because"), numeric=("utterances",))
+
+
+def _show_outcomes(outcomes: "list[CellOutcome]") -> None:
+    """Print one table per task and corpus: a row per codec, the task's first metrics as columns."""
+    from tokbench.cli.summary_table import print_outcomes
+
+    print_outcomes(outcomes)
+
+
+def train(
+    spec: Annotated[str, typer.Argument(help="Name of a shipped spec, or a TOML file.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the trained codec. By default trained/SPEC-SCALE.")
+    ] = None,
+    scale: Annotated[str, typer.Option(help="tiny, small or paper.")] = "tiny",
+    corpus: Annotated[str, typer.Option(help="What to train on.")] = "synth?split=train",
+    seed: Annotated[int, typer.Option(help="Seed of initialisation and sampling.")] = 0,
+) -> None:
+    """Train a codec from a spec; the folder that comes out is a codec like any other.
+
+    Example: [bold]tokbench train spectrogram-kmeans --out my-codec[/]
+    """
+    from tokbench.cli.progress import training_progress
+    from tokbench.cli.terminal import stdout
+    from tokbench.corpora.registry import open_corpus
+    from tokbench.training.train import train as train_spec
+
+    folder = out or Path("trained") / f"{Path(spec).stem}-{scale}"
+    with training_progress() as on_progress:
+        train_spec(spec, open_corpus(corpus), folder, scale=scale, seed=seed, on_progress=on_progress)
+    stdout().print(f"Trained. Score it with: tokbench run --codec {folder} --task reconstruction", markup=False)
+
+
+def check(
+    codec: Annotated[str, typer.Argument(help="NAME[:SETTING], file.py:Class, or a folder.")],
+    weights: Annotated[Path | None, typer.Option(help="Folder with the codec's weights.")] = None,
+) -> None:
+    """Put a codec through the conformance suite: what every codec must do to be scored fairly."""
+    from tokbench.cli.terminal import print_table
+    from tokbench.testing import run_checks
+
+    results = run_checks(codec, weights=weights)
+    marks = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
+    print_table(
+        [(result.codec, result.name, marks[result.status], result.message) for result in results],
+        columns=("codec", "check", "outcome", "what to do"),
+    )
+    if any(result.status == "failed" for result in results):
+        raise typer.Exit(1)

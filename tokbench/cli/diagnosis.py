@@ -1,0 +1,67 @@
+"""What `tokbench doctor` looks at."""
+
+import importlib.metadata
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokbench.codecs.registry import list_cards, list_plugins, missing_packages
+from tokbench.codecs.weights import locate_weights
+from tokbench.corpora.registry import list_corpora
+from tokbench.errors import MissingPackageError, TokbenchError
+from tokbench.metrics.catalogue import METRICS
+from tokbench.metrics.catalogue import missing_packages as metric_packages
+from tokbench.paths import home
+
+__all__ = ["Finding", "examine"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that tokbench can use."""
+
+    kind: str
+    name: str
+    ready: bool
+    remark: str = ""
+
+
+def examine(weights: Path | None = None) -> list[Finding]:
+    """Return the state of everything, without loading or downloading anything."""
+    return [*_system(), *_codecs(weights), *_corpora(), *_metrics()]
+
+
+def _system() -> Iterator[Finding]:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    yield Finding("system", "python", ready=True, remark=version)
+    yield Finding("system", "torch", ready=True, remark=importlib.metadata.version("torch"))
+    yield Finding("system", "home", ready=True, remark=f"{home()} (set TOKBENCH_HOME to move it)")
+
+
+def _codecs(weights: Path | None) -> Iterator[Finding]:
+    for name, card in list_cards().items():
+        remark = ""
+        try:
+            if missing := missing_packages(card):
+                raise MissingPackageError(name, missing)
+            if card.weights is not None:
+                remark = str(locate_weights(name, card.weights, override=weights, download=False))
+        except TokbenchError as error:
+            yield Finding("codec", name, ready=False, remark=str(error))
+        else:
+            yield Finding("codec", name, ready=True, remark=remark)
+    for name, point in list_plugins().items():
+        yield Finding("codec", name, ready=True, remark=f"from {point.value}")
+
+
+def _corpora() -> Iterator[Finding]:
+    for corpus in list_corpora():
+        yield Finding("corpus", corpus.name, ready=corpus.available, remark=corpus.remark)
+
+
+def _metrics() -> Iterator[Finding]:
+    for name, metric in METRICS.items():
+        missing = metric_packages(metric)
+        remark = str(MissingPackageError(name, missing)) if missing else ""
+        yield Finding("judge" if metric.judge else "metric", name, ready=not missing, remark=remark)

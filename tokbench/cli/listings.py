@@ -1,0 +1,150 @@
+"""What there is to list and to show, as plain rows."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tokbench.codecs.registry import list_cards, list_plugins
+from tokbench.corpora.registry import list_corpora
+from tokbench.errors import UnknownNameError
+from tokbench.metrics.catalogue import METRICS
+from tokbench.paths import declarations_dir
+from tokbench.records import read_record
+from tokbench.specs.task import find_task, list_tasks
+
+__all__ = ["JSON_ONLY", "LISTINGS", "find"]
+
+Row = dict[str, Any]
+
+
+def _codecs() -> list[Row]:
+    rows = [
+        {
+            "name": name,
+            "settings": ", ".join(
+                f"{setting}*" if setting == card.default_setting else setting for setting in card.settings
+            ),
+            "title": card.title,
+            "licence": card.licence,
+            "trained on": ", ".join(card.trained_on),
+            "source": card.source,
+        }
+        for name, card in list_cards().items()
+    ]
+    plugins = [
+        {
+            "name": name,
+            "settings": "",
+            "title": f"plug-in {point.value}",
+            "licence": "",
+            "trained on": "",
+            "source": "",
+        }
+        for name, point in list_plugins().items()
+    ]
+    return rows + plugins
+
+
+def _tasks() -> list[Row]:
+    tasks = [find_task(task_id)[0] for task_id in list_tasks()]
+    return [
+        {
+            "name": task.id,
+            "kind": task.kind,
+            "corpus": task.corpus,
+            "metrics": len(task.metrics),
+            "asks": task.question,
+        }
+        for task in tasks
+    ]
+
+
+def _corpora() -> list[Row]:
+    return [
+        {"name": item.spelling, "state": "ready" if item.available else item.remark, "what": item.description}
+        for item in list_corpora()
+    ]
+
+
+def _metrics() -> list[Row]:
+    return [
+        {
+            "name": name,
+            "title": metric.title,
+            "unit": metric.unit,
+            "better": metric.better or "",
+            "low": metric.bounds[0],
+            "high": metric.bounds[1],
+            "judge": metric.judge or "",
+            "source": metric.source,
+            "description": metric.description,
+        }
+        for name, metric in METRICS.items()
+    ]
+
+
+def _judges() -> list[Row]:
+    judges: dict[str, list[str]] = {}
+    for name, metric in METRICS.items():
+        if metric.judge:
+            judges.setdefault(metric.judge, []).append(name)
+    return [{"name": judge, "metrics": ", ".join(names)} for judge, names in judges.items()]
+
+
+def _leaderboards() -> list[Row]:
+    from tokbench.leaderboard.spec import list_leaderboards
+
+    return [
+        {"name": name, "title": spec.title, "asks": spec.question} for name, spec in list_leaderboards().items()
+    ]
+
+
+def _specs() -> list[Row]:
+    from tokbench.training.train import list_specs
+
+    return [{"name": name, "what": what} for name, what in list_specs().items()]
+
+
+LISTINGS: Mapping[str, Callable[[], list[Row]]] = {
+    "codecs": _codecs,
+    "tasks": _tasks,
+    "corpora": _corpora,
+    "judges": _judges,
+    "metrics": _metrics,
+    "leaderboards": _leaderboards,
+    "specs": _specs,
+}
+
+JSON_ONLY = {"codecs": ("source", "trained on"), "metrics": ("source", "description")}
+"""Columns that a terminal has no room for."""
+
+
+def find(name: str) -> tuple[str, dict[str, Any]]:
+    """Return a title and the fields of whatever is called ``name``.
+
+    Raises :class:`UnknownNameError` where nothing is.
+    """
+    if name.endswith(".json"):
+        return f"record {name}", read_record(Path(name)).model_dump(mode="json")
+    if name in list_cards():
+        return f"codec {name}", list_cards()[name].model_dump(mode="json")
+    tasks = list_tasks()
+    if any(name in (task_id, task_id.rpartition(".v")[0]) for task_id in tasks):
+        task, sha256 = find_task(name)
+        return f"task {task.id}", {**task.model_dump(mode="json"), "sha256": sha256}
+    if name in METRICS:
+        fields = {key: getattr(METRICS[name], key) for key in METRICS[name].__dataclass_fields__}
+        return f"metric {name}", fields
+    for listing, key in (("corpora", "name"), ("leaderboards", "name"), ("judges", "name")):
+        for row in LISTINGS[listing]():
+            if row[key] == name:
+                return f"{listing} {name}", row
+    known = [
+        *list_cards(),
+        *tasks,
+        *METRICS,
+        *(path.stem for path in declarations_dir("leaderboards").glob("*.toml")),
+    ]
+    raise UnknownNameError(
+        "codec, task, metric, corpus or leaderboard", name, known, command="tokbench list codecs"
+    )

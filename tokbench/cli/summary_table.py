@@ -1,0 +1,60 @@
+"""What `tokbench run` says at its end: one table per task and corpus that fits a terminal."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tokbench.cli.terminal import print_table
+
+if TYPE_CHECKING:
+    from tokbench.records import MetricSummary, Record
+    from tokbench.run.engine import CellOutcome
+
+__all__ = ["format_value", "print_outcomes"]
+
+_NUM_COLUMNS = 5
+
+
+def print_outcomes(outcomes: "Sequence[CellOutcome]") -> None:
+    """Print the first metrics of each task, a row per codec setting."""
+    tables: dict[tuple[str, str], list[Record]] = {}
+    for outcome in outcomes:
+        record = outcome.record
+        tables.setdefault((record.task.id, record.corpus.name), []).append(record)
+    for (task, corpus), records in tables.items():
+        names = _columns(records[0])
+        rows = [_row(record, names) for record in records]
+        first = [_heading(records[0].metric(name)) for name in names]
+        columns = ("codec", "kbit/s", *first, "scored")
+        print_table(rows, columns=columns, title=f"{task} on {corpus}", numeric=columns[1:])
+
+
+def _columns(record: "Record") -> list[str]:
+    return [metric.name for metric in record.metrics if metric.group == "all"][:_NUM_COLUMNS]
+
+
+def _heading(metric: "MetricSummary | None") -> str:
+    if metric is None:
+        return ""
+    arrow = {"higher": " ↑", "lower": " ↓", None: ""}[metric.better]
+    return f"{metric.title}{arrow}"
+
+
+def _row(record: "Record", names: Sequence[str]) -> tuple[str, ...]:
+    codec = record.codec
+    rate = "?" if codec.bitrate_bps is None else f"{codec.bitrate_bps / 1000:.4g}"
+    metrics = [record.metric(name) for name in names]
+    counted = metrics[0]
+    scored = f"{counted.num_ok}/{counted.num_total}" if counted else ""
+    return (f"{codec.name}:{codec.setting}", rate, *(format_value(metric) for metric in metrics), scored)
+
+
+def format_value(metric: "MetricSummary | None") -> str:
+    """Return value and half width of the interval, with digits that the interval supports."""
+    if metric is None or metric.value is None:
+        return "—"
+    if metric.low is None or metric.high is None:
+        return f"{metric.value:.4g}"
+    half = (metric.high - metric.low) / 2
+    digits = 3 if half <= 0 else min(max(1 - math.floor(math.log10(half)), 0), 3)
+    return f"{metric.value:.{digits}f} ±{half:.{digits}f}"

@@ -1,0 +1,1 @@
+"""Running: plan the cells, measure each utterance in worker processes, keep a journal, write records."""

@@ -1,0 +1,170 @@
+"""The engine: carries out a plan, cell by cell, and leaves one record per cell."""
+
+import datetime as dt
+import functools
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from tokbench.corpora.base import Utterance
+from tokbench.errors import RecordError
+from tokbench.paths import write_bytes
+from tokbench.provenance import machine, package_versions
+from tokbench.records import Cost, Record, file_safe, read_record, write_json
+from tokbench.run import worker
+from tokbench.run.executor import Executor, completed, outcome
+from tokbench.run.journal import Entry, Journal
+from tokbench.run.plan import Cell
+from tokbench.run.summary import summarise, summarise_costs, unmeasured, write_utterances
+from tokbench.runners.base import Failure, Measurement
+from tokbench.runners.registry import make_runner
+
+__all__ = ["CellOutcome", "Reporter", "execute"]
+
+
+@dataclass(frozen=True)
+class CellOutcome:
+    """What became of a cell."""
+
+    cell: Cell
+    status: Literal["ok", "partial", "failed", "skipped"]
+    record: Record
+    was_done: bool
+    """True if an earlier run had finished it."""
+
+
+class Reporter(Protocol):
+    """Who is told how far the work is."""
+
+    def start(self, cell: Cell, *, num_done: int) -> None:
+        """Hear that work on ``cell`` begins, of which ``num_done`` utterances are in the journal."""
+
+    def advance(self, cell: Cell, failure: Failure | None) -> None:
+        """Hear that one more utterance is done."""
+
+    def finish(self, outcome: CellOutcome) -> None:
+        """Hear that the record of a cell is written."""
+
+
+def execute(
+    plan: Sequence[Cell], executor: Executor, reporter: Reporter, *, timeout_s: float, force: bool = False
+) -> Iterator[CellOutcome]:
+    """Run every cell of ``plan`` and yield what became of it.
+
+    A cell whose record is complete is not run again unless ``force`` is given; one that was interrupted goes on
+    where its journal ends. Raises :class:`RecordError` where results cannot be written; finished utterances are
+    safe then.
+    """
+    for cell in plan:
+        done = _run_cell(cell, executor, reporter, timeout_s=timeout_s, force=force)
+        reporter.finish(done)
+        yield done
+
+
+def _run_cell(cell: Cell, executor: Executor, reporter: Reporter, *, timeout_s: float, force: bool) -> CellOutcome:
+    if cell.skip_reason is not None:
+        return _without_measurements(cell, "skipped", cell.skip_reason)
+    loading = executor.submit(worker.describe, cell.spec, timeout_s=timeout_s)
+    loaded = outcome(loading, timeout_s)
+    if isinstance(loaded, Failure):
+        return _without_measurements(cell, "failed", loaded.reason)
+    runner = make_runner(cell.spec.task)
+    if runner.needs_decoder and not loaded.can_decode:
+        return _without_measurements(cell, "skipped", f"{cell.spec.codec.card.name} only encodes")
+    key = cell.key(loaded.fingerprint, json.dumps(dict(package_versions()), sort_keys=True))
+    if not force and (record := _finished(cell, key)) is not None:
+        return CellOutcome(cell, record.status, record, was_done=True)
+    started = dt.datetime.now(dt.UTC)
+    clock = time.perf_counter()
+    with Journal(cell.files.journal, key) as journal:
+        if force:
+            journal.clear()
+        _measure_missing(cell, journal, executor, reporter, timeout_s=timeout_s)
+        record = summarise(cell, journal, runner, loaded, key)
+        _guarded_write(cell.files.utterances, lambda path: write_utterances(path, journal, runner))
+        cost = Cost(
+            metrics=tuple(summarise_costs(journal, runner)),
+            machine=machine(),
+            started_utc=started.isoformat(timespec="seconds"),
+            wall_s=time.perf_counter() - clock,
+            num_jobs=executor.num_workers,
+        )
+    write_json(cell.files.cost, cost)
+    write_json(cell.files.record, record)  # last: its presence says that the cell is complete
+    journal.remove()
+    return CellOutcome(cell, record.status, record, was_done=False)
+
+
+def _finished(cell: Cell, key: str) -> Record | None:
+    if not (cell.files.record.is_file() and cell.files.utterances.is_file()):
+        return None
+    try:
+        record = read_record(cell.files.record)
+    except RecordError:
+        return None
+    return record if record.key == key else None
+
+
+def _without_measurements(cell: Cell, status: Literal["skipped", "failed"], reason: str) -> CellOutcome:
+    record = unmeasured(cell, status, reason)
+    write_json(cell.files.record, record)
+    return CellOutcome(cell, status, record, was_done=False)
+
+
+def _measure_missing(
+    cell: Cell, journal: Journal, executor: Executor, reporter: Reporter, *, timeout_s: float
+) -> None:
+    done = journal.positions()
+    reporter.start(cell, num_done=len(done))
+    examples = _example_positions(cell)
+    utterances = islice(cell.corpus, cell.num_utterances)
+    missing = ((position, item) for position, item in enumerate(utterances) if position not in done)
+
+    def start(job: tuple[int, Utterance]) -> Future[Any]:
+        position, utterance = job
+        return executor.submit(
+            worker.measure, cell.spec, utterance, with_examples=position in examples, timeout_s=timeout_s
+        )
+
+    for (position, utterance), result in completed(executor, missing, start, timeout_s=timeout_s):
+        failure = result if isinstance(result, Failure) else None
+        measurement = Measurement() if isinstance(result, Failure) else result
+        _keep_examples(cell, utterance, measurement)
+        journal.add(
+            Entry(
+                position=position,
+                utterance=utterance.id,
+                speaker=utterance.speaker,
+                language=utterance.language,
+                error=failure.reason if failure else None,
+                measurement=measurement,
+            )
+        )
+        reporter.advance(cell, failure)
+
+
+def _example_positions(cell: Cell) -> set[int]:
+    """Return the positions of the utterances to keep, spread evenly over the corpus."""
+    count = min(cell.options.num_examples, cell.num_utterances)
+    return {int(position) for position in np.linspace(0, cell.num_utterances - 1, count).round()}
+
+
+def _keep_examples(cell: Cell, utterance: Utterance, measurement: Measurement) -> None:
+    for name, data in measurement.examples.items():
+        kind, _, ending = name.partition(".")
+        folder = cell.files.originals if kind == "original" else cell.files.examples
+        _guarded_write(folder / f"{file_safe(utterance.id)}.{ending}", functools.partial(write_bytes, data=data))
+
+
+def _guarded_write(path: Path, write: Callable[[Path], None]) -> None:
+    try:
+        write(path)
+    except OSError as error:
+        raise RecordError.not_writable(path, error) from error

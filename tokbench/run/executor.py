@@ -1,0 +1,98 @@
+"""Worker processes: one utterance each, a limit on its time, and a new process for one that hangs or dies."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any, Protocol, Self, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
+
+from tokbench.run import worker
+from tokbench.runners.base import Failure
+
+__all__ = ["Executor", "LocalExecutor", "completed"]
+
+Item = TypeVar("Item")
+
+_QUEUED_PER_WORKER = 3
+"""Utterances handed out ahead, so that no worker waits, and no more, so that memory does not grow."""
+
+
+class Executor(Protocol):
+    """Where utterances are measured."""
+
+    num_workers: int
+
+    def submit(
+        self, function: Callable[..., Any], *arguments: Any, timeout_s: float, **options: Any
+    ) -> Future[Any]:
+        """Start ``function(*arguments, **options)`` in some worker."""
+
+
+class LocalExecutor:
+    """Worker processes on this machine."""
+
+    def __init__(self, num_workers: int) -> None:
+        self.num_workers = num_workers
+        for name in worker.THREAD_VARIABLES:
+            os.environ[name] = "1"
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["tokbench.run.warm"])
+        self._pool = ProcessPool(max_workers=num_workers, context=context, initializer=worker.prepare_process)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        # After an error, Ctrl-C above all, nobody wants to wait for what is in hand.
+        if any(error):
+            self._pool.stop()  # type: ignore[no-untyped-call]
+        else:
+            self._pool.close()  # type: ignore[no-untyped-call]
+        self._pool.join()
+
+    def submit(
+        self, function: Callable[..., Any], *arguments: Any, timeout_s: float, **options: Any
+    ) -> Future[Any]:
+        """Start ``function`` in the next free worker; a worker that takes longer than ``timeout_s`` is replaced."""
+        future: Future[Any] = self._pool.schedule(function, args=arguments, kwargs=options, timeout=timeout_s)
+        return future
+
+
+def outcome(future: Future[Any], timeout_s: float) -> Any:
+    """Return the result of a finished future, or the :class:`Failure` of its worker."""
+    try:
+        return future.result()
+    except (FutureTimeoutError, TimeoutError):
+        return Failure(f"no result after {timeout_s:g} s (see --timeout)")
+    except ProcessExpired as error:
+        return Failure(f"the worker process died (exit code {error.exitcode})")
+
+
+def completed(
+    executor: Executor, items: Iterable[Item], start: Callable[[Item], Future[Any]], *, timeout_s: float
+) -> Iterator[tuple[Item, Any]]:
+    """Yield (item, outcome) as the futures of ``start(item)`` finish, a bounded number of them under way."""
+    pending: dict[Future[Any], Item] = {}
+    limit = _QUEUED_PER_WORKER * executor.num_workers
+    source = iter(items)
+    exhausted = False
+    while pending or not exhausted:
+        while not exhausted and len(pending) < limit:
+            item = next(source, None)
+            if item is None:
+                exhausted = True
+            else:
+                pending[start(item)] = item
+        finished, _ = wait(pending, return_when=FIRST_COMPLETED)
+        for future in finished:
+            yield pending.pop(future), outcome(future, timeout_s)
+
+
+def default_num_workers(device: str) -> int:
+    """Return one worker per core that this process may use; one where they would share a GPU."""
+    if device.startswith("cuda"):
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,130 @@
+"""The plan: which cells a request means, settled before any work starts.
+
+A cell is one (task, codec, setting) on one corpus. Everything wrong with the request is found here, so that
+nothing fails in hour three that could have been known in second one.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokbench.codecs.registry import CodecReference, expand, missing_packages
+from tokbench.corpora.base import Corpus
+from tokbench.corpora.registry import open_corpus
+from tokbench.errors import MissingPackageError, RecordError
+from tokbench.paths import write_bytes
+from tokbench.records import RecordFiles
+from tokbench.runners.registry import make_runner
+from tokbench.specs.task import Task, find_task
+
+__all__ = ["Cell", "CellSpec", "Options", "build_plan"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to run, as far as it may change what is measured or where it goes."""
+
+    results: Path = Path("results")
+    corpus: str | None = None
+    """Corpus reference; None for each task's own."""
+    weights: Path | None = None
+    device: str = "cpu"
+    seed: int = 0
+    limit: int | None = None
+    """Only this many utterances from the beginning of the corpus."""
+    num_examples: int = 3
+    """Utterances, spread over the corpus, whose decoded audio is kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellSpec:
+    """What a worker process needs to know of a cell; small, and safe to send."""
+
+    task: Task
+    codec: CodecReference
+    device: str
+    weights: Path | None
+    seed: int
+    use_cache: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One cell with everything that its record will say and that is known before it is run."""
+
+    spec: CellSpec
+    task_sha256: str
+    corpus: Corpus
+    files: RecordFiles
+    options: Options
+    skip_reason: str | None = None
+
+    @property
+    def label(self) -> str:
+        """``codec:setting · task · corpus``, for people."""
+        return f"{self.spec.codec.label} · {self.spec.task.id} · {self.corpus.name}"
+
+    @property
+    def num_utterances(self) -> int:
+        """Utterances to measure, ``limit`` considered."""
+        total = len(self.corpus)
+        return total if self.options.limit is None else min(total, self.options.limit)
+
+    def key(self, fingerprint: str, versions: str) -> str:
+        """Return the hash of all that decides the numbers of this cell."""
+        parts = (
+            self.task_sha256,
+            fingerprint,
+            self.corpus.sha256,
+            self.spec.device.partition(":")[0],
+            str(self.spec.seed),
+            str(self.options.limit),
+            str(self.options.num_examples),
+            versions,
+        )
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def build_plan(codecs: Sequence[str], tasks: Sequence[str], options: Options) -> list[Cell]:
+    """Return the cells of a request, in the order in which they will run: task by task, codec by codec.
+
+    Raises :class:`tokbench.errors.UsageError` for anything that the user has to correct, a results folder that
+    cannot be written included.
+    """
+    references = [reference for text in codecs for reference in expand(text)]
+    found = [find_task(name) for name in tasks]
+    for task, _ in found:
+        make_runner(task)
+    _check_writable(options.results)
+    corpora = {
+        name: open_corpus(name) for name in dict.fromkeys(options.corpus or task.corpus for task, _ in found)
+    }
+    return [
+        _cell(task, sha256, reference, corpora[options.corpus or task.corpus], options)
+        for task, sha256 in found
+        for reference in references
+    ]
+
+
+def _cell(task: Task, sha256: str, codec: CodecReference, corpus: Corpus, options: Options) -> Cell:
+    missing = missing_packages(codec.card)
+    return Cell(
+        spec=CellSpec(task=task, codec=codec, device=options.device, weights=options.weights, seed=options.seed),
+        task_sha256=sha256,
+        corpus=corpus,
+        files=RecordFiles(
+            options.results, task=task.id, corpus=corpus.name, codec=codec.card.name, setting=codec.setting
+        ),
+        options=options,
+        skip_reason=str(MissingPackageError(codec.card.name, missing)) if missing else None,
+    )
+
+
+def _check_writable(results: Path) -> None:
+    probe = results / ".writable"
+    try:
+        write_bytes(probe, b"")
+        probe.unlink()
+    except OSError as error:
+        raise RecordError.not_writable(results, error) from error

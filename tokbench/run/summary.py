@@ -1,0 +1,264 @@
+"""From the journal of a cell to its record: totals over utterances, intervals, and one row per utterance."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tokbench.metrics.base import Metric, Score
+from tokbench.metrics.catalogue import find_metric
+from tokbench.paths import atomic_write
+from tokbench.provenance import provenance
+from tokbench.records import (
+    CodecSummary,
+    CorpusSummary,
+    IntervalMethod,
+    MetricSummary,
+    Record,
+    TaskSummary,
+)
+from tokbench.run.journal import Entry, Journal
+from tokbench.run.plan import Cell
+from tokbench.run.worker import Loaded
+from tokbench.runners.base import Runner
+from tokbench.stats import LEVEL, NUM_RESAMPLES, bootstrap_interval
+
+__all__ = ["summarise", "summarise_costs", "unmeasured", "write_utterances"]
+
+_ROWS_AT_ONCE = 4096
+_NOT_MEASURED = "the utterance could not be measured"
+
+
+def summarise(cell: Cell, journal: Journal, runner: Runner, loaded: Loaded, key: str) -> Record:
+    """Return the record of a measured cell."""
+    table = _Table(journal, [metric for metric in runner.metrics.values() if _is_per_utterance(metric, runner)])
+    pooled = {summary.name: [summary] for summary in table.summaries(cell)}
+    for summary in runner.summarise(journal.payloads()):
+        pooled.setdefault(summary.name, []).append(summary)
+    metrics = tuple(summary for name in runner.metrics for summary in pooled.get(name, []))
+    values = [summary.value for summary in metrics if summary.group == "all"]
+    status: Literal["ok", "partial", "failed"] = "ok"
+    if None in values or table.num_errors:
+        status = "partial" if any(value is not None for value in values) else "failed"
+    return _record(
+        cell,
+        status=status,
+        reason=table.commonest_error,
+        codec=_codec_summary(cell, loaded),
+        duration_s=table.duration_s,
+        metrics=metrics,
+        resampler=loaded.resampler,
+        key=key,
+    )
+
+
+def unmeasured(cell: Cell, status: Literal["skipped", "failed"], reason: str) -> Record:
+    """Return the record of a cell whose codec never ran."""
+    metrics = [find_metric(name) for name in cell.spec.task.metrics]
+    total = cell.num_utterances
+    reasons = {reason: total}
+    return _record(
+        cell,
+        status=status,
+        reason=reason,
+        codec=_codec_summary(cell, None),
+        duration_s=None,
+        metrics=tuple(item.summary(value=None, num_ok=0, num_total=total, reasons=reasons) for item in metrics),
+        resampler="",
+        key="",
+    )
+
+
+def _record(cell: Cell, *, resampler: str, duration_s: float | None, **fields: Any) -> Record:
+    task, corpus, options = cell.spec.task, cell.corpus, cell.options
+    return Record(
+        task=TaskSummary(id=task.id, kind=task.kind, question=task.question, sha256=cell.task_sha256),
+        corpus=CorpusSummary(
+            name=corpus.name,
+            reference=corpus.reference,
+            num_utterances=cell.num_utterances,
+            duration_s=duration_s,
+            sha256=corpus.sha256,
+            licence=corpus.licence,
+        ),
+        interval=IntervalMethod(
+            level=LEVEL, method="percentile bootstrap", by=task.interval_by, num_resamples=NUM_RESAMPLES
+        ),
+        provenance=provenance(device=options.device, seed=options.seed, limit=options.limit, resampler=resampler),
+        **fields,
+    )
+
+
+def _codec_summary(cell: Cell, loaded: Loaded | None) -> CodecSummary:
+    card = cell.spec.codec.card
+    info = loaded.info if loaded else None
+    return CodecSummary(
+        name=card.name,
+        title=card.title,
+        setting=cell.spec.codec.setting,
+        licence=info.licence if info else card.licence,
+        source=info.source if info else card.source,
+        trained_on=info.trained_on if info else card.trained_on,
+        streams=tuple(str(stream) for stream in info.streams) if info else None,
+        sample_rate_hz=info.sample_rate_hz if info else None,
+        num_channels=info.num_channels if info else None,
+        bitrate_bps=info.bitrate_bps if info else None,
+        causal=info.causal if info else None,
+        latency_s=info.latency_s if info else None,
+        num_parameters=info.num_parameters if info else None,
+        fingerprint=loaded.fingerprint if loaded else None,
+    )
+
+
+def _is_per_utterance(metric: Metric, runner: Runner) -> bool:
+    return metric.name not in runner.corpus_metrics
+
+
+class _Table:
+    """Totals and weights of every utterance and metric, as arrays."""
+
+    def __init__(self, entries: Iterable[Entry], metrics: Sequence[Metric]) -> None:
+        self.metrics = metrics
+        rows: list[list[tuple[float, float]]] = []
+        self.speakers: list[str] = []
+        self.reasons: list[Counter[str]] = [Counter() for _ in metrics]
+        self.num_not_applicable = np.zeros(len(metrics), dtype=int)
+        self.errors: Counter[str] = Counter()
+        self.duration_s = 0.0
+        for entry in entries:
+            self.speakers.append(entry.speaker)
+            self.duration_s += entry.measurement.duration_s or 0.0
+            if entry.error is not None:
+                self.errors[entry.error] += 1
+            rows.append([self._cell(entry, column) for column in range(len(metrics))])
+        parts = np.array(rows, dtype=np.float64).reshape(len(rows), len(metrics), 2)
+        self.total, self.weight = parts[:, :, 0], parts[:, :, 1]
+
+    def _cell(self, entry: Entry, column: int) -> tuple[float, float]:
+        """Return (total, weight); NaN for a failure, weight 0 for what is not applicable."""
+        name = self.metrics[column].name
+        score = entry.measurement.scores.get(name)
+        if score is not None:
+            return score.total, score.weight
+        failure = entry.measurement.failures.get(name)
+        if failure is not None and failure.is_not_applicable:
+            self.num_not_applicable[column] += 1
+            return 0.0, 0.0
+        self.reasons[column][failure.reason if failure else entry.error or _NOT_MEASURED] += 1
+        return np.nan, np.nan
+
+    @property
+    def num_errors(self) -> int:
+        return self.errors.total()
+
+    @property
+    def commonest_error(self) -> str | None:
+        return self.errors.most_common(1)[0][0] if self.errors else None
+
+    def summaries(self, cell: Cell) -> Iterator[MetricSummary]:
+        groups = self.speakers if cell.spec.task.interval_by == "speaker" else None
+        rms = [metric.pooling == "rms" for metric in self.metrics]
+        intervals = bootstrap_interval(self.total, self.weight, rms=rms, groups=groups, seed=cell.spec.seed)
+        for column, metric in enumerate(self.metrics):
+            yield self._summary(metric, column, intervals[column])
+
+    def _summary(self, metric: Metric, column: int, interval: np.ndarray) -> MetricSummary:
+        num_failed = self.reasons[column].total()
+        num_total = len(self.speakers) - int(self.num_not_applicable[column])
+        value = None
+        if num_failed == 0:
+            value = Score(self.total[:, column].sum(), self.weight[:, column].sum()).value(metric.pooling)
+        has_interval = value is not None and bool(np.isfinite(interval).all())
+        reasons = dict(self.reasons[column])
+        if value is None and not reasons and num_total:
+            reasons = {"nothing to measure in any utterance": num_total}
+        return metric.summary(
+            value=value,
+            interval=(float(interval[0]), float(interval[1])) if has_interval else None,
+            num_ok=num_total - num_failed,
+            num_total=num_total,
+            num_not_applicable=int(self.num_not_applicable[column]),
+            reasons=dict(sorted(reasons.items())),
+        )
+
+
+def summarise_costs(journal: Journal, runner: Runner) -> Iterator[MetricSummary]:
+    """Yield what the cell cost; utterances without a measured cost leave the count."""
+    metrics = [find_metric(name) for name in runner.cost_metrics]
+    parts: dict[str, list[tuple[float, float]]] = {metric.name: [] for metric in metrics}
+    num_total = 0
+    for entry in journal:
+        num_total += 1
+        for name, score in entry.measurement.costs.items():
+            parts[name].append((score.total, score.weight))
+    for metric in metrics:
+        if not parts[metric.name]:
+            continue
+        array = np.array(parts[metric.name])
+        value, interval = _cost(metric, array)
+        yield metric.summary(value=value, interval=interval, num_ok=len(array), num_total=num_total)
+
+
+def _cost(metric: Metric, parts: np.ndarray) -> tuple[float, tuple[float, float] | None]:
+    """Return value and interval of a cost from its (total, weight) [N, 2]."""
+    if metric.pooling == "max":
+        return float(parts[:, 0].max()), None
+    low, high = bootstrap_interval(parts[:, :1], parts[:, 1:], rms=[False])[0]
+    interval = (float(low), float(high)) if np.isfinite(low) else None
+    return float(parts[:, 0].sum() / parts[:, 1].sum()), interval
+
+
+def write_utterances(path: Path, journal: Journal, runner: Runner) -> None:
+    """Write one row per utterance, in corpus order, a few thousand at a time."""
+    names = [name for name in runner.metrics if name not in runner.corpus_metrics]
+    schema = pa.schema(_columns(names, runner))
+    entries = iter(journal)
+    with atomic_write(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        while rows := [_row(entry, names) for entry in islice(entries, _ROWS_AT_ONCE)]:
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+
+
+def _columns(names: Sequence[str], runner: Runner) -> list[tuple[str, pa.DataType]]:
+    text, number = pa.string(), pa.float64()
+    columns = [
+        ("index", pa.int64()),
+        ("utterance", text),
+        ("speaker", text),
+        ("language", text),
+        ("audio_sha256", text),
+        ("duration_s", number),
+        ("error", text),
+        ("reasons", text),
+    ]
+    columns += [(f"{name}.{part}", number) for name in names for part in ("total", "weight")]
+    kinds = {"integer": pa.int64(), "number": number, "boolean": pa.bool_(), "text": text}
+    return columns + [(name, kinds[kind]) for name, kind in runner.facts.items()]
+
+
+def _row(entry: Entry, names: Sequence[str]) -> dict[str, Any]:
+    measurement = entry.measurement
+    reasons = {name: failure.reason for name, failure in measurement.failures.items()}
+    row: dict[str, Any] = {
+        "index": entry.position,
+        "utterance": entry.utterance,
+        "speaker": entry.speaker,
+        "language": entry.language,
+        "audio_sha256": measurement.audio_sha256,
+        "duration_s": measurement.duration_s,
+        "error": entry.error,
+        "reasons": json.dumps(reasons, sort_keys=True, ensure_ascii=False) if reasons else None,
+        **measurement.facts,
+    }
+    for name in names:
+        score, failure = measurement.scores.get(name), measurement.failures.get(name)
+        if score is not None:
+            row[f"{name}.total"], row[f"{name}.weight"] = score.total, score.weight
+        elif failure is not None and failure.is_not_applicable:
+            row[f"{name}.weight"] = 0.0
+    return row

@@ -1,0 +1,99 @@
+"""What happens inside a worker process: load a codec once, measure one utterance after the other.
+
+A worker uses one thread, whatever the machine has: numbers then do not depend on the number of workers, and two
+workers are twice as fast as one (a BLAS that takes every core for itself undoes that).
+"""
+
+import hashlib
+import random
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tokbench.codecs.registry import fingerprint, load
+from tokbench.run.plan import CellSpec
+from tokbench.runners.base import Bench, Failure, Measurement, Runner, attempt
+from tokbench.runners.registry import make_runner
+
+if TYPE_CHECKING:
+    from tokbench.codecs.base import TokenizerInfo
+    from tokbench.corpora.base import Utterance
+
+__all__ = ["THREAD_VARIABLES", "Loaded", "describe", "measure", "prepare_process"]
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""Read by the numerical libraries when they are imported, so they are set before a worker starts."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What only a loaded codec knows."""
+
+    info: "TokenizerInfo"
+    fingerprint: str
+    can_decode: bool
+    resampler: str
+
+
+@dataclass(frozen=True)
+class _Session:
+    spec: CellSpec
+    runner: Runner
+    bench: Bench
+
+
+_session: _Session | None = None
+"""The codec that this process has loaded; one at a time, so that memory does not grow with the plan."""
+
+
+def prepare_process() -> None:
+    """Leave Ctrl-C to the parent, and use one thread."""
+    import torch  # noqa: PLC0415  (workers need it, the parent does not)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def _open_session(spec: CellSpec) -> _Session:
+    from tokbench.store import CodeStore  # noqa: PLC0415  (imports torch)
+
+    global _session  # noqa: PLW0603  (the cache of this process)
+    if _session is None or _session.spec != spec:
+        _session = None
+        tokenizer = load(spec.codec, device=spec.device, weights=spec.weights)
+        bench = Bench(
+            tokenizer, fingerprint(spec.codec, weights=spec.weights), CodeStore() if spec.use_cache else None
+        )
+        _session = _Session(spec, make_runner(spec.task), bench)
+    return _session
+
+
+def describe(spec: CellSpec) -> Loaded | Failure:
+    """Load the codec of a cell and say what it is, or why it cannot be loaded."""
+    return attempt(lambda: _describe(spec))
+
+
+def _describe(spec: CellSpec) -> Loaded:
+    from tokbench.audio import RESAMPLER  # noqa: PLC0415  (imports torch)
+    from tokbench.codecs.base import Codec  # noqa: PLC0415
+
+    bench = _open_session(spec).bench
+    return Loaded(bench.tokenizer.info, bench.fingerprint, isinstance(bench.tokenizer, Codec), RESAMPLER)
+
+
+def measure(spec: CellSpec, utterance: "Utterance", *, with_examples: bool) -> Measurement | Failure:
+    """Measure one utterance, or say why that failed."""
+    return attempt(lambda: _measure(spec, utterance, with_examples=with_examples))
+
+
+def _measure(spec: CellSpec, utterance: "Utterance", *, with_examples: bool) -> Measurement:
+    import numpy as np  # noqa: PLC0415  (as above)
+    import torch  # noqa: PLC0415
+
+    session = _open_session(spec)
+    # A codec that draws random numbers draws the same ones for an utterance, whichever worker it falls to.
+    seed = int.from_bytes(hashlib.sha256(f"{spec.seed} {utterance.id}".encode()).digest()[:4], "little")
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  (what a third party's codec may use)
+    torch.manual_seed(seed)
+    return session.runner.measure(session.bench, utterance, with_examples=with_examples)

@@ -1,0 +1,137 @@
+"""What a runner is, and what it has to work with.
+
+A runner works on one utterance at a time, in any process, and keeps nothing between two of them: whatever has to
+be summed up over a corpus travels in a :class:`Measurement`.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
+
+from tokbench.errors import NotApplicableError, NotSupportedError, TokbenchError
+from tokbench.metrics.base import Metric, Score
+from tokbench.metrics.catalogue import find_metric
+from tokbench.records import MetricSummary
+from tokbench.specs.task import Task
+
+if TYPE_CHECKING:
+    from tokbench.audio import Audio
+    from tokbench.codecs.base import Tokenizer
+    from tokbench.codes import Codes
+    from tokbench.corpora.base import Utterance
+    from tokbench.store import CodeStore, StoredCodes
+
+__all__ = ["Bench", "Failure", "Measurement", "Runner", "attempt"]
+
+Result = TypeVar("Result")
+Fact = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no result."""
+
+    reason: str
+    is_not_applicable: bool = False
+    """True if the reference alone is the reason, so that no codec could have had a result."""
+
+
+def attempt(function: Callable[[], Result]) -> Result | Failure:
+    """Return ``function()``, or why it failed: the one boundary at which an exception becomes a record."""
+    try:
+        return function()
+    except NotApplicableError as error:
+        return Failure(str(error), is_not_applicable=True)
+    except TokbenchError as error:
+        return Failure(str(error))
+    except Exception as error:  # noqa: BLE001  (a codec may raise anything; it must cost its own cell only)
+        return Failure(f"{type(error).__name__}: {error}".rstrip(": "))
+
+
+@dataclass
+class Measurement:
+    """What a runner found on one utterance."""
+
+    scores: dict[str, Score] = field(default_factory=dict)
+    """Components of each metric that has a value."""
+    failures: dict[str, Failure] = field(default_factory=dict)
+    """Why the others have none, by metric."""
+    facts: dict[str, Fact] = field(default_factory=dict)
+    """Further columns of the utterance's row: delays, counts."""
+    costs: dict[str, Score] = field(default_factory=dict)
+    """Times and memory, which differ from run to run and are kept apart."""
+    payload: bytes | None = None
+    """Whatever :meth:`Runner.summarise` needs of this utterance, packed."""
+    examples: dict[str, bytes] = field(default_factory=dict)
+    """Files to keep for listening and looking: ``decoded.flac``, ``decoded.png``, ``original.flac``, …"""
+    audio_sha256: str | None = None
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A loaded tokenizer with the cache of its codes."""
+
+    tokenizer: "Tokenizer"
+    fingerprint: str
+    store: "CodeStore | None"
+
+    def encode(self, audio: "Audio") -> "StoredCodes":
+        """Return the codes of ``audio``, from the cache where they are, and the seconds that encoding took.
+
+        The audio is mixed and resampled to the format of the tokenizer first.
+        """
+        from tokbench.store import StoredCodes  # noqa: PLC0415  (the planner knows runners without torch)
+
+        info = self.tokenizer.info
+        prepared = audio.to_channels(info.num_channels).resample(info.sample_rate_hz)
+        stored = self.store.get(self.fingerprint, prepared.sha256) if self.store else None
+        if stored is None:
+            codes, seconds = timed(lambda: self.tokenizer.encode(prepared))
+            stored = StoredCodes(codes, seconds)
+            if self.store:
+                self.store.put(self.fingerprint, prepared.sha256, stored)
+        return stored
+
+    def decode(self, codes: "Codes") -> "tuple[Audio, float]":
+        """Return the audio of ``codes`` and the seconds that decoding took."""
+        from tokbench.codecs.base import Codec  # noqa: PLC0415  (as above)
+
+        if not isinstance(self.tokenizer, Codec):
+            raise NotSupportedError(self.tokenizer.info.name, "decoding")
+        codec = self.tokenizer
+        return timed(lambda: codec.decode(codes))
+
+
+def timed(function: Callable[[], Result]) -> tuple[Result, float]:
+    """Return ``function()`` and its wall time in seconds."""
+    start = time.perf_counter()
+    result = function()
+    return result, time.perf_counter() - start
+
+
+class Runner(ABC):
+    """Carries out one kind of task."""
+
+    needs_decoder: ClassVar[bool]
+    """Whether the task makes sense for tokenizers that only encode."""
+    cost_metrics: ClassVar[Sequence[str]] = ()
+    """Names in :attr:`Measurement.costs`."""
+    corpus_metrics: ClassVar[Sequence[str]] = ()
+    """Metrics that :meth:`summarise` returns, and that no single utterance has."""
+    facts: ClassVar[Mapping[str, Literal["integer", "number", "boolean", "text"]]] = {}
+    """Names and types of :attr:`Measurement.facts`."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.metrics: Mapping[str, Metric] = {name: find_metric(name) for name in task.metrics}
+
+    @abstractmethod
+    def measure(self, bench: Bench, utterance: "Utterance", *, with_examples: bool) -> Measurement:
+        """Return what is found on one utterance; raises whatever keeps it from being measured at all."""
+
+    def summarise(self, payloads: Iterable[bytes | None]) -> list[MetricSummary]:  # noqa: ARG002
+        """Return the numbers that are no sum over utterances, from the payloads in corpus order."""
+        return []

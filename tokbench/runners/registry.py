@@ -1,0 +1,24 @@
+"""Runners by the kind of task that they carry out."""
+
+import importlib
+
+from tokbench.errors import UnknownNameError
+from tokbench.runners.base import Runner
+from tokbench.specs.task import Task
+
+__all__ = ["RUNNERS", "make_runner"]
+
+RUNNERS = {
+    "reconstruction": "tokbench.runners.reconstruction:ReconstructionRunner",
+    "tokens": "tokbench.runners.tokens:TokensRunner",
+}
+"""``module:Class`` by kind."""
+
+
+def make_runner(task: Task) -> Runner:
+    """Return the runner of ``task``, its arguments checked."""
+    if task.kind not in RUNNERS:
+        raise UnknownNameError("kind of task", task.kind, RUNNERS, command="tokbench list tasks")
+    module, _, name = RUNNERS[task.kind].partition(":")
+    runner: Runner = getattr(importlib.import_module(module), name)(task)
+    return runner
