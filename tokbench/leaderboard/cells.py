@@ -23,7 +23,16 @@ from tokbench.records import (
     read_records,
 )
 
-__all__ = ["Cell", "MixedRecordsError", "Row", "Section", "SourceRecord", "read_sections", "read_task"]
+__all__ = [
+    "Cell",
+    "MixedRecordsError",
+    "Row",
+    "Section",
+    "SourceRecord",
+    "check_comparable",
+    "read_sections",
+    "read_task",
+]
 
 
 class MixedRecordsError(TokbenchError):
@@ -143,7 +152,8 @@ def read_sections(board: Leaderboard, results: Path) -> list[Section]:
 
 
 def _section(board: Leaderboard, sources: Sequence[SourceRecord]) -> Section:
-    _check_corpus(sources)
+    for source in sources[1:]:
+        _check_corpus(sources[0], source)
     by_label: dict[str, dict[str, SourceRecord]] = {}
     for source in sources:
         by_label.setdefault(source.label, {})[source.record.task.id] = source
@@ -195,10 +205,18 @@ def _check_equal(
         raise MixedRecordsError(what, first.path, second.path, values)
 
 
-def _check_corpus(sources: Sequence[SourceRecord]) -> None:
-    for source in sources[1:]:
-        _check_equal("the hash of the corpus", sources[0], source, lambda s: s.record.corpus.sha256)
-        _check_equal("--limit", sources[0], source, lambda s: s.record.provenance.get("limit") or "everything")
+def _check_corpus(first: SourceRecord, second: SourceRecord) -> None:
+    _check_equal("the hash of the corpus", first, second, lambda source: source.record.corpus.sha256)
+    _check_equal("--limit", first, second, lambda source: source.record.provenance.get("limit") or "everything")
+
+
+def check_comparable(first: SourceRecord, second: SourceRecord) -> None:
+    """Raise :class:`MixedRecordsError` unless both measured the same things on the same utterances."""
+    _check_corpus(first, second)
+    _check_equal("the hash of the task", first, second, lambda source: source.record.task.sha256)
+    for summary in first.record.metrics:
+        other = second.record.metric(summary.name, summary.group)
+        _check_summary(summary.name, (first, summary), (second, other))
 
 
 def _check_column(key: str, task: str, rows: Iterable[Row]) -> None:

@@ -1,0 +1,152 @@
+"""Tables: a leaderboard as CSV, wide (one row per codec setting) and long (one row per number).
+
+Bytes are reproducible: rows and columns have a fixed order, numbers six significant digits.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tokbench.leaderboard.cells import Cell, Row, Section, SourceRecord, read_sections
+from tokbench.leaderboard.spec import Leaderboard
+from tokbench.leaderboard.ties import Standing, standings
+from tokbench.records import MetricSummary
+
+__all__ = ["Table", "csv_bytes", "read_tables"]
+
+NUM_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Table:
+    """One leaderboard on one corpus."""
+
+    board: Leaderboard
+    section: Section
+    standings: Mapping[str, Standing]
+    """Who is best, by column key; only columns with a direction are here."""
+
+    def ranks(self) -> dict[str, int]:
+        """Return the place of each ranked row in the order of the table, from 1; anchors and gaps have none."""
+        ranked = [row for row in self.section.rows if not row.is_anchor and self._sorts(row)]
+        return {row.label: place for place, row in enumerate(ranked, start=1)}
+
+    def _sorts(self, row: Row) -> bool:
+        return row.cells[self.board.sort_by].value is not None
+
+    def is_tied(self, row: Row, key: str) -> bool | None:
+        """Say whether a number is the best of its column or tied with it; None where it takes no part."""
+        standing, cell = self.standings.get(key), row.cells[key]
+        if standing is None or row.is_anchor or cell.value is None:
+            return None
+        return row.label in standing.tied
+
+    def wide(self) -> pd.DataFrame:
+        """Return one row per codec setting; per column its value, 95 % interval and counts."""
+        ranks = self.ranks()
+        return pd.DataFrame([self._wide_row(row, ranks.get(row.label)) for row in self.section.rows])
+
+    def _wide_row(self, row: Row, rank: int | None) -> dict[str, Any]:
+        corpus, codec = self.section.corpus.name, row.codec
+        facts: dict[str, Any] = {
+            "corpus": corpus,
+            "rank": "" if rank is None else rank,
+            "codec": codec.name,
+            "setting": codec.setting,
+            "anchor": _yes(row.is_anchor),
+            "trained_on_this_corpus": _yes(bool(row.trained_on(corpus))),
+            "sample_rate_hz": codec.sample_rate_hz,
+            "num_parameters": codec.num_parameters,
+        }
+        for key, cell in row.cells.items():
+            facts |= {f"{key}{ending}": value for ending, value in self._wide_cell(row, key, cell)}
+        return facts
+
+    def _wide_cell(self, row: Row, key: str, cell: Cell) -> Iterator[tuple[str, Any]]:
+        summary = cell.summary
+        yield "", cell.value
+        yield ".low", summary.low if summary else None
+        yield ".high", summary.high if summary else None
+        yield ".num_ok", summary.num_ok if summary else None
+        yield ".num_total", summary.num_total if summary else None
+        yield ".tied_with_best", _yes(self.is_tied(row, key))
+        yield ".missing", cell.missing
+
+    def long(self) -> pd.DataFrame:
+        """Return one row per codec setting, metric and group: every number of every record, with its definition."""
+        rows = [
+            line
+            for row in self.section.rows
+            for source in row.sources.values()
+            for line in self._lines(row, source)
+        ]
+        return pd.DataFrame(rows)
+
+    def _lines(self, row: Row, source: SourceRecord) -> Iterator[dict[str, Any]]:
+        task = source.record.task.id
+        shown = {(self.board.task_of[key], c.metric, c.group): key for key, c in self.board.columns.items()}
+        costs = source.cost.metrics if source.cost else ()
+        for summary in (*source.record.metrics, *costs):
+            key = shown.get((task, summary.name, summary.group))
+            yield {
+                "corpus": source.record.corpus.name,
+                "codec": source.record.codec.name,
+                "setting": source.record.codec.setting,
+                "anchor": _yes(row.is_anchor),
+                "task": task,
+                "status": source.record.status,
+                **_line(summary),
+                "tied_with_best": _yes(self.is_tied(row, key)) if key else "",
+                "depends_on_machine": _yes(summary in costs),
+                "record": source.path,
+            }
+
+
+def _line(summary: MetricSummary) -> dict[str, Any]:
+    return {
+        "metric": summary.name,
+        "group": summary.group,
+        "title": summary.title,
+        "unit": summary.unit,
+        "better": summary.better or "",
+        "judge": summary.judge or "",
+        "value": summary.value,
+        "low": summary.low,
+        "high": summary.high,
+        "num_ok": summary.num_ok,
+        "num_total": summary.num_total,
+        "num_not_applicable": summary.num_not_applicable,
+        "reasons": json.dumps(dict(summary.reasons), sort_keys=True, ensure_ascii=False) if summary.reasons else "",
+        "source": summary.source,
+    }
+
+
+def _yes(value: bool | None) -> str:  # noqa: FBT001  (a cell, not an option)
+    return {True: "yes", False: "no", None: ""}[value]
+
+
+def read_tables(board: Leaderboard, results: Path) -> list[Table]:
+    """Return the tables of ``board``, one per corpus; empty where no record fits.
+
+    Raises what :func:`read_sections` and :func:`standings` raise.
+    """
+    return [Table(board, section, standings(board, section)) for section in read_sections(board, results)]
+
+
+def csv_bytes(frames: Sequence[pd.DataFrame]) -> bytes:
+    """Return ``frames`` below one another as UTF-8 CSV with six significant digits."""
+    whole = pd.concat(frames, ignore_index=True).map(_text)
+    return str(whole.to_csv(index=False, lineterminator="\n")).encode()
+
+
+def _text(value: Any) -> str:
+    if value is None or value != value:  # noqa: PLR0124  (NaN)
+        return ""
+    if isinstance(value, float):
+        return f"{value:.{NUM_DIGITS}g}" if not value.is_integer() or abs(value) >= 1e15 else str(int(value))  # noqa: PLR2004
+    return str(value)
