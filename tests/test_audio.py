@@ -1,0 +1,133 @@
+"""Audio: reading what is broken, resampling, channels."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from tokbench.audio import Audio
+from tokbench.errors import AudioFileError, ChannelsError, EmptyAudioError, NonFiniteAudioError
+
+
+def sine(rate_hz: int, *, frequency_hz: float = 440.0, seconds: float = 0.5) -> np.ndarray:
+    return 0.5 * np.sin(2 * np.pi * frequency_hz * np.arange(round(seconds * rate_hz)) / rate_hz)
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 11025, 16000, 22050, 44100, 96000, 192000])
+def test_every_common_rate_is_read_and_resampled_to_the_same_sound(tmp_path: Path, rate_hz: int) -> None:
+    soundfile.write(tmp_path / "tone.wav", sine(rate_hz), rate_hz, subtype="FLOAT")
+    audio = Audio.read(tmp_path / "tone.wav").resample(16000)
+    assert audio.sample_rate_hz == 16000
+    assert audio.num_samples == pytest.approx(8000, abs=1)
+    middle = slice(1000, 7000)  # the resampling filter rings at the ends
+    np.testing.assert_allclose(audio.mono()[middle], sine(16000)[middle], atol=2e-3)
+
+
+def test_resampling_removes_what_lies_above_the_new_nyquist_frequency() -> None:
+    audio = Audio.from_numpy(sine(48000, frequency_hz=10000.0), 48000)
+    assert np.abs(audio.resample(16000).mono()[1000:-1000]).max() < 1e-3
+
+
+def test_resampling_one_sample_keeps_one_sample() -> None:
+    audio = Audio.from_numpy(np.ones(1, dtype=np.float32), 48000)
+    assert audio.resample(16000).num_samples == 1
+
+
+def test_resampling_to_the_same_rate_changes_nothing() -> None:
+    audio = Audio.from_numpy(sine(16000), 16000)
+    assert audio.resample(16000) is audio
+
+
+@pytest.mark.parametrize("num_channels", [2, 6])
+def test_many_channels_are_mixed_to_their_mean(num_channels: int) -> None:
+    samples = np.random.default_rng(0).standard_normal((num_channels, 100)).astype(np.float32)
+    np.testing.assert_allclose(Audio.from_numpy(samples, 16000).mono(), samples.mean(axis=0), rtol=1e-5, atol=1e-6)
+
+
+def test_mono_is_repeated_where_a_codec_wants_stereo() -> None:
+    stereo = Audio.from_numpy(sine(16000), 16000).to_channels(2)
+    assert torch.equal(stereo.samples[0], stereo.samples[1])
+
+
+def test_six_channels_do_not_become_two() -> None:
+    with pytest.raises(ChannelsError, match="expects 2 channel"):
+        Audio.from_numpy(np.zeros((6, 10)), 16000).to_channels(2)
+
+
+def test_a_segment_is_read_alone(tmp_path: Path) -> None:
+    samples = np.arange(16000) / 32768
+    soundfile.write(tmp_path / "ramp.wav", samples, 16000, subtype="PCM_16")
+    segment = Audio.read(tmp_path / "ramp.wav", start_s=0.25, duration_s=0.5)
+    np.testing.assert_array_equal(segment.mono(), samples[4000:12000].astype(np.float32))
+
+
+def test_writing_and_reading_16_bit_audio_is_lossless(tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).integers(-32768, 32768, size=(2, 1000)) / 32768
+    for ending in ("flac", "wav"):
+        Audio.from_numpy(samples, 16000).write(tmp_path / f"copy.{ending}")
+        np.testing.assert_array_equal(Audio.read(tmp_path / f"copy.{ending}").samples.numpy(), samples)
+
+
+def test_clipped_audio_is_accepted(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "loud.wav", np.full(100, 3.0), 16000, subtype="FLOAT")
+    assert Audio.read(tmp_path / "loud.wav").mono().max() == 3.0
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AudioFileError, match=r"gone\.wav: not readable as audio \(no such file\)"):
+        Audio.read(tmp_path / "gone.wav")
+
+
+def test_an_empty_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.wav").touch()
+    with pytest.raises(AudioFileError, match=r"empty\.wav: .*the file is empty"):
+        Audio.read(tmp_path / "empty.wav")
+
+
+def test_a_folder_is_no_audio(tmp_path: Path) -> None:
+    with pytest.raises(AudioFileError, match="not a file"):
+        Audio.read(tmp_path)
+
+
+def test_a_file_without_samples_is_named(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "nothing.wav", np.zeros(0), 16000)
+    with pytest.raises(EmptyAudioError, match=r"nothing\.wav has 0 samples"):
+        Audio.read(tmp_path / "nothing.wav")
+
+
+def test_text_with_an_audio_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "letter.wav").write_text("Dear listener, ")
+    with pytest.raises(AudioFileError, match=r"letter\.wav: not readable as audio"):
+        Audio.read(tmp_path / "letter.wav")
+
+
+def test_a_truncated_flac_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cut.flac"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 32000), 16000)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(AudioFileError, match=r"cut\.flac: not readable as audio"):
+        Audio.read(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_no_numbers_are_counted(tmp_path: Path, value: float) -> None:
+    samples = np.zeros(100)
+    samples[[3, 50]] = value
+    soundfile.write(tmp_path / "bad.wav", samples, 16000, subtype="FLOAT")
+    with pytest.raises(NonFiniteAudioError, match=r"bad\.wav has 2 NaN or infinite values in 100 samples"):
+        Audio.read(tmp_path / "bad.wav")
+
+
+def test_samples_of_another_type_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"must be float32 \[C, T\]"):
+        Audio(torch.zeros(1, 10, dtype=torch.float64), 16000)
+
+
+def test_the_hash_tells_rate_and_samples_apart() -> None:
+    one = Audio.from_numpy(np.zeros(10), 16000)
+    assert one.sha256 == Audio.from_numpy(np.zeros(10), 16000).sha256
+    assert one.sha256 != Audio.from_numpy(np.zeros(10), 8000).sha256
+    assert one.sha256 != Audio.from_numpy(np.zeros(11), 16000).sha256

@@ -1,0 +1,115 @@
+"""Codes on disk: the cache that every process shares, and the files of a user."""
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+import torch
+
+from tokbench.codes import Codes, CodeStream
+from tokbench.errors import CodesFileError
+from tokbench.store import CodesFile, CodeStore, StoredCodes
+
+
+def some_codes(seed: int = 0, *, size: int = 1024, num_frames: int = 50) -> Codes:
+    generator = torch.Generator().manual_seed(seed)
+    indices = torch.randint(0, size, (4, num_frames), generator=generator)
+    slow = torch.randint(0, 3, (1, 5), generator=generator)
+    return Codes((CodeStream(indices, size, 50.0), CodeStream(slow, 3, None)), 16000, 16000)
+
+
+def assert_equal(first: Codes, second: Codes) -> None:
+    assert (first.num_samples, first.sample_rate_hz) == (second.num_samples, second.sample_rate_hz)
+    for mine, theirs in zip(first.streams, second.streams, strict=True):
+        assert torch.equal(mine.indices, theirs.indices)
+        assert (mine.codebook_size, mine.frame_rate_hz) == (theirs.codebook_size, theirs.frame_rate_hz)
+
+
+@pytest.mark.parametrize("size", [2, 256, 257, 32768, 65536, 2**33])
+def test_codes_of_every_size_come_back_unchanged(tmp_path: Path, size: int) -> None:
+    store = CodeStore(tmp_path)
+    store.put("codec", "audio", StoredCodes(some_codes(size=size), 0.25))
+    stored = store.get("codec", "audio")
+    assert stored is not None
+    assert_equal(stored.codes, some_codes(size=size))
+    assert stored.encode_s == 0.25
+
+
+def test_another_codec_or_other_audio_is_a_miss(tmp_path: Path) -> None:
+    store = CodeStore(tmp_path)
+    store.put("codec", "audio", StoredCodes(some_codes(), 0.1))
+    assert store.get("codec 2", "audio") is None
+    assert store.get("codec", "audio 2") is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"junk", b"\xff" * 64])
+def test_a_damaged_entry_is_a_miss_and_goes_away(tmp_path: Path, damage: bytes) -> None:
+    store = CodeStore(tmp_path)
+    store.put("codec", "audio", StoredCodes(some_codes(), 0.1))
+    (entry,) = tmp_path.glob("*/*.safetensors")
+    entry.write_bytes(damage)
+    assert store.get("codec", "audio") is None
+    assert not entry.exists()
+
+
+def test_the_entries_used_longest_ago_go_first(tmp_path: Path) -> None:
+    store = CodeStore(tmp_path)
+    for index in range(10):
+        store.put("codec", str(index), StoredCodes(some_codes(index), 0.1))
+    for age, index in enumerate([3, 1, 4, 0, 5, 9, 2, 6, 8, 7]):
+        os.utime(store._path("codec", str(index)), (1000 + age, 1000 + age))
+    one = store._path("codec", "0").stat().st_size
+    CodeStore(tmp_path, limit_bytes=5 * one).evict()
+    assert [index for index in range(10) if store.get("codec", str(index))] == [2, 6, 7, 8]
+
+
+def test_the_limit_can_be_set_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKBENCH_CACHE_BYTES", "12345")
+    assert CodeStore(tmp_path).limit_bytes == 12345
+
+
+def test_a_full_disk_costs_the_entry_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tokbench.store.write_bytes", refuse)
+    store = CodeStore(tmp_path)
+    store.put("codec", "audio", StoredCodes(some_codes(), 0.1))
+    assert store.get("codec", "audio") is None
+
+
+def hammer(folder: Path, seed: int) -> int:
+    """Write, read and evict in a small cache; return how many reads found the right codes."""
+    store, found = CodeStore(folder, limit_bytes=20_000), 0
+    for index in range(150):
+        key = str((index * 7 + seed) % 40)
+        stored = store.get("codec", key)
+        if stored is not None:
+            assert_equal(stored.codes, some_codes(int(key)))
+            found += 1
+        store.put("codec", key, StoredCodes(some_codes(int(key)), 0.1))
+        if index % 10 == 0:
+            store.evict()
+    return found
+
+
+def test_several_processes_share_one_cache(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        found = list(pool.map(hammer, [tmp_path, tmp_path], [0, 1]))
+    assert min(found) > 0
+
+
+def test_a_file_of_codes_comes_back_with_its_codec(tmp_path: Path) -> None:
+    CodesFile("opus:6kbps", some_codes()).write(tmp_path / "a.safetensors")
+    read = CodesFile.read(tmp_path / "a.safetensors")
+    assert read.codec == "opus:6kbps"
+    assert_equal(read.codes, some_codes())
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF....WAVE", b"\x10" + b"\0" * 30])
+def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "b.safetensors").write_bytes(content)
+    with pytest.raises(CodesFileError, match="not a file of codes that `tokbench encode` wrote"):
+        CodesFile.read(tmp_path / "b.safetensors")
