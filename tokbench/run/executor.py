@@ -40,7 +40,12 @@ class LocalExecutor:
             os.environ[name] = "1"
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["tokbench.run.warm"])
-        self._pool = ProcessPool(max_workers=num_workers, context=context, initializer=worker.prepare_process)
+        self._pool = ProcessPool(
+            max_workers=num_workers,
+            context=context,
+            initializer=worker.prepare_process,
+            initargs=(_settings(),),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -59,6 +64,11 @@ class LocalExecutor:
         """Start ``function`` in the next free worker; a worker that takes longer than ``timeout_s`` is replaced."""
         future: Future[Any] = self._pool.schedule(function, args=arguments, kwargs=options, timeout=timeout_s)
         return future
+
+
+def _settings() -> dict[str, str]:
+    """Return the settings in the environment as they are now, not as they were for the first worker."""
+    return {name: value for name, value in os.environ.items() if name.startswith(("TOKBENCH_", "HF_"))}
 
 
 def outcome(future: Future[Any], timeout_s: float) -> Any:

@@ -5,8 +5,10 @@ workers are twice as fast as one (a BLAS that takes every core for itself undoes
 """
 
 import hashlib
+import os
 import random
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,10 +48,11 @@ _session: _Session | None = None
 """The codec that this process has loaded; one at a time, so that memory does not grow with the plan."""
 
 
-def prepare_process() -> None:
-    """Leave Ctrl-C to the parent, and use one thread."""
+def prepare_process(settings: Mapping[str, str]) -> None:
+    """Take over the parent's ``settings`` (environment variables), leave Ctrl-C to it, and use one thread."""
     import torch  # noqa: PLC0415  (workers need it, the parent does not)
 
+    os.environ.update(settings)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
 

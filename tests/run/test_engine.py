@@ -1,0 +1,167 @@
+"""Running: same bytes however it was run, and a broken codec costs only its own cells."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from running import Cli, codec, stable_bytes
+
+
+def records(results: Path) -> dict[str, dict[str, Any]]:
+    paths = [path for path in results.glob("*/*/*/*.json") if not path.name.endswith(".cost.json")]
+    return {path.parent.name: json.loads(path.read_text()) for path in paths}
+
+
+def metric(record: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return next(item for item in record["metrics"] if item["name"] == name and item["group"] == "all")
+
+
+def test_the_number_of_workers_and_a_repetition_change_no_byte(cli: Cli, corpus: Path, task: Path) -> None:
+    arguments = (
+        "run",
+        "--codec",
+        f"{codec('Random')},{codec('Good')}",
+        "--task",
+        task,
+        "--corpus",
+        f"folder:{corpus}",
+    )
+    outcomes = []
+    for results, jobs in (("one", 1), ("two", 2), ("again", 2)):
+        done = cli(*arguments, "--results", results, "--jobs", jobs)
+        assert done.returncode == 0, done.stderr
+        outcomes.append(stable_bytes(corpus.parent / results))
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+    assert any(name.endswith(".flac") for name in outcomes[0])
+
+
+def test_what_is_done_is_not_done_again_unless_forced(cli: Cli, corpus: Path, task: Path, tmp_path: Path) -> None:
+    arguments = ("run", "--codec", codec("Counting"), "--task", task, "--corpus", f"folder:{corpus}")
+    marks = {"TOKBENCH_TEST_MARKS": str(tmp_path / "marks"), "TOKBENCH_CACHE_BYTES": "1"}
+    cli(*arguments, **marks)
+    assert len((tmp_path / "marks").read_text()) == 12
+    again = cli(*arguments, **marks)
+    assert "already done" in again.stderr
+    assert len((tmp_path / "marks").read_text()) == 12
+    cli(*arguments, "--force", **marks)
+    assert len((tmp_path / "marks").read_text()) == 24
+
+
+def test_a_second_task_encodes_nothing(cli: Cli, corpus: Path, task: Path, tmp_path: Path) -> None:
+    marks = {"TOKBENCH_TEST_MARKS": str(tmp_path / "marks")}
+    done = cli(
+        "run", "--codec", codec("Counting"), "--task", f"{task},tokens", "--corpus", f"folder:{corpus}", **marks
+    )
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "marks").read_text()) == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("Raises", "ValueError: the tables are wrong"),
+        ("Hangs", "no result after 5 s (see --timeout)"),
+        ("Dies", "the worker process died (exit code 7)"),
+        ("WrongShape", "good advertises codes int64 [1, F] but returned int64 [3, 16001]"),
+        ("OutOfRange", "good returned codes from "),
+        ("NotANumber", "the output of good has 16001 NaN or infinite values in 16001 samples"),
+    ],
+)
+def test_a_broken_utterance_costs_its_own_cell_only(
+    cli: Cli, corpus: Path, task: Path, name: str, reason: str
+) -> None:
+    codecs = f"{codec(name)},mulaw"
+    arguments = ("--task", task, "--corpus", f"folder:{corpus}", "--timeout", 5)
+    done = cli("run", "--codec", codecs, *arguments)
+    assert done.returncode == 1, done.stderr
+    found = records(corpus.parent / "results")
+    broken = metric(found["good"], "stoi")
+    assert found["good"]["status"] == "failed"
+    assert found["good"]["reason"].startswith(reason)
+    assert (broken["value"], broken["num_ok"], broken["num_total"]) == (None, 11, 12)
+    assert next(iter(broken["reasons"])).startswith(reason)
+    assert found["mulaw"]["status"] == "ok"
+    (table,) = corpus.parent.glob("results/*/*/good/*.parquet")
+    rows = pd.read_parquet(table)
+    assert rows["error"].notna().sum() == 1
+    assert rows.loc[rows["error"].notna(), "utterance"].item() == "utterance 04"
+    assert rows["stoi.total"].isna().sum() == 1
+
+
+def test_a_codec_that_cannot_be_loaded_is_recorded_with_the_reason(cli: Cli, corpus: Path, task: Path) -> None:
+    done = cli("run", "--codec", f"{codec('CannotLoad')},mulaw", "--task", task, "--corpus", f"folder:{corpus}")
+    assert done.returncode == 1
+    found = records(corpus.parent / "results")
+    assert found["good"]["status"] == "failed"
+    assert found["good"]["reason"] == "RuntimeError: no licence file"
+    assert metric(found["good"], "stoi")["num_ok"] == 0
+    assert found["mulaw"]["status"] == "ok"
+
+
+def test_a_tokenizer_without_decoder_is_skipped_where_decoding_is_the_question(
+    cli: Cli, corpus: Path, task: Path
+) -> None:
+    done = cli("run", "--codec", codec("OnlyEncodes"), "--task", f"{task},tokens", "--corpus", f"folder:{corpus}")
+    assert done.returncode == 1
+    reconstruction = next((corpus.parent / "results" / "quick.v1").rglob("*.json"))
+    tokens = next((corpus.parent / "results" / "tokens.v1").rglob("default.json"))
+    assert json.loads(reconstruction.read_text())["status"] == "skipped"
+    assert json.loads(reconstruction.read_text())["reason"] == "signs only encodes"
+    assert json.loads(tokens.read_text())["status"] == "ok"
+
+
+def test_a_broken_file_costs_its_own_row_and_is_named(cli: Cli, corpus: Path, task: Path) -> None:
+    (corpus / "utterance 07.wav").write_text("not audio")
+    done = cli("run", "--codec", codec("Good"), "--task", task, "--corpus", f"folder:{corpus}")
+    assert done.returncode == 1
+    assert "utterance 07.wav: not readable as audio" in done.stderr
+    stoi = metric(records(corpus.parent / "results")["good"], "stoi")
+    assert (stoi["value"], stoi["num_ok"], stoi["num_total"]) == (None, 11, 12)
+
+
+def test_a_limit_takes_the_beginning_of_the_corpus(cli: Cli, corpus: Path, task: Path) -> None:
+    done = cli("run", "--codec", codec("Good"), "--task", task, "--corpus", f"folder:{corpus}", "--limit", 3)
+    assert done.returncode == 0, done.stderr
+    record = records(corpus.parent / "results")["good"]
+    assert record["corpus"]["num_utterances"] == 3
+    assert metric(record, "stoi")["num_total"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--codec", "opsu", "--task", "tokens"), "no codec named 'opsu'. Did you mean 'opus'?"),
+        (("--codec", "opus:13kbps", "--task", "tokens"), "no setting of opus named '13kbps'"),
+        (("--codec", "opus", "--task", "token"), "no task named 'token'. Did you mean 'tokens.v1'?"),
+        (("--codec", "opus", "--task", "tokens", "--corpus", "sinth"), "Did you mean 'synth'?"),
+        (("--codec", "gone.py:Mine", "--task", "tokens"), "gone.py: no such file"),
+        (("--codec", "gone.py", "--task", "tokens"), "name the class as well, such as gone.py:MyCodec"),
+    ],
+)
+def test_a_wrong_request_is_one_sentence_and_exit_code_2(
+    cli: Cli, arguments: tuple[str, ...], sentence: str
+) -> None:
+    done = cli("run", *arguments)
+    assert done.returncode == 2
+    assert sentence in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_results_that_cannot_be_written_are_said_at_once(cli: Cli, corpus: Path, task: Path) -> None:
+    (corpus.parent / "taken").write_text("a file, not a folder")
+    done = cli(
+        "run", "--codec", "mulaw", "--task", task, "--corpus", f"folder:{corpus}", "--results", "taken/results"
+    )
+    assert done.returncode == 2
+    assert "cannot write" in done.stderr
+    assert "--results DIR" in " ".join(done.stderr.split())
+
+
+def test_the_plan_is_shown_without_running(cli: Cli, corpus: Path, task: Path) -> None:
+    done = cli("run", "--codec", "mulaw:all", "--task", task, "--corpus", f"folder:{corpus}", "--plan")
+    assert done.returncode == 0
+    assert done.stdout.count("quick.v1") >= 3
+    assert not list((corpus.parent / "results").rglob("*.json"))
