@@ -92,11 +92,10 @@ def _judges() -> list[Row]:
 
 
 def _leaderboards() -> list[Row]:
-    from tokbench.leaderboard.spec import list_leaderboards
+    from tokbench.leaderboard.spec import find_leaderboard, list_leaderboards
 
-    return [
-        {"name": name, "title": spec.title, "asks": spec.question} for name, spec in list_leaderboards().items()
-    ]
+    boards = [find_leaderboard(name) for name in list_leaderboards()]
+    return [{"name": board.name, "title": board.title, "asks": board.question} for board in boards]
 
 
 def _specs() -> list[Row]:
