@@ -3,7 +3,8 @@
 A codec is called for by one of four references, each optionally with ``:SETTING`` (``:all`` for every one):
 
 - the name of a shipped card: ``opus``, ``opus:12kbps``;
-- a name that an installed package registered under the entry-point group ``tokbench.codecs``;
+- a name that an installed package registered under the entry-point group ``tokbench.codecs``: a class, or a
+  package that holds a ``card.toml``;
 - a class in a file: ``path/to/file.py:MyCodec``;
 - a folder that holds a ``card.toml``, such as ``tokbench train`` writes.
 """
@@ -23,17 +24,27 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from tokbench.codecs.card import Card, read_card
-from tokbench.errors import MissingPackageError, UnknownNameError, UsageError
+from tokbench.errors import MissingPackageError, SpecError, UnknownNameError, UsageError
 from tokbench.specs.base import file_sha256
 
 if TYPE_CHECKING:
     from tokbench.codecs.base import Tokenizer
 
-__all__ = ["CodecReference", "expand", "fingerprint", "list_cards", "list_plugins", "load", "missing_packages", "one"]
+__all__ = [
+    "CodecReference",
+    "expand",
+    "fingerprint",
+    "list_cards",
+    "list_plugins",
+    "load",
+    "missing_packages",
+    "one",
+]
 
 CARDS = Path(__file__).parent / "cards"
 ENTRY_POINTS = "tokbench.codecs"
 ALL_SETTINGS = "all"
+CARD_FILE = "card.toml"
 
 
 @dataclass(frozen=True)
@@ -43,12 +54,19 @@ class CodecReference:
     card: Card
     setting: str
     folder: Path | None = None
-    """Folder of the card, for a codec that brings its own weights."""
+    """Folder of the card, for a codec that is not shipped: its weights, and perhaps its adapter, lie in it."""
 
     @property
     def label(self) -> str:
         """``name:setting``."""
         return f"{self.card.name}:{self.setting}"
+
+    @property
+    def adapter(self) -> str:
+        """``module:Class`` or ``file.py:Class``; a file is looked for beside the card."""
+        if self.folder is None or ".py:" not in self.card.adapter:
+            return self.card.adapter
+        return str(self.folder / self.card.adapter)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -62,8 +80,7 @@ def list_cards() -> Mapping[str, Card]:
     cards = {path.stem: read_card(path) for path in sorted(CARDS.glob("*.toml"))}
     for name, card in cards.items():
         if card.name != name:
-            msg = f"{CARDS / name}.toml: name: expected {name!r}, found {card.name!r}"
-            raise UsageError(msg)
+            raise SpecError(CARDS / f"{name}.toml", [f"name: expected {name!r}, found {card.name!r}"])
     return cards
 
 
@@ -115,15 +132,29 @@ def _find(text: str) -> tuple[Card, Path | None, str]:
         msg = f"{text}: name the class as well, such as {text}:MyCodec"
         raise UsageError(msg)
     name, _, setting = text.partition(":")
-    if (Path(name) / "card.toml").is_file():
-        folder = Path(name).resolve()
-        return read_card(folder / "card.toml"), folder, setting
     cards, plugins = list_cards(), list_plugins()
     if name in cards:
         return cards[name], None, setting
     if name in plugins:
-        return _card_of_class(plugins[name].value, name=name), None, setting
+        return *_find_plugin(plugins[name]), setting
+    folder = Path(name).resolve()
+    if (folder / CARD_FILE).is_file():
+        return read_card(folder / CARD_FILE), folder, setting
     raise UnknownNameError("codec", name, [*cards, *plugins], command="tokbench list codecs")
+
+
+def _find_plugin(point: importlib.metadata.EntryPoint) -> tuple[Card, Path | None]:
+    if point.attr:
+        return _card_of_class(point.value, name=point.name), None
+    found = importlib.util.find_spec(point.module)
+    if found is None or found.origin is None:
+        msg = f"the codec {point.name!r} is registered by {point.module!r}, which is not a package"
+        raise UsageError(msg)
+    folder = Path(found.origin).parent
+    card = read_card(folder / CARD_FILE)
+    if card.name != point.name:
+        raise SpecError(folder / CARD_FILE, [f"name: expected {point.name!r}, found {card.name!r}"])
+    return card, folder
 
 
 def _card_of_class(adapter: str, name: str = "") -> Card:
@@ -147,7 +178,12 @@ def _adapter_class(adapter: str) -> type["Tokenizer"]:
     from tokbench.codecs.base import Tokenizer  # noqa: PLC0415  (listing must not import torch)
 
     module_name, _, class_name = adapter.rpartition(":")
-    module = _module_of_file(module_name) if module_name.endswith(".py") else importlib.import_module(module_name)
+    try:
+        is_file = module_name.endswith(".py")
+        module = _module_of_file(module_name) if is_file else importlib.import_module(module_name)
+    except (ImportError, SyntaxError) as error:
+        msg = f"{module_name}: cannot be imported ({error})"
+        raise UsageError(msg) from error
     cls = getattr(module, class_name, None)
     if not (inspect.isclass(cls) and issubclass(cls, Tokenizer)):
         found = "nothing" if cls is None else repr(cls)
@@ -186,20 +222,17 @@ def missing_packages(card: Card) -> list[str]:
 def load(reference: CodecReference, *, device: str = "cpu", weights: Path | None = None) -> "Tokenizer":
     """Return the tokenizer of ``reference`` on ``device``.
 
-    ``weights`` is a folder that takes the place of the usual ones. Raises :class:`MissingPackageError` or
-    :class:`tokbench.errors.WeightsNotFoundError` with the sentence that says what to install or download.
+    ``weights`` is a folder that takes the place of the usual ones, for a shipped card. Raises
+    :class:`MissingPackageError` or :class:`tokbench.errors.WeightsNotFoundError` with the sentence that says what
+    to install or download, and :class:`tokbench.errors.WeightsError` for a file that is not what it should be.
     """
-    from tokbench.codecs.weights import locate_weights  # noqa: PLC0415  (listing must stay light)
-
     card = reference.card
     if missing := missing_packages(card):
         raise MissingPackageError(card.name, missing)
     arguments = reference.arguments
-    if reference.folder is not None:
-        arguments["weights"] = reference.folder
-    elif card.weights is not None:
-        arguments["weights"] = locate_weights(card.name, card.weights, override=weights)
-    tokenizer = _adapter_class(card.adapter)(**arguments)
+    if (folder := _weights_folder(reference, weights)) is not None:
+        arguments["weights"] = folder
+    tokenizer = _adapter_class(reference.adapter)(**arguments)
     tokenizer.info = dataclasses.replace(
         tokenizer.info,
         name=card.name,
@@ -211,21 +244,25 @@ def load(reference: CodecReference, *, device: str = "cpu", weights: Path | None
     return tokenizer.to(device)
 
 
-def fingerprint(reference: CodecReference, *, weights: Path | None = None) -> str:
-    """Return a hash of everything that decides the codes: adapter source, arguments, packages, weights."""
+def _weights_folder(reference: CodecReference, override: Path | None) -> Path | None:
     from tokbench.codecs.weights import locate_weights  # noqa: PLC0415  (listing must stay light)
 
     card = reference.card
+    if card.weights is None:
+        return None
+    return locate_weights(card.name, card.weights, override=reference.folder or override)
+
+
+def fingerprint(reference: CodecReference, *, weights: Path | None = None) -> str:
+    """Return a hash of everything that decides the codes: adapter source, arguments, packages, weights."""
+    card = reference.card
     digest = hashlib.sha256(repr((card.name, reference.setting, sorted(reference.arguments.items()))).encode())
-    digest.update(file_sha256(Path(inspect.getfile(_adapter_class(card.adapter)))).encode())
+    digest.update(file_sha256(Path(inspect.getfile(_adapter_class(reference.adapter)))).encode())
     for requirement in card.requires:
         package = requirement.rpartition("=")[2]
         digest.update(f"{package} {importlib.metadata.version(package)}".encode())
-    folder = reference.folder
-    if folder is None and card.weights is not None:
-        folder = locate_weights(card.name, card.weights, override=weights)
-    if folder is not None:
-        for path in sorted(folder.iterdir()):
-            if path.is_file():
-                digest.update(f"{path.name} {file_sha256(path)}".encode())
+    folder = _weights_folder(reference, weights)
+    if folder is not None and card.weights is not None:
+        for name in sorted(card.weights.files):
+            digest.update(f"{name} {file_sha256(folder / name)}".encode())
     return digest.hexdigest()
