@@ -232,14 +232,17 @@ CODECS = {
 }
 
 
+EFFICIENCY = {"opus": 2.3, "encodec-24khz": 1.7, "mulaw": 2.6, "speechtokenizer": 1.5, "spectrogram-kmeans": 2.1}
+"""Decimal logarithm of the bitrate at which quality would be 0."""
+
+
 def add_published(results: Results, *, num_examples: int = 0, seconds: float = 3.0) -> None:
     """Write a results folder as a released one would be: 17 settings, two tasks, costs and sounds."""
     results.num_utterances = 40
     for codec, settings in CODECS.items():
         for setting, rate_bps in settings:
-            quality = {"identity": 1.0, "noise": 0.0}.get(
-                codec, float(np.clip(np.log10(rate_bps + 1) / 5.5, 0, 0.95))
-            )
+            usual = float(np.clip((np.log10(rate_bps + 1) - EFFICIENCY.get(codec, 2.0)) / 3.2, 0.05, 0.95))
+            quality = {"identity": 1.0, "noise": 0.0}.get(codec, usual)
             _add_published_setting(results, codec, setting, rate_bps, quality)
             if num_examples:
                 noise = 2 * (1 - quality)

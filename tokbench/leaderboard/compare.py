@@ -12,7 +12,7 @@ from tokbench import stats
 from tokbench.errors import UsageError
 from tokbench.leaderboard.cells import SourceRecord, check_comparable, read_task
 from tokbench.leaderboard.spec import ALL_UTTERANCES
-from tokbench.leaderboard.ties import has_components, read_utterances
+from tokbench.leaderboard.ties import read_utterances
 from tokbench.records import MetricSummary
 
 __all__ = ["Comparison", "RecordNotFoundError", "compare"]
@@ -59,10 +59,11 @@ class Comparison:
     """Id with its version."""
     corpus: str
     differences: pd.DataFrame
-    """One row per metric and codec after the first: ``metric``, ``title``, ``unit``, ``better``, ``codec``,
-    ``baseline``, their values ``codec_value`` and ``baseline_value``, ``difference`` (codec minus baseline) with its
-    95 % interval ``low`` to ``high``, ``p_value``, ``verdict`` (``better``, ``worse``, ``different``, ``tied``;
-    empty where there is no interval), ``num_utterances`` that both have, and ``num_missing`` that one of them lacks."""
+    """One row per metric and codec after the first. Columns: ``metric``, ``title``, ``unit``, ``better``,
+    ``codec``, ``baseline``; ``codec_value`` and ``baseline_value``, over all of their utterances; ``difference``,
+    codec minus baseline over the utterances that both have, with its 95 % interval ``low`` to ``high`` and
+    ``p_value``; ``verdict``: ``better``, ``worse``, ``different``, ``tied``, or empty where there is no interval;
+    ``num_utterances`` that both have, and ``num_missing`` that one of them lacks."""
     utterances: pd.DataFrame
     """One row per metric, codec and utterance: ``metric``, ``codec``, ``baseline``, ``utterance``, ``speaker``,
     ``language``, ``codec_value``, ``baseline_value``, ``difference``; the largest differences of a metric first."""

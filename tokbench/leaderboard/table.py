@@ -79,13 +79,8 @@ class Table:
 
     def long(self) -> pd.DataFrame:
         """Return one row per codec setting, metric and group: every number of every record, with its definition."""
-        rows = [
-            line
-            for row in self.section.rows
-            for source in row.sources.values()
-            for line in self._lines(row, source)
-        ]
-        return pd.DataFrame(rows)
+        lines = (self._lines(row, source) for row in self.section.rows for source in row.sources.values())
+        return pd.DataFrame(chain.from_iterable(lines))
 
     def _lines(self, row: Row, source: SourceRecord) -> Iterator[dict[str, Any]]:
         task = source.record.task.id
