@@ -1,0 +1,1 @@
+"""Judges: models that listen, and the metrics that rest on them."""
