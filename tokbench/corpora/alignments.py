@@ -1,0 +1,89 @@
+"""Alignments: which phone, word or tone is spoken when.
+
+They lie in one CSV file beside the manifest, ``alignments.csv``, in the order of the manifest, with the columns
+``id``, ``tier``, ``start_s``, ``end_s`` and ``label``.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import get_args
+
+from tokbench.corpora.base import Utterance
+from tokbench.corpora.intervals import Interval, Tier
+from tokbench.errors import CorpusError
+
+__all__ = ["FILE_NAME", "AlignedUtterance", "read_alignments", "write_alignments"]
+
+FILE_NAME = "alignments.csv"
+_HEADER = ["id", "tier", "start_s", "end_s", "label"]
+
+
+@dataclass(frozen=True)
+class AlignedUtterance:
+    """An utterance with the intervals of one tier, in order and without overlap."""
+
+    utterance: Utterance
+    intervals: tuple[Interval, ...]
+
+
+def write_alignments(path: Path, rows: Iterable[tuple[str, Tier, Interval]]) -> None:
+    """Write utterance id, tier and interval per row; times in seconds with microseconds."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_HEADER)
+        for utterance_id, tier, interval in rows:
+            times = (f"{interval.start_s:.6f}", f"{interval.end_s:.6f}")
+            writer.writerow([utterance_id, tier, *times, interval.label])
+
+
+def read_alignments(path: Path, utterances: Iterable[Utterance], tier: Tier) -> Iterator[AlignedUtterance]:
+    """Yield each of ``utterances`` that has intervals on ``tier``.
+
+    Both are read in step, so that memory does not grow. Raises :class:`CorpusError` if the file is missing, if it
+    is malformed, or if it does not follow the order of the utterances.
+    """
+    if tier not in get_args(Tier):
+        msg = f"no tier named {tier!r}; there are {', '.join(get_args(Tier))}"
+        raise CorpusError(msg)
+    if not path.is_file():
+        msg = f"{path}: no such file; this corpus has no alignments"
+        raise CorpusError(msg)
+    remaining = iter(utterances)
+    waiting = next(remaining, None)
+    for utterance_id, rows in groupby(_rows(path), key=itemgetter("id")):
+        if waiting is None:
+            return
+        if utterance_id != waiting.id:  # not among the utterances that were asked for
+            continue
+        intervals = tuple(_interval(path, row) for row in rows if row["tier"] == tier)
+        if intervals:
+            yield AlignedUtterance(waiting, intervals)
+        waiting = next(remaining, None)
+    if waiting is not None:
+        msg = f"{path}: nothing about {waiting.id}, or not in the order of the manifest"
+        raise CorpusError(msg)
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.reader(file)
+        if next(reader, None) != _HEADER:
+            msg = f"{path}: the first line must be {','.join(_HEADER)}"
+            raise CorpusError(msg)
+        for cells in reader:
+            if len(cells) != len(_HEADER):
+                msg = f"{path}: line {reader.line_num}: {len(cells)} cells where {len(_HEADER)} were expected"
+                raise CorpusError(msg)
+            yield dict(zip(_HEADER, cells, strict=True))
+
+
+def _interval(path: Path, row: dict[str, str]) -> Interval:
+    try:
+        return Interval(float(row["start_s"]), float(row["end_s"]), row["label"])
+    except ValueError as error:
+        msg = f"{path}: {row['id']}: {error}"
+        raise CorpusError(msg) from error

@@ -1,0 +1,69 @@
+"""How a corpus is asked for: ``kind:location?column=value&column=value|value``."""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from tokbench.errors import CorpusError, UnknownNameError
+
+__all__ = ["CorpusReference", "Filters", "corpus_name"]
+
+Filters = Mapping[str, tuple[str, ...]]
+"""The values that each column may have; ``&``, ``|`` and ``%`` inside a value are written as in a URL (``%26``)."""
+
+
+@dataclass(frozen=True)
+class CorpusReference:
+    """A corpus reference taken apart."""
+
+    kind: str
+    location: str
+    query: str
+    """What stands after the question mark, as it was typed."""
+    filters: Filters
+
+    @classmethod
+    def parse(cls, text: str) -> "CorpusReference":
+        """Take ``text`` apart; raises :class:`CorpusError` for a query that is not ``column=value``."""
+        head, mark, query = text.rpartition("?")
+        if not mark or "/" in query.partition("=")[0]:  # a question mark in a folder's name begins no query
+            head, query = text, ""
+        kind, _, location = head.partition(":")
+        filters: dict[str, tuple[str, ...]] = {}
+        for item in query.split("&") if query else []:
+            column, equals, values = item.partition("=")
+            column = unquote(column)
+            if not (equals and column and values):
+                msg = f"{text}: expected column=value after the question mark, found {item!r}"
+                raise CorpusError(msg)
+            if column in filters:
+                msg = f"{text}: {column} is given twice; write {column}=one|other for several values"
+                raise CorpusError(msg)
+            filters[column] = tuple(unquote(value) for value in values.split("|"))
+        return cls(kind, location, query, filters)
+
+    def without_folders(self, location: str = "") -> str:
+        """Return the reference with ``location`` in place of this machine's folders, for a record."""
+        where = f"{self.kind}:{location}" if location else self.kind
+        return f"{where}?{self.query}" if self.query else where
+
+    def require_only(self, columns: Collection[str]) -> None:
+        """Raise :class:`UnknownNameError` for a query beyond ``columns``."""
+        for column in self.filters:
+            if column not in columns:
+                raise UnknownNameError(f"option of {self.kind}", column, columns, command="tokbench list corpora")
+
+    def path(self) -> Path:
+        """Return the location as a path; raises :class:`CorpusError` where it is empty."""
+        if not self.location:
+            msg = f"{self.kind}: needs a path, such as {self.kind}:some/where"
+            raise CorpusError(msg)
+        return Path(self.location).expanduser()
+
+
+def corpus_name(stem: str, filters: Filters) -> str:
+    """Return a name that any file system takes: ``stem`` and the values that were asked for."""
+    parts = [stem, *("+".join(values) for values in filters.values())]
+    return "-".join(re.sub(r"[^\w.+-]+", "_", part).strip(".") or "_" for part in parts)
