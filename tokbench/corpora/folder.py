@@ -1,0 +1,66 @@
+"""A corpus made of the audio files below a folder, without any list of them."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tokbench.corpora.base import Corpus, Utterance
+from tokbench.corpora.inventory import Inventory
+from tokbench.corpora.reference import CorpusReference, corpus_name
+from tokbench.errors import CorpusError
+
+__all__ = ["AUDIO_SUFFIXES", "FolderCorpus", "open_folder"]
+
+AUDIO_SUFFIXES = frozenset(
+    [".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".rf64", ".sph", ".w64", ".wav"]
+)
+"""Suffixes, in any case, of the formats that libsndfile reads and people keep recordings in."""
+
+
+def open_folder(reference: CorpusReference) -> "FolderCorpus":
+    """Open ``folder:DIR``; named after the folder."""
+    reference.require_only(())
+    path = reference.path()
+    return FolderCorpus(path, name=corpus_name(path.resolve().name or "root", {}))
+
+
+class FolderCorpus(Corpus):
+    """Every audio file below ``path``, sorted folder by folder; the folder of a nested file is its speaker.
+
+    Raises :class:`CorpusError` if there is no such folder, or no audio in it.
+    """
+
+    def __init__(self, path: Path, *, name: str) -> None:
+        self.path = path
+        self.name = name
+        self.reference = f"folder:{path.resolve().name}"
+        if not path.is_dir():
+            msg = f"{path}: {'not a folder' if path.exists() else 'no such folder'}"
+            raise CorpusError(msg)
+        self._inventory = Inventory()
+        for utterance in self:
+            self._inventory.add(utterance, utterance.path.stat().st_size)
+        if len(self) == 0:
+            msg = f"{path}: no audio files below this folder ({', '.join(sorted(AUDIO_SUFFIXES))})"
+            raise CorpusError(msg)
+
+    def __iter__(self) -> Iterator[Utterance]:
+        for folder, subfolders, names in os.walk(self.path):
+            subfolders.sort()
+            for name in sorted(names):
+                path = Path(folder, name)
+                if path.suffix.lower() in AUDIO_SUFFIXES and not name.startswith(".") and path.is_file():
+                    yield self._utterance(path)
+
+    def __len__(self) -> int:
+        return self._inventory.num_utterances
+
+    @property
+    def sha256(self) -> str:
+        """Hash over the names and sizes of the files."""
+        return self._inventory.sha256
+
+    def _utterance(self, path: Path) -> Utterance:
+        relative = path.relative_to(self.path)
+        # The suffix stays: a.wav and a.flac in one folder are two utterances.
+        return Utterance(id=relative.as_posix(), path=path, speaker=relative.parent.name)
