@@ -1,0 +1,113 @@
+"""The registry of corpora: from a reference to a corpus, importing only what that kind of corpus needs.
+
+``synth``, ``synth?language=cmn``, ``folder:DIR``, ``manifest:FILE?column=value&column=one|other``,
+``librispeech:ROOT?split=test-clean``.
+"""
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokbench.corpora.base import Corpus
+from tokbench.corpora.reference import CorpusReference
+from tokbench.errors import CorpusError, MissingPackageError, UnknownNameError
+from tokbench.paths import corpora_dir
+
+__all__ = ["CorpusListing", "list_corpora", "open_corpus"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusListing:
+    """A kind of corpus, described without opening it."""
+
+    name: str
+    spelling: str
+    """How to ask for it."""
+    description: str
+    licence: str
+    opener: str
+    """``module:function`` of a :class:`CorpusReference`."""
+    requires: tuple[str, ...] = ()
+    """Packages by import name."""
+    folder: str = ""
+    """Folder below ``$TOKBENCH_HOME/corpora`` without which it has to be downloaded."""
+
+    @property
+    def missing(self) -> str:
+        """What has to be done before it can be used; empty where nothing has."""
+        packages = [name for name in self.requires if importlib.util.find_spec(name) is None]
+        if packages:
+            return f"pip install {' '.join(packages).replace('_', '-')}"
+        if self.folder and not (corpora_dir() / self.folder).is_dir():
+            return f"put it in {corpora_dir()}, name its ROOT, or add &download=true"
+        return ""
+
+    @property
+    def is_available(self) -> bool:
+        """Whether it can be opened now."""
+        return not self.missing
+
+
+_LISTINGS = (
+    CorpusListing(
+        name="synth",
+        spelling="synth, synth?split=train, synth?split=demo, synth?language=cmn|yue",
+        description="Speech made by espeak-ng: 7 languages, 14 speakers, exact phone and word times, lexical tones",
+        licence="Apache-2.0",
+        opener="tokbench.corpora.synth:open_synth",
+        requires=("espeakng_loader",),
+    ),
+    CorpusListing(
+        name="folder",
+        spelling="folder:DIR",
+        description="Every audio file below a folder; the folder of a file is its speaker",
+        licence="yours",
+        opener="tokbench.corpora.folder:open_folder",
+    ),
+    CorpusListing(
+        name="manifest",
+        spelling="manifest:FILE, manifest:FILE?column=value&column=one|other",
+        description="The rows of a CSV file with a column 'path', and any labels",
+        licence="yours",
+        opener="tokbench.corpora.manifest:open_manifest",
+    ),
+    CorpusListing(
+        name="librispeech",
+        spelling="librispeech?split=test-clean, librispeech:ROOT?split=test-clean|test-other",
+        description="Read English audio books with transcripts and speakers (openslr.org/12)",
+        licence="CC BY 4.0",
+        opener="tokbench.corpora.librispeech:open_librispeech",
+        folder="LibriSpeech",
+    ),
+)
+
+
+def list_corpora() -> Mapping[str, CorpusListing]:
+    """Return every kind of corpus by name; nothing is opened."""
+    return {listing.name: listing for listing in _LISTINGS}
+
+
+def open_corpus(reference: str) -> Corpus:
+    """Return the corpus that ``reference`` asks for.
+
+    Raises :class:`UnknownNameError` for an unknown kind and :class:`CorpusError` for a corpus that cannot be read.
+    """
+    parsed = CorpusReference.parse(reference)
+    listing = list_corpora().get(parsed.kind)
+    if listing is None:
+        raise _unknown(reference, parsed)
+    if listing.requires and not listing.is_available:
+        raise MissingPackageError(listing.name, [name.replace("_", "-") for name in listing.requires])
+    module, _, function = listing.opener.partition(":")
+    opener: Callable[[CorpusReference], Corpus] = getattr(importlib.import_module(module), function)
+    return opener(parsed)
+
+
+def _unknown(reference: str, parsed: CorpusReference) -> CorpusError | UnknownNameError:
+    path = Path(f"{parsed.kind}:{parsed.location}" if parsed.location else parsed.kind).expanduser()
+    if path.exists():
+        kind = "folder" if path.is_dir() else "manifest"
+        return CorpusError(f"{reference} is a path; ask for {kind}:{reference}")
+    return UnknownNameError("corpus", parsed.kind, list_corpora(), command="tokbench list corpora")
