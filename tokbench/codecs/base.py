@@ -127,6 +127,11 @@ class Tokenizer(ABC):
             )
         if audio.num_channels != self.info.num_channels:
             raise ChannelsError(self.info.name, expected=self.info.num_channels, actual=audio.num_channels)
+        # Audio is finite when it is made, but a tensor can be written to.
+        if num_bad := int((~torch.isfinite(audio.samples)).sum()):
+            raise NonFiniteAudioError(
+                f"the input of {self.info.name}", num_bad=num_bad, num_samples=audio.num_samples
+            )
 
     def _checked_codes(self, indices: list[Tensor], num_samples: int) -> Codes:
         name, advertised = self.info.name, self.info.streams
