@@ -57,7 +57,7 @@ def decode(
     rows = []
     for file in files:
         stored = CodesFile.read(file)
-        tokenizer = load(one(codec or stored.codec), device=device, weights=weights)
+        tokenizer = load(one(codec or _named_in(file, stored.codec)), device=device, weights=weights)
         if not isinstance(tokenizer, Codec):
             raise NotSupportedError(tokenizer.info.name, "decoding")
         audio = tokenizer.decode(stored.codes)
@@ -65,3 +65,14 @@ def decode(
         audio.write(path)
         rows.append((str(path), f"{audio.duration_s:.3f}", str(audio.sample_rate_hz)))
     print_table(rows, columns=("audio", "seconds", "Hz"), numeric=("seconds", "Hz"))
+
+
+def _named_in(file: Path, codec: str) -> str:
+    """Return the codec that a file names; only one that is registered, since a file must not choose code to run."""
+    from tokbench.codecs.registry import list_cards, list_plugins
+    from tokbench.errors import UsageError
+
+    if codec.partition(":")[0] not in (*list_cards(), *list_plugins()):
+        msg = f"{file} was made by {codec}, which is not a registered codec; name it with --codec"
+        raise UsageError(msg)
+    return codec

@@ -56,8 +56,8 @@ def _codecs(weights: Path | None) -> Iterator[Finding]:
 
 
 def _corpora() -> Iterator[Finding]:
-    for corpus in list_corpora():
-        yield Finding("corpus", corpus.name, ready=corpus.available, remark=corpus.remark)
+    for name, corpus in list_corpora().items():
+        yield Finding("corpus", name, ready=corpus.is_available, remark=corpus.missing)
 
 
 def _metrics() -> Iterator[Finding]:

@@ -61,8 +61,8 @@ def _tasks() -> list[Row]:
 
 def _corpora() -> list[Row]:
     return [
-        {"name": item.spelling, "state": "ready" if item.available else item.remark, "what": item.description}
-        for item in list_corpora()
+        {"name": name, "state": item.missing or "ready", "spelling": item.spelling, "what": item.description}
+        for name, item in list_corpora().items()
     ]
 
 

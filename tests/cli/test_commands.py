@@ -1,0 +1,138 @@
+"""The commands as a user meets them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from running import Cli, codec
+
+NOUNS = ("codecs", "tasks", "corpora", "judges", "metrics", "leaderboards", "specs")
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_help_names_every_command(cli: Cli) -> None:
+    done = cli("--help")
+    assert done.returncode == 0
+    for name in ("run", "train", "list", "show", "check", "compare", "leaderboard", "encode", "decode", "doctor"):
+        assert f" {name} " in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *(["list", noun] for noun in NOUNS)])
+def test_help_and_lists_come_without_torch(arguments: list[str]) -> None:
+    script = f"""
+import sys
+from typer.testing import CliRunner
+from tokbench.cli.main import app
+result = CliRunner().invoke(app, {arguments!r})
+assert result.exit_code == 0, result.output
+heavy = {{"torch", "transformers", "scipy", "sklearn", "pandas"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_lists_are_json_for_programs_and_tabs_for_pipes(cli: Cli, noun: str) -> None:
+    rows = json.loads(cli("list", noun, "--json").stdout)
+    assert rows
+    lines = cli("list", noun).stdout.splitlines()
+    assert len(lines) == len(rows) + 1
+    assert all("\t" in line for line in lines)
+
+
+def test_a_list_of_something_unknown_names_the_choices(cli: Cli) -> None:
+    done = cli("list", "things")
+    assert done.returncode == 2
+    assert "codecs" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["opus", "reconstruction", "stoi", "synth", "overview", "dnsmos"])
+def test_anything_listed_can_be_shown(cli: Cli, name: str) -> None:
+    done = cli("show", name)
+    assert done.returncode == 0, done.stderr
+    assert name in done.stdout
+
+
+def test_showing_something_unknown_suggests_a_name(cli: Cli) -> None:
+    done = cli("show", "opsu")
+    assert done.returncode == 2
+    assert "Did you mean 'opus'?" in done.stderr
+
+
+def test_codes_on_disk_decode_to_the_same_audio_as_in_memory(cli: Cli, tmp_path: Path) -> None:
+    samples = 0.3 * np.sin(np.arange(24000) / 20)
+    soundfile.write(tmp_path / "ton é.wav", np.stack([samples, samples], axis=1), 48000)
+    encoded = cli("encode", "ton é.wav", "--codec", "opus:24kbps")
+    assert encoded.returncode == 0, encoded.stderr
+    assert "24000" in encoded.stdout
+    decoded = cli("decode", "ton é.safetensors")
+    assert decoded.returncode == 0, decoded.stderr
+    audio, rate_hz = soundfile.read(tmp_path / "ton é.decoded.wav")
+    assert rate_hz == 16000
+    assert len(audio) == 8000
+
+
+def test_a_file_of_codes_starts_no_code_of_its_own(cli: Cli, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(16000), 16000)
+    cli("encode", "a.wav", "--codec", codec("Good"))
+    done = cli("decode", "a.safetensors")
+    assert done.returncode == 2
+    assert "name it with --codec" in one_line(done.stderr)
+    assert cli("decode", "a.safetensors", "--codec", codec("Good")).returncode == 0
+
+
+def test_decoding_something_else_is_one_sentence(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").write_text("no codes")
+    done = cli("decode", "a.safetensors")
+    assert done.returncode == 1
+    assert "not a file of codes" in one_line(done.stderr)
+    assert "Traceback" not in done.stderr
+
+
+def test_encoding_with_a_codec_that_only_encodes_works_and_decoding_is_refused(cli: Cli, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(16000), 16000)
+    assert cli("encode", "a.wav", "--codec", codec("OnlyEncodes")).returncode == 0
+    done = cli("decode", "a.safetensors", "--codec", codec("OnlyEncodes"))
+    assert done.returncode == 1
+    assert "does not offer decoding" in one_line(done.stderr)
+
+
+def test_check_passes_a_good_codec_and_names_what_a_bad_one_must_mend(cli: Cli) -> None:
+    good = cli("check", codec("Good"))
+    assert good.returncode == 0, good.stdout
+    bad = cli("check", codec("Random"))
+    assert bad.returncode == 1
+    assert "FAILED" in bad.stdout
+
+
+def test_doctor_says_what_is_missing_and_how_to_get_it(cli: Cli, tokbench_home: Path) -> None:
+    done = cli("doctor")
+    assert done.returncode == 0, done.stderr
+    line = next(line for line in done.stdout.splitlines() if line.startswith("codec\tencodec\t"))
+    assert "missing" in line
+    assert str(tokbench_home / "weights") in line
+    assert "opus\tready" in done.stdout
+
+
+def test_training_makes_a_codec_that_runs(cli: Cli, corpus: Path, task: Path) -> None:
+    trained = cli("train", "spectrogram-kmeans", "--corpus", f"folder:{corpus}", "--out", "mine")
+    assert trained.returncode == 0, trained.stderr
+    assert "tokbench run --codec mine" in trained.stdout
+    done = cli("run", "--codec", "mine", "--task", task, "--corpus", f"folder:{corpus}", "--limit", 2)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_version_is_told(cli: Cli) -> None:
+    assert cli("--version").stdout.startswith("tokbench 0.")
+
+
+def test_no_command_shows_the_help(cli: Cli) -> None:
+    assert "Usage" in cli().stdout
