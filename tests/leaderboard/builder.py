@@ -160,8 +160,10 @@ def summary_of(name: str, values: Sequence[float | tuple[float, float] | None], 
     present = [pair(value) for value in values if value is not None]
     failed = len(values) - len(present)
     pooled = sum(total for total, _ in present) / sum(weight for _, weight in present) if present else 0.0
-    value = pooled**0.5 if POOLING.get(name) == "rms" else pooled
+    is_rms = POOLING.get(name) == "rms"
+    value = pooled**0.5 if is_rms else pooled
     error = 2 * float(np.std([total / weight for total, weight in present if weight])) / len(values) ** 0.5
+    error /= 2 * value if is_rms else 1.0
     defaults: dict[str, Any] = {
         "name": name,
         "title": TITLES.get(name, name.replace("_", " ")),

@@ -193,7 +193,7 @@ def _why_missing(summary: MetricSummary) -> str:
     if summary.num_total == 0:
         return "not applicable to any utterance"
     reasons = sorted(summary.reasons.items(), key=lambda item: (-item[1], item[0]))
-    listing = "; ".join(f"{reason} ({count} times)" for reason, count in reasons) or "no reason was recorded"
+    listing = "; ".join(f"{reason} ({count})" for reason, count in reasons) or "no reason was recorded"
     return f"{summary.num_total - summary.num_ok} of {summary.num_total} failed: {listing}"
 
 

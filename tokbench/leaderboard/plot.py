@@ -25,9 +25,11 @@ NUM_COLOURS = 8
 # Pixels of the picture: the frame, what surrounds it, and the room of a name beside a point.
 _WIDTH, _HEIGHT = 500, 330
 _PADDING = {"left": 48, "right": 132, "top": 14, "bottom": 28}
-_LINE_HEIGHT = 14
-_LABEL_WIDTH = 118
+_LINE_HEIGHT = 13
+_LETTER_WIDTH = 7
+_LABEL_GAP = 9
 _LABEL_LENGTH = 20
+_OFFSETS = (0, -13, 13, -26, 26, -39, 39)
 _SHAPES = ("circle", "square", "diamond", "triangle-up")
 _SIGNIFICANT = 6
 """Digits of the data in the picture, so that the last bit of a sum moves no byte."""
@@ -89,6 +91,10 @@ class _Frame:
         """Return the distance of ``x`` from the left edge."""
         return _WIDTH * math.log(x / self.x_low) / math.log(self.x_high / self.x_low)
 
+    def y_pixels(self, y: float) -> float:
+        """Return the distance of ``y`` from the top."""
+        return (self.y_high - y) / self.y_per_pixel
+
     @property
     def y_per_pixel(self) -> float:
         """Return the height of a pixel."""
@@ -136,7 +142,7 @@ def _picture(table: Table, x_key: str, y_key: str) -> Picture | None:
     drawn = {point.label for point in points} | {anchor.label for anchor in anchors if anchor in frame}
     return Picture(
         key=y_key,
-        heading=table.board.columns[y_key].heading or y.title,
+        heading=y.title,
         unit=number_format(y.unit, []).unit,
         better=y.better,
         x_heading=f"{x.title}, {number_format(x.unit, []).unit}",
@@ -187,8 +193,9 @@ def _spec(points: Sequence[_Point], anchors: Sequence[_Point], frame: _Frame, lo
         },
         "layer": [
             *_anchor_layers([anchor for anchor in anchors if anchor in frame], frame),
-            *_codec_layers(looks, frame),
+            _line_layer(looks, frame),
             _label_layer(_labels(points, frame), looks, frame),
+            *_point_layers(looks, frame),
         ],
     }
 
@@ -198,33 +205,24 @@ def _y(frame: _Frame, field: str = "y") -> dict[str, Any]:
     return {"field": field, "type": "quantitative", "scale": {"domain": domain, "nice": False, "zero": False}}
 
 
-def _codec_layers(looks: _Looks, frame: _Frame) -> list[dict[str, Any]]:
-    """Return the settings of each codec joined by a line, their intervals, and the points."""
+def _line_layer(looks: _Looks, frame: _Frame) -> dict[str, Any]:
+    """Return the settings of each codec, joined."""
+    mark = {"type": "line", "strokeWidth": 1.5, "opacity": 0.4, "aria": False}
+    return {"mark": mark, "encoding": {"y": _y(frame), "color": looks.colour}}
+
+
+def _point_layers(looks: _Looks, frame: _Frame) -> list[dict[str, Any]]:
+    """Return the intervals and the points, above everything else."""
     colour = looks.colour
+    point = {"type": "point", "filled": True, "size": 64, "opacity": 1, "stroke": "var(--paper)"}
     return [
-        {
-            "mark": {"type": "line", "strokeWidth": 1.5, "opacity": 0.4, "aria": False},
-            "encoding": {"y": _y(frame), "color": colour},
-        },
         {
             "mark": {"type": "rule", "strokeWidth": 1.5, "aria": False},
             "encoding": {"y": _y(frame, "low"), "y2": {"field": "high"}, "color": colour},
         },
         {
-            "mark": {
-                "type": "point",
-                "filled": True,
-                "size": 64,
-                "opacity": 1,
-                "stroke": "var(--paper)",
-                "strokeWidth": 1,
-            },
-            "encoding": {
-                "y": _y(frame),
-                "color": colour,
-                "shape": looks.shape,
-                "description": {"field": "description"},
-            },
+            "mark": point,
+            "encoding": {"y": _y(frame), "color": colour, "shape": looks.shape, "description": _DESCRIPTION},
         },
     ]
 
@@ -250,26 +248,32 @@ def _anchor_layers(anchors: Sequence[_Point], frame: _Frame) -> list[dict[str, A
 def _label_layer(labels: Sequence[dict[str, Any]], looks: _Looks, frame: _Frame) -> dict[str, Any]:
     return {
         "data": {"values": labels},
-        "mark": {"type": "text", "align": "left", "dx": 9, "fontSize": 12, "aria": False},
+        "mark": {"type": "text", "align": "left", "dx": _LABEL_GAP, "fontSize": 12, "aria": False},
         "encoding": {"y": _y(frame), "color": looks.colour, "text": {"field": "text"}},
     }
 
 
 def _labels(points: Sequence[_Point], frame: _Frame) -> list[dict[str, Any]]:
-    """Return the name of each codec beside its last point, moved down where it would cover another name."""
+    """Return the name of each codec beside its last point, moved up or down where it would cover something."""
     last = {point.codec: point for point in sorted(points, key=lambda point: (point.x, -point.y, point.label))}
-    step = _LINE_HEIGHT * frame.y_per_pixel
-    placed: list[tuple[float, float]] = []
+    taken = [(frame.x_pixels(point.x), frame.y_pixels(point.y), 0.0) for point in points]
     labels = []
     for point in sorted(last.values(), key=lambda point: (-point.y, point.codec)):
-        x_pixels, y = frame.x_pixels(point.x), point.y
-        for other_x, other_y in placed:
-            if abs(other_x - x_pixels) < _LABEL_WIDTH and y > other_y - step:
-                y = other_y - step
-        placed.append((x_pixels, y))
         text = point.codec if len(point.codec) <= _LABEL_LENGTH else f"{point.codec[: _LABEL_LENGTH - 1]}…"
-        labels.append({"codec": point.codec, "text": text, "x": _rounded(point.x), "y": _rounded(y)})
+        x, y, width = frame.x_pixels(point.x) + _LABEL_GAP, frame.y_pixels(point.y), _LETTER_WIDTH * len(text)
+        offset = next((offset for offset in _OFFSETS if _is_free(x, y + offset, width, taken)), 0)
+        taken.append((x, y + offset, width))
+        height = point.y - offset * frame.y_per_pixel
+        labels.append({"codec": point.codec, "text": text, "x": _rounded(point.x), "y": _rounded(height)})
     return labels
+
+
+def _is_free(x: float, y: float, width: float, taken: Sequence[tuple[float, float, float]]) -> bool:
+    """Say whether a text from ``x`` to ``x + width`` at height ``y`` keeps clear of points and other texts."""
+    return not any(
+        x < other_x + other_width + _LABEL_GAP and other_x < x + width and abs(y - other_y) < _LINE_HEIGHT
+        for other_x, other_y, other_width in taken
+    )
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -32,12 +32,15 @@ class Table:
     """Who is best, by column key; only columns with a direction are here."""
 
     def ranks(self) -> dict[str, int]:
-        """Return the place of each ranked row in the order of the table, from 1; anchors and gaps have none."""
-        ranked = [row for row in self.section.rows if not row.is_anchor and self._sorts(row)]
-        return {row.label: place for place, row in enumerate(ranked, start=1)}
+        """Return the place of each ranked row in the order of the table, from 1.
 
-    def _sorts(self, row: Row) -> bool:
-        return row.cells[self.board.sort_by].value is not None
+        Anchors and missing values have none, and nobody has one where the sorting column knows no better or worse.
+        """
+        key = self.board.sort_by
+        if key not in self.standings:
+            return {}
+        ranked = [row for row in self.section.rows if not row.is_anchor and row.cells[key].value is not None]
+        return {row.label: place for place, row in enumerate(ranked, start=1)}
 
     def is_tied(self, row: Row, key: str) -> bool | None:
         """Say whether a number is the best of its column or tied with it; None where it takes no part."""

@@ -1,7 +1,7 @@
 """What the page shows of one table: numbers as texts, notes on what is missing, and what was run on what."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -29,6 +29,8 @@ class Heading:
     arrow: str
     better: str
     tooltip: str
+    is_ranked: bool
+    """Whether the column has a best, so that sorting by it numbers the rows."""
     opens_group: bool
 
 
@@ -115,8 +117,17 @@ class TableView:
             arrow=_ARROWS[better],
             better=better or "",
             tooltip="; ".join(fact for fact in facts if fact),
+            is_ranked=key in self.table.standings,
             opens_group=key in self._first,
         )
+
+    @property
+    def duration(self) -> str:
+        """How much audio there is, in the unit that suits it."""
+        seconds = self.corpus.duration_s or 0.0
+        units = {"hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
+        unit, size = next(((unit, size) for unit, size in units.items() if seconds >= 2 * size), ("seconds", 1.0))
+        return f"{with_digits(seconds / size)} {unit}"
 
     @cached_property
     def pictures(self) -> list[Picture]:
@@ -131,7 +142,8 @@ class TableView:
     @cached_property
     def parts(self) -> list[tuple[Row, list[str], list[tuple[str, list[str]]]]]:
         """Metrics that were also measured in parts (per codebook): row, headings, and the numbers of each part."""
-        found = ((row, *_parts(row)) for row in self.table.section.rows)
+        metrics = {column.metric for column in self.board.columns.values()}
+        found = ((row, *_parts(row, metrics)) for row in self.table.section.rows)
         return [(row, headings, lines) for row, headings, lines in found if lines]
 
     @cached_property
@@ -185,13 +197,13 @@ def _interval(summary: MetricSummary | None, number: NumberFormat) -> str:
     return f"{low} \N{EN DASH} {high}" if low != high else ""
 
 
-def _parts(row: Row) -> tuple[list[str], list[tuple[str, list[str]]]]:
+def _parts(row: Row, metrics: Container[str]) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """Return the headings, and per part of the codes its name and its numbers under those headings."""
     numbers: dict[str, dict[str, str]] = {}
     headings: list[str] = []
     for source in row.sources.values():
         for summary in source.record.metrics:
-            if summary.group == ALL_UTTERANCES:
+            if summary.group == ALL_UTTERANCES or summary.name not in metrics:
                 continue
             number = number_format(summary.unit, [])
             heading = f"{summary.title}, {number.unit}" if number.unit else summary.title

@@ -12,10 +12,10 @@ function compare(a, b) {
   return a - b;
 }
 
-function renumber(table, column) {
+function renumber(table, header) {
   let place = 0;
   for (const row of table.tBodies[0].rows) {
-    const ranked = !row.classList.contains("anchor") && column !== 1 && valueOf(row, column) !== null;
+    const ranked = header.hasAttribute("data-ranks") && !row.classList.contains("anchor") && valueOf(row, header.cellIndex) !== null;
     row.cells[0].textContent = ranked ? ++place : "";
   }
 }
@@ -36,7 +36,7 @@ function sortBy(table, header) {
     return sign * compare(x, y);
   });
   table.tBodies[0].append(...rows);
-  renumber(table, column);
+  renumber(table, header);
 }
 
 for (const table of document.querySelectorAll("table.board")) {
