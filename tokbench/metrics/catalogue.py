@@ -1,0 +1,425 @@
+"""The catalogue: every metric that tokbench knows, declared without importing the code that computes it."""
+
+import functools
+import importlib.util
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from tokbench.errors import UnknownNameError
+from tokbench.metrics.base import Metric
+
+__all__ = ["METRICS", "find_metric", "missing_packages"]
+
+_SIGNAL = "tokbench.metrics.signal"
+_SPECTRAL = "tokbench.metrics.spectral"
+_PERCEPTUAL = "tokbench.metrics.perceptual"
+_PITCH = "tokbench.metrics.pitch"
+_DNSMOS = "tokbench.judges.dnsmos"
+
+_WAVEFORM = (
+    Metric(
+        name="si_sdr_db",
+        title="SI-SDR",
+        unit="dB",
+        better="higher",
+        bounds=(-100.0, 100.0),
+        source="Le Roux et al. 2019, SDR - half-baked or well done?",
+        description="Match of the waveform up to a gain; says little of codecs that do not keep the phase.",
+        function=f"{_SIGNAL}:si_sdr_db",
+    ),
+    Metric(
+        name="snr_db",
+        title="SNR",
+        unit="dB",
+        better="higher",
+        bounds=(-100.0, 100.0),
+        source="10 log10 of signal energy by error energy",
+        description="Match of the waveform, gain included; says little of codecs that do not keep the phase.",
+        function=f"{_SIGNAL}:snr_db",
+    ),
+)
+
+_SPECTRA = (
+    Metric(
+        name="mel_distance_dac",
+        title="Mel distance (DAC)",
+        unit="",
+        better="lower",
+        bounds=(0.0, None),
+        source="Kumar et al. 2023, High-fidelity audio compression with improved RVQGAN; descript-audio-codec",
+        description="L1 distance of log10 mel spectra, summed over 7 scales; depends on the sample rate.",
+        function=f"{_SPECTRAL}:mel_distance_dac",
+    ),
+    Metric(
+        name="mel_distance_codec_superb",
+        title="Mel distance (Codec-SUPERB)",
+        unit="",
+        better="lower",
+        bounds=(0.0, None),
+        source="Wu et al. 2024, Codec-SUPERB; SoundCodec/metrics.py",
+        description="L1 distance of mel and log10 mel power spectra at 2 scales; depends on level and sample rate.",
+        function=f"{_SPECTRAL}:mel_distance_codec_superb",
+    ),
+    Metric(
+        name="stft_distance",
+        title="STFT distance",
+        unit="",
+        better="lower",
+        bounds=(0.0, None),
+        source="Yamamoto et al. 2020, Parallel WaveGAN",
+        description="Spectral convergence plus distance of log magnitudes, mean over 3 resolutions.",
+        function=f"{_SPECTRAL}:stft_distance",
+    ),
+    Metric(
+        name="log_spectral_distance_db",
+        title="Log-spectral distance",
+        unit="dB",
+        better="lower",
+        bounds=(0.0, None),
+        source="Gray and Markel 1976, Distance measures for speech processing",
+        description="Root mean square level difference over frequency, in frames of 512 samples, pauses included.",
+        function=f"{_SPECTRAL}:log_spectral_distance_db",
+    ),
+)
+
+_PERCEPTION = (
+    Metric(
+        name="pesq_wb",
+        title="PESQ wide-band",
+        unit="MOS",
+        better="higher",
+        bounds=(0.999, 4.644),
+        source="ITU-T P.862.2 (2007); pesq",
+        description="Predicted opinion of wide-band telephone speech; harsh on codecs that synthesize.",
+        function=f"{_PERCEPTUAL}:pesq_wb",
+        requires=("pesq",),
+    ),
+    Metric(
+        name="pesq_nb",
+        title="PESQ narrow-band",
+        unit="MOS",
+        better="higher",
+        bounds=(0.999, 4.549),
+        source="ITU-T P.862 (2001) with the mapping of P.862.1 (2003); pesq",
+        description="Predicted opinion of telephone speech, at 8 kHz; deaf above 4 kHz.",
+        function=f"{_PERCEPTUAL}:pesq_nb",
+        requires=("pesq",),
+    ),
+    Metric(
+        name="stoi",
+        title="STOI",
+        unit="",
+        better="higher",
+        bounds=(-1.0, 1.0),
+        source="Taal et al. 2011, An algorithm for intelligibility prediction; pystoi",
+        description="Correlation of band envelopes, an estimate of intelligibility in noise; saturates early.",
+        function=f"{_PERCEPTUAL}:stoi",
+        requires=("pystoi",),
+    ),
+    Metric(
+        name="estoi",
+        title="ESTOI",
+        unit="",
+        better="higher",
+        bounds=(-1.0, 1.0),
+        source="Jensen and Taal 2016, An algorithm for predicting the intelligibility; pystoi",
+        description="Correlation of normalised spectra, made for maskers that fluctuate; stricter than STOI.",
+        function=f"{_PERCEPTUAL}:estoi",
+        requires=("pystoi",),
+    ),
+    Metric(
+        name="visqol",
+        title="ViSQOL",
+        unit="MOS",
+        better="higher",
+        bounds=(1.0, 5.0),
+        source="Chinen et al. 2020, ViSQOL v3, speech mode with the exponential mapping; visqol-python",
+        description="Similarity of neurograms as an opinion score; lenient, a copy has exactly 5.",
+        function=f"{_PERCEPTUAL}:visqol",
+        requires=("visqol",),
+    ),
+    Metric(
+        name="visqol_lattice",
+        title="ViSQOL (lattice)",
+        unit="MOS",
+        better="higher",
+        bounds=(1.0, 5.0),
+        source="Google's ViSQOL, speech mode with its default lattice mapping; visqol-python",
+        description="The same similarity with a trained mapping; stricter, and a copy may rank below a codec.",
+        function=f"{_PERCEPTUAL}:visqol_lattice",
+        requires=("visqol", "ai_edge_litert"),
+    ),
+)
+
+_PITCH_AND_ENVELOPE = (
+    Metric(
+        name="f0_rmse_cents",
+        title="F0 error",
+        unit="cents",
+        better="lower",
+        bounds=(0.0, None),
+        source="root mean square over frames voiced in both; F0 by DIO and StoneMask (Morise et al. 2009), pyworld",
+        description="Deviation of the pitch where both signals are voiced, octave errors included.",
+        function=f"{_PITCH}:f0_rmse_cents",
+        pooling="rms",
+        requires=("pyworld",),
+    ),
+    Metric(
+        name="f0_correlation",
+        title="F0 correlation",
+        unit="",
+        better="higher",
+        bounds=(-1.0, 1.0),
+        source="Pearson correlation of log F0 over frames voiced in both; F0 by DIO and StoneMask, pyworld",
+        description="Whether the melody of an utterance is kept, whatever its register.",
+        function=f"{_PITCH}:f0_correlation",
+        requires=("pyworld",),
+    ),
+    Metric(
+        name="vde",
+        title="Voicing decision error",
+        unit="ratio",
+        better="lower",
+        bounds=(0.0, 1.0),
+        source="Nakatani et al. 2008, A method for fundamental frequency estimation and voicing decision",
+        description="Share of frames that became voiced or unvoiced.",
+        function=f"{_PITCH}:vde",
+        requires=("pyworld",),
+    ),
+    Metric(
+        name="gpe",
+        title="Gross pitch error",
+        unit="ratio",
+        better="lower",
+        bounds=(0.0, 1.0),
+        source="Nakatani et al. 2008, A method for fundamental frequency estimation and voicing decision",
+        description="Share of the frames voiced in both whose F0 is over 20 % off; blind to lost voicing.",
+        function=f"{_PITCH}:gpe",
+        requires=("pyworld",),
+    ),
+    Metric(
+        name="ffe",
+        title="F0 frame error",
+        unit="ratio",
+        better="lower",
+        bounds=(0.0, 1.0),
+        source="Chu and Alwan 2009, Reducing F0 frame error of F0 tracking algorithms",
+        description="Share of frames with a voicing decision error or a gross pitch error.",
+        function=f"{_PITCH}:ffe",
+        requires=("pyworld",),
+    ),
+    Metric(
+        name="mcd_db",
+        title="Mel-cepstral distortion",
+        unit="dB",
+        better="lower",
+        bounds=(0.0, None),
+        source="Kubichek 1993, Mel-cepstral distance measure; envelopes by CheapTrick (Morise 2015), pyworld",
+        description="Difference of the spectral envelope without loudness, in frames with sound, without warping.",
+        function=f"{_PITCH}:mcd_db",
+        requires=("pyworld",),
+    ),
+)
+
+_QUALITY = (
+    Metric(
+        name="dnsmos_overall",
+        title="DNSMOS overall",
+        unit="MOS",
+        better="higher",
+        bounds=(None, 5.0),
+        source="Reddy et al. 2022, DNSMOS P.835; speechmos",
+        description="Overall quality as a model hears it; without a reference it forgives wrong words and voices.",
+        function=f"{_DNSMOS}:dnsmos_overall",
+        requires=("speechmos", "onnxruntime"),
+        judge="dnsmos",
+    ),
+    Metric(
+        name="dnsmos_signal",
+        title="DNSMOS signal",
+        unit="MOS",
+        better="higher",
+        bounds=(None, 5.0),
+        source="Reddy et al. 2022, DNSMOS P.835; speechmos",
+        description="Quality of the speech itself as a model hears it, whatever the background.",
+        function=f"{_DNSMOS}:dnsmos_signal",
+        requires=("speechmos", "onnxruntime"),
+        judge="dnsmos",
+    ),
+    Metric(
+        name="dnsmos_background",
+        title="DNSMOS background",
+        unit="MOS",
+        better="higher",
+        bounds=(None, 5.0),
+        source="Reddy et al. 2022, DNSMOS P.835; speechmos",
+        description="Freedom from background noise as a model hears it; also praises codecs that remove noise.",
+        function=f"{_DNSMOS}:dnsmos_background",
+        requires=("speechmos", "onnxruntime"),
+        judge="dnsmos",
+    ),
+    Metric(
+        name="dnsmos_p808",
+        title="DNSMOS P.808",
+        unit="MOS",
+        better="higher",
+        bounds=(None, 5.0),
+        source="Reddy et al. 2021, DNSMOS; speechmos",
+        description="Overall quality by the older model, trained on ratings after ITU-T P.808.",
+        function=f"{_DNSMOS}:dnsmos_p808",
+        requires=("speechmos", "onnxruntime"),
+        judge="dnsmos",
+    ),
+)
+
+_TOKENS = (
+    Metric(
+        name="bitrate_nominal_bps",
+        title="Bitrate, nominal",
+        unit="bit/s",
+        better="lower",
+        bounds=(0.0, None),
+        source="sum over codebooks of log2 V times the frame rate",
+        description="Rate of the codes at fixed length; what tables call the bitrate.",
+    ),
+    Metric(
+        name="bitrate_entropy_bps",
+        title="Bitrate, entropy",
+        unit="bit/s",
+        better="lower",
+        bounds=(0.0, None),
+        source="Shannon 1948, first-order entropy of each codebook over the corpus",
+        description="Rate of the codes after an ideal coder that knows how common each code is.",
+    ),
+    Metric(
+        name="bitrate_huffman_bps",
+        title="Bitrate, Huffman",
+        unit="bit/s",
+        better="lower",
+        bounds=(0.0, None),
+        source="Huffman 1952, one static code per codebook made from the corpus",
+        description="Rate of the codes after a Huffman code, without its table.",
+    ),
+    Metric(
+        name="tokens_per_second",
+        title="Tokens per second",
+        unit="tokens/s",
+        better="lower",
+        bounds=(0.0, None),
+        source="number of codes over all codebooks by duration",
+        description="Length of the sequence that a language model has to predict for a second of audio.",
+    ),
+    Metric(
+        name="codebook_usage",
+        title="Codebook usage",
+        unit="ratio",
+        better="higher",
+        bounds=(0.0, 1.0),
+        source="codes that occur by V",
+        description="Share of the codebook that occurs at all; grows with the size of the corpus.",
+    ),
+    Metric(
+        name="codebook_perplexity",
+        title="Codebook perplexity",
+        unit="codes",
+        better=None,
+        bounds=(1.0, None),
+        source="2 to the power of the first-order entropy",
+        description="Size of a uniformly used codebook of the same entropy.",
+    ),
+    Metric(
+        name="normalized_entropy",
+        title="Normalized entropy",
+        unit="ratio",
+        better="higher",
+        bounds=(0.0, 1.0),
+        source="first-order entropy by log2 V, with V the size of the codebook and not the number of codes in use",
+        description="Share of the bits of a code that carry information; 1 where all codes are equally common.",
+    ),
+    Metric(
+        name="mass_rarest_20pct",
+        title="Mass on rarest 20 %",
+        unit="ratio",
+        better="higher",
+        bounds=(0.0, 0.2),
+        source="Wang et al. 2024 (arXiv 2411.08742), of all V codes, the boundary interpolated",
+        description="Share of all tokens on the rarest fifth of the codebook; 0.2 where use is uniform.",
+    ),
+    Metric(
+        name="mass_commonest_20pct",
+        title="Mass on commonest 20 %",
+        unit="ratio",
+        better="lower",
+        bounds=(0.2, 1.0),
+        source="Wang et al. 2024 (arXiv 2411.08742), of all V codes, the boundary interpolated",
+        description="Share of all tokens on the commonest fifth of the codebook; 0.2 where use is uniform.",
+    ),
+)
+
+_COSTS = (
+    Metric(
+        name="encode_rtf",
+        title="Encoding time",
+        unit="ratio",
+        better="lower",
+        bounds=(0.0, None),
+        source="wall time by duration of the audio",
+        description="Real-time factor of encoding one utterance at a time in one thread; below 1 is real time.",
+    ),
+    Metric(
+        name="decode_rtf",
+        title="Decoding time",
+        unit="ratio",
+        better="lower",
+        bounds=(0.0, None),
+        source="wall time by duration of the audio",
+        description="Real-time factor of decoding one utterance at a time in one thread; below 1 is real time.",
+    ),
+    Metric(
+        name="peak_memory_bytes",
+        title="Peak memory",
+        unit="bytes",
+        better="lower",
+        bounds=(0.0, None),
+        source="resident memory of the process, or memory allocated on the device",
+        description="Most memory in use while encoding and decoding, the model included.",
+    ),
+    Metric(
+        name="num_parameters",
+        title="Parameters",
+        unit="",
+        better="lower",
+        bounds=(0.0, None),
+        source="number of trained values of encoder, quantizer and decoder",
+        description="Size of the model.",
+    ),
+)
+
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {
+        metric.name: metric
+        for group in (_PERCEPTION, _QUALITY, _WAVEFORM, _SPECTRA, _PITCH_AND_ENVELOPE, _TOKENS, _COSTS)
+        for metric in group
+    }
+)
+"""Every metric by name, in the order of a table."""
+
+_DISTRIBUTIONS = {"ai_edge_litert": "ai-edge-litert", "visqol": "visqol-python"}
+"""Names to install by, where they are not the names to import by."""
+
+
+def find_metric(name: str) -> Metric:
+    """Return the metric called ``name``; raises :class:`UnknownNameError`."""
+    if name not in METRICS:
+        raise UnknownNameError("metric", name, METRICS, command="tokbench list metrics")
+    return METRICS[name]
+
+
+def missing_packages(metric: Metric) -> list[str]:
+    """Return the packages that ``metric`` lacks here, as pip knows them, without importing any."""
+    return [_DISTRIBUTIONS.get(package, package) for package in metric.requires if not _is_installed(package)]
+
+
+@functools.cache
+def _is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
