@@ -10,7 +10,7 @@ import hashlib
 import math
 from array import array
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
@@ -210,7 +210,7 @@ def _identifier(folder: Path, row: Mapping[str, str]) -> str:
         # Without an id, an absolute path is told by its tail: this machine's folders are no part of an id.
         inside = path.is_relative_to(folder.resolve())
         path = path.relative_to(folder.resolve()) if inside else Path(*path.parts[-2:])
-    return str(PurePosixPath(path.with_suffix("").as_posix()))
+    return (path.parent / path.stem).as_posix()
 
 
 def _seconds(row: Mapping[str, str], column: str, *, positive: bool = False) -> float | None:

@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+import soundfile
+from corpora.writers import WriteWav
+
+from tokbench.corpora.folder import AUDIO_SUFFIXES, FolderCorpus
+from tokbench.corpora.registry import open_corpus
+from tokbench.errors import CorpusError, UnknownNameError
+
+EXTENSIONS_OF_FORMATS = {"AIF": "AIFF", "OGA": "OGG", "OPUS": "OGG", "SPH": "NIST"}
+
+
+def test_audio_is_found_in_order_and_the_folder_is_the_speaker(tmp_path: Path, write_wav: WriteWav) -> None:
+    for name in ("b.wav", "a.FLAC", "zoe/2.wav", "zoe/1.wav", "ann/x/3.wav"):
+        write_wav(tmp_path / name)
+    for name in ("notes.txt", ".hidden.wav", "zoe/1.wav.bak"):
+        (tmp_path / name).write_text("not audio")
+    (tmp_path / "folder.wav").mkdir()
+    corpus = open_corpus(f"folder:{tmp_path}")
+    found = [(utterance.id, utterance.speaker) for utterance in corpus]
+    assert found == [
+        ("a.FLAC", ""),
+        ("b.wav", ""),
+        ("ann/x/3.wav", "x"),
+        ("zoe/1.wav", "zoe"),
+        ("zoe/2.wav", "zoe"),
+    ]
+    assert len(corpus) == 5
+    assert all(utterance.read().num_samples == 1600 for utterance in corpus)
+
+
+def test_name_and_reference_are_those_of_the_folder(tmp_path: Path, write_wav: WriteWav) -> None:
+    write_wav(tmp_path / "my recordings" / "a.wav")
+    corpus = open_corpus(f"folder:{tmp_path / 'my recordings'}")
+    assert (corpus.name, corpus.reference) == ("my_recordings", "folder:my recordings")
+
+
+def test_the_hash_follows_names_and_sizes(tmp_path: Path, write_wav: WriteWav) -> None:
+    write_wav(tmp_path / "a.wav")
+    before = FolderCorpus(tmp_path, name="x").sha256
+    assert FolderCorpus(tmp_path, name="y").sha256 == before
+    write_wav(tmp_path / "a.wav", 1601)
+    resized = FolderCorpus(tmp_path, name="x").sha256
+    (tmp_path / "a.wav").rename(tmp_path / "b.wav")
+    assert len({before, resized, FolderCorpus(tmp_path, name="x").sha256}) == 3
+
+
+def test_every_suffix_is_one_that_libsndfile_reads() -> None:
+    formats = set(soundfile.available_formats())
+    for suffix in AUDIO_SUFFIXES:
+        name = suffix[1:].upper()
+        assert EXTENSIONS_OF_FORMATS.get(name, "AIFF" if name == "AIF" else name) in formats
+
+
+def test_a_folder_that_cannot_be_a_corpus_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="none: no such folder"):
+        open_corpus(f"folder:{tmp_path / 'none'}")
+    with pytest.raises(CorpusError, match="no audio files below this folder"):
+        open_corpus(f"folder:{tmp_path}")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CorpusError, match="file: not a folder"):
+        open_corpus(f"folder:{tmp_path / 'file'}")
+
+
+def test_a_folder_takes_no_filters(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="no option of folder named 'split'"):
+        open_corpus(f"folder:{tmp_path}?split=test")

@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import pytest
+import torchaudio
+from corpora.writers import WriteWav
+
+from tokbench.corpora.registry import list_corpora, open_corpus
+from tokbench.errors import CorpusError, UnknownNameError
+
+TEXTS = {
+    "test-clean/1089/134686": ["HE HOPED THERE WOULD BE STEW", "STUFF IT INTO YOU"],
+    "test-clean/121/121726": ["ALSO A POPULAR CONTRIVANCE"],
+    "test-other/367/130732": ["LOBSTERS AND LOBSTERS"],
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path, write_wav: WriteWav) -> Path:
+    for chapter, texts in TEXTS.items():
+        folder = tmp_path / "LibriSpeech" / chapter
+        prefix = "-".join(chapter.split("/")[1:])
+        for index in range(len(texts)):
+            write_wav(folder / f"{prefix}-{index:04d}.flac")
+        lines = [f"{prefix}-{index:04d} {text}\n" for index, text in enumerate(texts)]
+        (folder / f"{prefix}.trans.txt").write_text("".join(lines))
+    return tmp_path
+
+
+def test_the_usual_layout_is_read_as_torchaudio_reads_it(root: Path) -> None:
+    corpus = open_corpus(f"librispeech:{root}?split=test-clean")
+    expected = torchaudio.datasets.LIBRISPEECH(root, url="test-clean")
+    assert len(corpus) == len(expected) == 3
+    for utterance, index in zip(corpus, range(len(expected)), strict=True):
+        _, _, text, speaker, chapter, number = expected.get_metadata(index)
+        assert utterance.id == f"{speaker}-{chapter}-{number:04d}"
+        assert (utterance.text, utterance.speaker) == (text, str(speaker))
+        assert utterance.labels == {"chapter": str(chapter), "split": "test-clean"}
+        assert utterance.read().num_samples == 1600
+
+
+def test_several_splits_and_the_folder_itself_are_understood(root: Path) -> None:
+    both = open_corpus(f"librispeech:{root / 'LibriSpeech'}?split=test-clean|test-other")
+    assert [utterance.speaker for utterance in both] == ["1089", "1089", "121", "367"]
+    assert both.name == "librispeech-test-clean+test-other"
+    assert both.reference == "librispeech?split=test-clean|test-other"
+
+
+def test_it_is_looked_for_in_the_home_of_corpora(root: Path, tokbench_home: Path) -> None:
+    assert not list_corpora()["librispeech"].is_available
+    (tokbench_home / "corpora").mkdir()
+    (root / "LibriSpeech").rename(tokbench_home / "corpora" / "LibriSpeech")
+    assert list_corpora()["librispeech"].is_available
+    assert open_corpus("librispeech").name == "librispeech-test-clean"
+
+
+def test_an_absent_split_tells_how_to_get_it(root: Path) -> None:
+    with pytest.raises(CorpusError, match=r"openslr\.org/resources/12/dev-clean\.tar\.gz and unpack it in"):
+        open_corpus(f"librispeech:{root}?split=dev-clean")
+
+
+def test_a_misspelt_split_or_option_is_told(root: Path) -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'test-clean'"):
+        open_corpus(f"librispeech:{root}?split=test-claen")
+    with pytest.raises(UnknownNameError, match="Did you mean 'split'"):
+        open_corpus(f"librispeech:{root}?splits=test-clean")
+
+
+def test_a_recording_without_its_file_is_told(root: Path) -> None:
+    (root / "LibriSpeech/test-clean/121/121726/121-121726-0000.flac").unlink()
+    with pytest.raises(CorpusError, match=r"no such file: test-clean/121/121726/121-121726-0000\.flac"):
+        open_corpus(f"librispeech:{root}")
+
+
+def test_a_split_without_transcripts_is_told(root: Path) -> None:
+    (root / "LibriSpeech/dev-clean").mkdir()
+    with pytest.raises(CorpusError, match=r"no transcripts .* in dev-clean"):
+        open_corpus(f"librispeech:{root}?split=dev-clean")
+
+
+def test_a_download_is_asked_of_torchaudio_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def download(folder: Path, *, url: str, folder_in_archive: str, download: bool) -> None:
+        asked.append((folder, url, folder_in_archive, download))
+        (root / "LibriSpeech/test-other").rename(root / "LibriSpeech/dev-other")
+
+    monkeypatch.setattr(torchaudio.datasets, "LIBRISPEECH", download)
+    for _ in range(2):
+        assert len(open_corpus(f"librispeech:{root}?split=dev-other&download=true")) == 1
+    assert asked == [(root, "dev-other", "LibriSpeech", True)]
+
+
+def test_a_download_without_a_network_tells_how_to_get_it_by_hand(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def download(*_: object, **__: object) -> None:
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr(torchaudio.datasets, "LIBRISPEECH", download)
+    with pytest.raises(CorpusError, match=r"resources/12/dev-clean.*the download failed: Network is unreachable"):
+        open_corpus(f"librispeech:{root}?split=dev-clean&download=true")

@@ -1,0 +1,60 @@
+import re
+
+import pytest
+
+from tokbench.corpora.reference import CorpusReference, corpus_name
+from tokbench.errors import CorpusError, UnknownNameError
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "location", "filters"),
+    [
+        ("synth", "synth", "", {}),
+        ("synth?split=train", "synth", "", {"split": ("train",)}),
+        ("folder:a b/c", "folder", "a b/c", {}),
+        ("manifest:m.csv?x=1&y=a|b c", "manifest", "m.csv", {"x": ("1",), "y": ("a", "b c")}),
+        ("manifest:m.csv?text=R%26B", "manifest", "m.csv", {"text": ("R&B",)}),
+        ("folder:what?/recordings=all/x", "folder", "what?/recordings=all/x", {}),
+        ("manifest:C:/m.csv?x=1", "manifest", "C:/m.csv", {"x": ("1",)}),
+    ],
+)
+def test_a_reference_is_kind_location_and_filters(
+    text: str, kind: str, location: str, filters: dict[str, tuple[str, ...]]
+) -> None:
+    reference = CorpusReference.parse(text)
+    assert (reference.kind, reference.location, reference.filters) == (kind, location, filters)
+
+
+@pytest.mark.parametrize("query", ["split", "split=", "=train", "split=train&"])
+def test_a_query_that_is_no_filter_is_refused(query: str) -> None:
+    with pytest.raises(CorpusError, match="expected column=value after the question mark"):
+        CorpusReference.parse(f"synth?{query}")
+
+
+def test_a_column_given_twice_is_refused_with_the_right_spelling() -> None:
+    with pytest.raises(CorpusError, match=re.escape("write split=one|other for several values")):
+        CorpusReference.parse("synth?split=train&split=test")
+
+
+def test_an_option_that_a_kind_does_not_have_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="no option of folder named 'split'"):
+        CorpusReference.parse("folder:x?split=train").require_only(())
+
+
+def test_a_kind_that_needs_a_path_says_so() -> None:
+    with pytest.raises(CorpusError, match="manifest: needs a path, such as manifest:some/where"):
+        CorpusReference.parse("manifest").path()
+
+
+@pytest.mark.parametrize(
+    ("stem", "filters", "name"),
+    [
+        ("speech", {}, "speech"),
+        ("speech", {"corpus": ("librispeech",), "split": ("test", "dev")}, "speech-librispeech-test+dev"),
+        ("my speech/..", {"label": ("<b>a/b</b>",)}, "my_speech_-_b_a_b_b_"),
+        ("..", {}, "_"),
+        ("話し声", {}, "話し声"),
+    ],
+)
+def test_a_name_is_safe_as_a_folder(stem: str, filters: dict[str, tuple[str, ...]], name: str) -> None:
+    assert corpus_name(stem, filters) == name
