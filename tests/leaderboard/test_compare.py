@@ -1,0 +1,157 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+from leaderboard.builder import Results, summary_of
+
+from tokbench.errors import UsageError
+from tokbench.leaderboard.cells import MixedRecordsError
+from tokbench.leaderboard.compare import RecordNotFoundError, compare
+
+
+@pytest.fixture
+def measured(results: Results, rng: np.random.Generator) -> Results:
+    results.num_utterances = 20
+    hard = rng.normal(3.0, 0.5, size=20)
+    near = 1.0 + 0.1 * np.abs(rng.normal(size=20))
+    results.add("opus", "12kbps", {"pesq_wb": hard.tolist(), "mel_distance_dac": near.tolist()})
+    results.add("opus", "6kbps", {"pesq_wb": (hard - 0.5).tolist(), "mel_distance_dac": (near + 0.5).tolist()})
+    results.add("mulaw", "8bit", {"pesq_wb": (hard + rng.normal(0, 0.3, size=20)).tolist()})
+    return results
+
+
+def test_a_difference_is_that_of_the_codec_and_the_first_one(measured: Results) -> None:
+    found = compare(measured.folder, task="reconstruction", codecs=["opus:12kbps", "opus:6kbps"])
+    assert (found.task, found.corpus) == ("reconstruction.v1", "synth")
+    pesq, mel = found.differences.to_dict("records")
+    assert (pesq["metric"], pesq["codec"], pesq["baseline"]) == ("pesq_wb", "opus:6kbps", "opus:12kbps")
+    assert (pesq["difference"], pesq["low"], pesq["high"]) == pytest.approx((-0.5, -0.5, -0.5))
+    assert pesq["codec_value"] - pesq["baseline_value"] == pytest.approx(-0.5)
+    assert (pesq["verdict"], mel["verdict"]) == ("worse", "worse")
+    assert pesq["p_value"] < 0.01
+    assert (pesq["num_utterances"], pesq["num_missing"]) == (20, 0)
+
+
+def test_the_verdict_turns_with_the_order(measured: Results) -> None:
+    found = compare(measured.folder, task="reconstruction.v1", codecs=["opus:6kbps", "opus:12kbps"])
+    assert found.differences["verdict"].tolist() == ["better", "better"]
+
+
+def test_the_interval_agrees_with_scipy(measured: Results) -> None:
+    found = compare(measured.folder, task="reconstruction", codecs=["opus:12kbps", "mulaw"])
+    pesq = found.differences.iloc[0]
+    listed = found.utterances.query("metric == 'pesq_wb'")["difference"].to_numpy()
+    expected = scipy.stats.bootstrap(
+        (listed,), np.mean, n_resamples=20000, method="percentile", rng=np.random.default_rng(1)
+    ).confidence_interval
+    width = expected.high - expected.low
+    assert pesq["low"] == pytest.approx(expected.low, abs=0.07 * width)
+    assert pesq["high"] == pytest.approx(expected.high, abs=0.07 * width)
+
+
+def test_a_metric_that_one_of_them_lacks_has_no_difference(measured: Results) -> None:
+    found = compare(measured.folder, task="reconstruction", codecs=["opus:12kbps", "mulaw"])
+    mel = found.differences.set_index("metric").loc["mel_distance_dac"]
+    assert np.isnan(mel["difference"])
+    assert mel["verdict"] == ""
+    assert set(found.utterances["metric"]) == {"pesq_wb"}
+
+
+def test_utterances_are_listed_by_the_size_of_their_difference(results: Results) -> None:
+    results.add("a", "1", {"pesq_wb": [3.0, 3.0, 3.0, 3.0]})
+    results.add("b", "1", {"pesq_wb": [3.1, 1.0, 3.0, 4.0]})
+    found = compare(results.folder, task="reconstruction", codecs=["a:1", "b:1"]).utterances
+    assert found["utterance"].tolist() == ["utt 1", "utt 3", "utt 0", "utt 2"]
+    assert found["difference"].tolist() == pytest.approx([-2.0, 1.0, 0.1, 0.0])
+    assert found["baseline_value"].tolist() == [3.0] * 4
+
+
+def test_only_utterances_that_both_have_are_compared(results: Results) -> None:
+    results.add("a", "1", {"pesq_wb": [3.0, None, 3.0, 3.0]})
+    results.add("b", "1", {"pesq_wb": [3.5, 9.0, None, 3.5]})
+    [line] = compare(results.folder, task="reconstruction", codecs=["a:1", "b:1"]).differences.to_dict("records")
+    assert line["difference"] == pytest.approx(0.5)
+    assert (line["num_utterances"], line["num_missing"]) == (2, 2)
+    assert line["codec_value"] is None
+
+
+def test_an_utterance_to_which_a_metric_does_not_apply_is_no_failure(results: Results) -> None:
+    results.add("a", "1", {"pesq_wb": [3.0, (0.0, 0.0), 3.0, 3.0]})
+    results.add("b", "1", {"pesq_wb": [3.5, (0.0, 0.0), 3.5, 3.5]})
+    found = compare(results.folder, task="reconstruction", codecs=["a:1", "b:1"])
+    assert found.differences["num_missing"].tolist() == [0]
+    assert found.differences["difference"].tolist() == pytest.approx([0.5])
+    assert len(found.utterances) == 3
+
+
+def test_a_root_mean_square_is_compared_as_one(results: Results) -> None:
+    results.add("a", "1", {"f0_rmse_cents": [(9.0, 1), (9.0, 1), (9.0, 1), (9.0, 1)]})
+    results.add("b", "1", {"f0_rmse_cents": [(16.0, 1), (16.0, 1), (16.0, 1), (16.0, 1)]})
+    found = compare(results.folder, task="reconstruction", codecs=["a:1", "b:1"])
+    assert found.differences["difference"].tolist() == pytest.approx([1.0])  # 4 - 3
+    assert found.utterances["difference"].tolist() == pytest.approx([1.0] * 4)
+
+
+def test_a_metric_of_the_whole_corpus_has_a_difference_without_an_interval(results: Results) -> None:
+    for codec, value in {"a": 0.5, "b": 0.75}.items():
+        results.add(codec, "1", task="tokens.v1", summaries=[summary_of("codebook_usage", [value])])
+    [line] = compare(results.folder, task="tokens", codecs=["a:1", "b:1"]).differences.to_dict("records")
+    assert (line["difference"], line["verdict"]) == (0.25, "")
+    assert "low" not in line
+
+
+def test_several_codecs_are_each_compared_with_the_first(measured: Results) -> None:
+    codecs = ["opus:12kbps", "opus:6kbps", "mulaw:8bit"]
+    found = compare(measured.folder, task="reconstruction", codecs=codecs).differences
+    assert found.query("metric == 'pesq_wb'")["codec"].tolist() == codecs[1:]
+    assert set(found["baseline"]) == {"opus:12kbps"}
+
+
+def test_a_codec_without_a_record_is_answered_with_the_command_that_makes_it(measured: Results) -> None:
+    with pytest.raises(
+        RecordNotFoundError,
+        match=r"no record of encodec:6kbps .*: "
+        r"tokbench run --codec encodec:6kbps --task reconstruction\.v1 --corpus synth",
+    ):
+        compare(measured.folder, task="reconstruction", codecs=["opus:12kbps", "encodec:6kbps"])
+
+
+def test_a_name_with_several_settings_is_answered_with_them(measured: Results) -> None:
+    with pytest.raises(RecordNotFoundError, match="several settings; name one: opus:12kbps, opus:6kbps"):
+        compare(measured.folder, task="reconstruction", codecs=["opus", "mulaw"])
+
+
+def test_a_task_without_records_is_answered_with_the_command(tmp_path: Path) -> None:
+    with pytest.raises(RecordNotFoundError, match=r"no records of abx .* tokbench run --codec NAME --task abx"):
+        compare(tmp_path, task="abx", codecs=["a:1", "b:1"])
+
+
+def test_a_corpus_must_be_named_where_there_are_several(measured: Results) -> None:
+    measured.corpus = "fsdd"
+    measured.add("opus", "12kbps", {"pesq_wb": [3.0] * 20})
+    codecs = ["opus:12kbps", "opus:6kbps"]
+    with pytest.raises(RecordNotFoundError, match="choose one of them with --corpus: fsdd, synth"):
+        compare(measured.folder, task="reconstruction", codecs=codecs)
+    with pytest.raises(RecordNotFoundError, match="on 'libri', only on: fsdd, synth"):
+        compare(measured.folder, task="reconstruction", codecs=codecs, corpus="libri")
+    assert compare(measured.folder, task="reconstruction", codecs=codecs, corpus="synth").corpus == "synth"
+
+
+def test_the_newest_version_of_a_task_is_taken(results: Results) -> None:
+    for version in (2, 10, 9):
+        for codec in ("a", "b"):
+            results.add(codec, "1", {"pesq_wb": [float(version)] * 4}, task=f"reconstruction.v{version}")
+    assert compare(results.folder, task="reconstruction", codecs=["a:1", "b:1"]).task == "reconstruction.v10"
+
+
+def test_two_judges_are_never_compared(results: Results) -> None:
+    results.add("a", "1", summaries=[summary_of("wer", [0.1], judge="small")])
+    results.add("b", "1", summaries=[summary_of("wer", [0.1], judge="large")])
+    with pytest.raises(MixedRecordsError, match="the judge of wer is 'small' in the one and 'large' in the other"):
+        compare(results.folder, task="reconstruction", codecs=["a:1", "b:1"])
+
+
+def test_one_codec_is_no_comparison(measured: Results) -> None:
+    with pytest.raises(UsageError, match="two codecs or more"):
+        compare(measured.folder, task="reconstruction", codecs=["mulaw:8bit"])

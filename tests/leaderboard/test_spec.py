@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import pytest
+from leaderboard.builder import board
+
+from tokbench.errors import SpecError, UnknownNameError
+from tokbench.leaderboard.spec import find_leaderboard, list_leaderboards
+from tokbench.specs.task import find_task
+
+GOOD = """
+name = "mine"
+title = "Mine"
+question = "Which?"
+reading = "So."
+sort_by = "pesq_wb"
+
+[[groups]]
+heading = "Quality"
+task = "reconstruction.v1"
+columns = [{ metric = "pesq_wb" }]
+"""
+
+
+def test_three_leaderboards_are_shipped() -> None:
+    assert set(list_leaderboards()) == {"overview", "reconstruction", "tokens"}
+
+
+@pytest.mark.parametrize("name", ["overview", "reconstruction", "tokens"])
+def test_a_shipped_leaderboard_shows_only_what_its_tasks_measure(name: str) -> None:
+    shown = find_leaderboard(name)
+    costs = {"encode_rtf", "decode_rtf", "peak_memory_bytes"}
+    for key, column in shown.columns.items():
+        task, _ = find_task(shown.task_of[key])
+        assert column.metric in {*task.metrics, *costs}
+
+
+def test_the_overview_joins_both_tasks() -> None:
+    assert set(find_leaderboard("overview").tasks) == {"reconstruction.v1", "tokens.v1"}
+
+
+def test_the_reconstruction_leaderboard_shows_every_metric_of_its_task() -> None:
+    task, _ = find_task("reconstruction.v1")
+    assert set(task.metrics) <= set(find_leaderboard("reconstruction").columns)
+
+
+def test_a_leaderboard_is_read_from_a_file_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD)
+    assert find_leaderboard(str(path)).columns["pesq_wb"].metric == "pesq_wb"
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (("[[groups]]", "[[groups"), r"mine\.toml: not TOML"),
+        (('title = "Mine"', "titel = 1"), r"mine\.toml: title: missing; titel: unknown key"),
+        (('sort_by = "pesq_wb"', 'sort_by = "pesq"'), r"sort_by 'pesq' is not among the columns \(pesq_wb\)"),
+        (
+            ('task = "reconstruction.v1"', 'task = "reconstruction"'),
+            r"groups\.0\.task: string should match",
+        ),
+        (('[{ metric = "pesq_wb" }]', "[]"), r"groups\.0\.columns: .*at least 1 item"),
+        (("{ metric", '{ metric = "pesq_wb" }, { metric'), "column 'pesq_wb' stands in the table twice"),
+        (
+            ("[[groups]]", "[plot]\ny = ['stoi']\n[[groups]]"),
+            r"plot\.x 'bitrate_nominal_bps' is not among",
+        ),
+        (('name = "mine"', 'name = "yours"'), "name: expected 'mine', found 'yours'"),
+        (("[[groups]]", "num_examples = -1\n[[groups]]"), "num_examples: .*greater than or equal to 0, found -1"),
+    ],
+)
+def test_a_malformed_leaderboard_is_named_with_its_key(
+    tmp_path: Path, change: tuple[str, str], problem: str
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD.replace(*change))
+    with pytest.raises(SpecError, match=problem):
+        find_leaderboard(str(path))
+
+
+def test_an_unknown_leaderboard_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'reconstruction'"):
+        find_leaderboard("reconstructoin")
+
+
+def test_a_group_is_part_of_the_name_of_its_column() -> None:
+    columns = [{"metric": "codebook_usage"}, {"metric": "codebook_usage", "group": "codebook 1"}]
+    groups = [{"heading": "Use", "task": "tokens.v1", "columns": columns}]
+    shown = board(groups=groups, sort_by="codebook_usage", plot=None)
+    assert list(shown.columns) == ["codebook_usage", "codebook_usage/codebook 1"]
