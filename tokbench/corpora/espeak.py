@@ -10,7 +10,7 @@ import ctypes
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -123,15 +123,11 @@ def speak(text: str, voice: Voice) -> Speech:
         _check(library.espeak_SetParameter(_PITCH, voice.pitch, 0), f"pitch {voice.pitch}")
         _check(library.espeak_SetParameter(_RATE, voice.rate_wpm, 0), f"rate {voice.rate_wpm}")
         samples, marks = _synthesize(library, text)
-    if len(samples) == 0:
+    phones = tuple(_phones(marks, sample_rate_hz))
+    if not phones:
         msg = f"espeak-ng: nothing to say in {text!r}"
         raise EspeakError(msg)
-    return Speech(
-        samples,
-        sample_rate_hz,
-        tuple(_phones(marks, sample_rate_hz)),
-        tuple(_words(marks, text, sample_rate_hz)),
-    )
+    return Speech(samples, sample_rate_hz, phones, tuple(_words(marks, phones, text, sample_rate_hz)))
 
 
 @contextmanager
@@ -217,13 +213,12 @@ def _phones(marks: list[_Mark], sample_rate_hz: int) -> Iterator[Interval]:
             yield Interval(mark.sample / sample_rate_hz, following.sample / sample_rate_hz, mark.phone)
 
 
-def _words(marks: list[_Mark], text: str, sample_rate_hz: int) -> Iterator[Interval]:
+def _words(marks: list[_Mark], phones: Sequence[Interval], text: str, sample_rate_hz: int) -> Iterator[Interval]:
     """Yield the words from their first phone to the end of their last one.
 
     espeak-ng takes some words apart (isn't, l'hôtel): their parts are one word again. It speaks some in one breath
     (of the): there is no time between them, and they stay one interval, ``of the``.
     """
-    phones = list(_phones(marks, sample_rate_hz))
     starts = {mark.text_position: mark.sample / sample_rate_hz for mark in reversed(marks) if mark.type == _WORD}
     spoken: list[tuple[str, float]] = []
     for word in split_words(text):
