@@ -7,12 +7,17 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import EncodecModel
+from transformers.utils import logging as transformers_logging
 
 from tokbench.codecs.base import Codec, TokenizerInfo
 from tokbench.codes import StreamInfo
 from tokbench.errors import WeightsError
 
 __all__ = ["Encodec"]
+
+# What a load reports is checked below; bars and tables of its own would cross those of the command line.
+transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 
 
 class Encodec(Codec):
