@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CODECS := noise,identity,mulaw:8bit,opus:6kbps,opus:24kbps,spectrogram-kmeans
 # Every setting of every codec that needs no download, for the committed results.
 ALL_CODECS := noise:all,identity:all,mulaw:all,opus:all,spectrogram-kmeans:all
-TASKS := reconstruction,tokens
+TASKS := reconstruction,tokens,quality
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types unit results leaderboards benchmark clean

@@ -87,7 +87,7 @@ def test_a_broken_utterance_costs_its_own_cell_only(
     (table,) = corpus.parent.glob("results/*/*/good/*.parquet")
     rows = pd.read_parquet(table)
     assert rows["error"].notna().sum() == 1
-    assert rows.loc[rows["error"].notna(), "utterance"].item() == "utterance 04"
+    assert rows.loc[rows["error"].notna(), "utterance"].item() == "utterance 04.wav"
     assert rows["stoi.total"].isna().sum() == 1
 
 

@@ -59,7 +59,7 @@ def _number(value: Any, *, signed: bool = False) -> str:
     return f"{value:+.4g}" if signed else f"{value:.4g}"
 
 
-def _difference(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _difference(row: Mapping[Any, Any]) -> tuple[str, ...]:
     low, high = row.get("low"), row.get("high")
     has_interval = not (low is None or pd.isna(low))
     missing = row.get("num_missing")
@@ -77,7 +77,7 @@ def _difference(row: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _utterance(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _utterance(row: Mapping[Any, Any]) -> tuple[str, ...]:
     return (
         str(row["utterance"]),
         str(row["speaker"]),

@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["THREAD_VARIABLES", "Loaded", "describe", "measure", "prepare_process"]
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
 """Read by the numerical libraries when they are imported, so they are set before a worker starts."""
 
 

@@ -177,18 +177,13 @@ def _statistic(name: str, counts: Counts) -> Mapping[str, float]:
     return {"all": total, **numbered} if len(numbered) > 1 else {"all": total}
 
 
-def _normalized_entropy(counts: np.ndarray) -> float:
-    size = len(counts)
-    return token_metrics.entropy_bits(counts) / np.log2(size) if size > 1 else 0.0
-
-
 _RATES = ("bitrate_entropy_bps", "bitrate_huffman_bps")
 _STATISTICS: Mapping[str, Callable[[np.ndarray, float], float]] = {
     "bitrate_entropy_bps": lambda c, seconds: token_metrics.entropy_bits(c) * c.sum() / seconds,
     "bitrate_huffman_bps": lambda c, seconds: token_metrics.huffman_bits(c) * c.sum() / seconds,
     "codebook_usage": lambda c, _: token_metrics.usage(c),
     "codebook_perplexity": lambda c, _: token_metrics.perplexity(c),
-    "normalized_entropy": lambda c, _: _normalized_entropy(c),
+    "normalized_entropy": lambda c, _: token_metrics.normalized_entropy(c),
     "mass_rarest_20pct": lambda c, _: token_metrics.mass_of_rarest(c),
     "mass_commonest_20pct": lambda c, _: token_metrics.mass_of_commonest(c),
 }
