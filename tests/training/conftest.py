@@ -1,0 +1,60 @@
+"""A corpus of voice-like signals, written to files: what training reads."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tokbench.audio import Audio
+from tokbench.corpora.base import Corpus, Utterance
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    return TinyCorpus(tmp_path, num_utterances=5)
+
+
+@pytest.fixture
+def unseen_voice() -> Audio:
+    return voice(seed=100)
+
+
+class TinyCorpus(Corpus):
+    name = "tiny"
+    reference = "tiny?split=train"
+    licence = "CC0-1.0"
+    sha256 = "0"
+
+    def __init__(self, folder: Path, *, num_utterances: int) -> None:
+        self._paths = [folder / f"{index}.wav" for index in range(num_utterances)]
+        for index, path in enumerate(self._paths):
+            voice(seed=index).write(path)
+
+    def __iter__(self) -> Iterator[Utterance]:
+        return (Utterance(id=path.stem, path=path) for path in self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
+def voice(*, seed: int, duration_s: float = 1.5) -> Audio:
+    """Return harmonics of a drawn pitch through two drawn formants, with pauses and noise, at 16 kHz."""
+    generator = np.random.default_rng(seed)
+    time_s = np.arange(round(duration_s * 16000)) / 16000
+    pitch_hz = generator.uniform(90, 220) * (1 + 0.2 * np.sin(2 * np.pi * generator.uniform(0.5, 2) * time_s))
+    phase = 2 * np.pi * np.cumsum(pitch_hz) / 16000
+    formants_hz = generator.uniform([300, 900], [800, 2500])
+    total = np.zeros_like(time_s)
+    for k in range(1, 30):
+        gain = np.exp(-np.abs(k * pitch_hz[:, None] - formants_hz) / 200).sum(axis=1) + 0.01
+        total += gain * np.sin(k * phase)
+    envelope = np.clip(np.sin(2 * np.pi * generator.uniform(1, 3) * time_s), 0, 1)
+    samples = 0.1 * envelope * total + 0.002 * generator.standard_normal(len(time_s))
+    return Audio.from_numpy(np.clip(samples, -0.99, 0.99), 16000)
