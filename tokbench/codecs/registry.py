@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 CARDS = Path(__file__).parent / "cards"
+TRAINED = Path(__file__).parent / "weights_data"
 ENTRY_POINTS = "tokbench.codecs"
 ALL_SETTINGS = "all"
 CARD_FILE = "card.toml"
@@ -76,12 +77,17 @@ class CodecReference:
 
 @functools.cache
 def list_cards() -> Mapping[str, Card]:
-    """Return every shipped card by name, sorted."""
-    cards = {path.stem: read_card(path) for path in sorted(CARDS.glob("*.toml"))}
-    for name, card in cards.items():
-        if card.name != name:
-            raise SpecError(CARDS / f"{name}.toml", [f"name: expected {name!r}, found {card.name!r}"])
-    return cards
+    """Return every shipped card by name, sorted; those of codecs trained by tokbench lie beside their weights."""
+    paths = {path.stem: path for path in CARDS.glob("*.toml")}
+    paths |= {path.parent.name: path for path in TRAINED.glob(f"*/{CARD_FILE}")}
+    return {name: _read_named_card(path, name) for name, path in sorted(paths.items())}
+
+
+def _read_named_card(path: Path, name: str) -> Card:
+    card = read_card(path)
+    if card.name != name:
+        raise SpecError(path, [f"name: expected {name!r}, found {card.name!r}"])
+    return card
 
 
 def list_plugins() -> dict[str, importlib.metadata.EntryPoint]:
@@ -151,10 +157,7 @@ def _find_plugin(point: importlib.metadata.EntryPoint) -> tuple[Card, Path | Non
         msg = f"the codec {point.name!r} is registered by {point.module!r}, which is not a package"
         raise UsageError(msg)
     folder = Path(found.origin).parent
-    card = read_card(folder / CARD_FILE)
-    if card.name != point.name:
-        raise SpecError(folder / CARD_FILE, [f"name: expected {point.name!r}, found {card.name!r}"])
-    return card, folder
+    return _read_named_card(folder / CARD_FILE, point.name), folder
 
 
 def _card_of_class(adapter: str, name: str = "") -> Card:
