@@ -162,7 +162,7 @@ def summary_of(name: str, values: Sequence[float | tuple[float, float] | None], 
     pooled = sum(total for total, _ in present) / sum(weight for _, weight in present) if present else 0.0
     is_rms = POOLING.get(name) == "rms"
     value = pooled**0.5 if is_rms else pooled
-    error = 2 * float(np.std([total / weight for total, weight in present if weight])) / len(values) ** 0.5
+    error = 2 * float(np.std([total / weight for total, weight in present if weight] or [0.0])) / len(values) ** 0.5
     error /= 2 * value if is_rms else 1.0
     defaults: dict[str, Any] = {
         "name": name,
@@ -239,7 +239,7 @@ EFFICIENCY = {"opus": 2.3, "encodec-24khz": 1.7, "mulaw": 2.6, "speechtokenizer"
 
 
 def add_published(results: Results, *, num_examples: int = 0, seconds: float = 3.0) -> None:
-    """Write a results folder as a released one would be: 17 settings, two tasks, costs and sounds."""
+    """Write a results folder as a released one would be: 17 settings, three tasks, costs and sounds."""
     results.num_utterances = 40
     for codec, settings in CODECS.items():
         for setting, rate_bps in settings:
@@ -277,6 +277,8 @@ def _add_published_setting(results: Results, codec: str, setting: str, rate_bps:
         "vde": around(0.5, 0.0),
         "gpe": around(0.4, 0.0),
         "ffe": around(0.6, 0.0),
+    }
+    quality_scores = {
         "dnsmos_overall": around(1.0, 4.0),
         "dnsmos_signal": around(1.0, 4.2),
         "dnsmos_background": around(1.0, 4.2),
@@ -292,6 +294,7 @@ def _add_published_setting(results: Results, codec: str, setting: str, rate_bps:
         "bitrate_bps": float(rate_bps),
     }
     results.add(codec, setting, scores, **facts)
+    results.add(codec, setting, quality_scores, task="quality.v1", **facts)
     tokens = {"bitrate_nominal_bps": rate_bps, "tokens_per_second": rate_bps / 10}
     whole = {
         "bitrate_entropy_bps": rate_bps * 0.9,

@@ -34,8 +34,8 @@ def test_a_shipped_leaderboard_shows_only_what_its_tasks_measure(name: str) -> N
         assert column.metric in {*task.metrics, *costs}
 
 
-def test_the_overview_joins_both_tasks() -> None:
-    assert set(find_leaderboard("overview").tasks) == {"reconstruction.v1", "tokens.v1"}
+def test_the_overview_joins_the_tasks() -> None:
+    assert set(find_leaderboard("overview").tasks) == {"reconstruction.v1", "tokens.v1", "quality.v1"}
 
 
 def test_the_reconstruction_leaderboard_shows_every_metric_of_its_task() -> None:

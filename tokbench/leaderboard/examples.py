@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,16 +132,17 @@ def _sound(stem: Path, heading: str, setting: str, score: str) -> Sound | None:
 def inline(media: Sequence[Media], *, budget_bytes: int, folder: str) -> tuple[Mapping[str, str], list[Media]]:
     """Return the address of each file by its SHA-256, and the files that have to lie in ``folder``.
 
-    Files become part of the page, in their order, while ``budget_bytes`` last.
+    Files become part of the page, in their order, while ``budget_bytes`` last. ``media`` has a file as often as the
+    page has it: what a codec returned unchanged is in there twice.
     """
+    uses = Counter(item.sha256 for item in media)
     addresses: dict[str, str] = {}
     beside: list[Media] = []
-    for item in media:
-        if item.sha256 in addresses:
-            continue
-        if not beside and item.uri_length <= budget_bytes:
+    for item in {item.sha256: item for item in media}.values():
+        length = uses[item.sha256] * item.uri_length
+        if not beside and length <= budget_bytes:
             addresses[item.sha256] = item.data_uri()
-            budget_bytes -= item.uri_length
+            budget_bytes -= length
         else:
             addresses[item.sha256] = f"{folder}/{item.name}"
             beside.append(item)

@@ -145,7 +145,7 @@ def _picture(table: Table, x_key: str, y_key: str) -> Picture | None:
         heading=y.title,
         unit=number_format(y.unit, []).unit,
         better=y.better,
-        x_heading=f"{x.title}, {number_format(x.unit, []).unit}",
+        x_heading=f"{x.title} ({number_format(x.unit, []).unit})",
         svg=vl_convert.vegalite_to_svg(_spec(points, anchors, frame, looks), vl_version=VEGA_LITE_VERSION),
         hidden=tuple(row.label for row in table.section.rows if row.label not in drawn),
     )

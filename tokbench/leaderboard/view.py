@@ -65,9 +65,12 @@ class TableView:
 
     def __init__(self, table: Table) -> None:
         self.table, self.board, self.corpus = table, table.board, table.section.corpus
+        measured = {task for row in table.section.rows for task in row.sources}
+        self.groups = [group for group in self.board.groups if group.task in measured]
+        self.tasks_not_run = [task for task in self.board.tasks if task not in measured]
         self.notes: dict[str, int] = {}
-        self._formats = {key: self._format(key) for key in self.board.columns}
-        self._first = {group.columns[0].key for group in self.board.groups}
+        self._formats = {column.key: self._format(column.key) for group in self.groups for column in group.columns}
+        self._first = {group.columns[0].key for group in self.groups}
         ranks = table.ranks()
         self.lines = [self._line(row, ranks.get(row.label)) for row in table.section.rows]
 
@@ -78,7 +81,7 @@ class TableView:
         )
 
     def _line(self, row: Row, rank: int | None) -> Line:
-        entries = tuple(self._entry(row, key, cell) for key, cell in row.cells.items())
+        entries = tuple(self._entry(row, key, row.cells[key]) for key in self._formats)
         return Line(row, rank, entries, row.trained_on(self.corpus.name))
 
     def _entry(self, row: Row, key: str, cell: Cell) -> Entry:
@@ -91,15 +94,21 @@ class TableView:
             counts=f"{summary.num_ok} of {summary.num_total}"
             if summary and summary.num_ok < summary.num_total
             else "",
-            note=self.notes.setdefault(cell.missing, len(self.notes) + 1) if cell.missing else None,
+            note=self._note(row, key, cell) if cell.missing else None,
             missing=cell.missing,
             opens_group=key in self._first,
         )
 
+    def _note(self, row: Row, key: str, cell: Cell) -> int:
+        """Return the number of the note that says why ``cell`` is missing; equal reasons share one."""
+        task = self.board.task_of[key]
+        reason = cell.missing if task in row.sources else f"{task} was not run on this codec"
+        return self.notes.setdefault(reason, len(self.notes) + 1)
+
     @cached_property
     def headings(self) -> list[Heading]:
-        """The columns, from left to right."""
-        return [self._heading(key) for key in self.board.columns]
+        """The columns, from left to right; those of a task that was run on no codec are left out."""
+        return [self._heading(key) for key in self._formats]
 
     def _heading(self, key: str) -> Heading:
         column, summary = self.board.columns[key], self.table.section.metric(key)

@@ -1,0 +1,137 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from leaderboard.builder import Results, add_published
+
+from tokbench.errors import UnknownNameError
+from tokbench.leaderboard.build import NothingToShowError, OutputError, build
+
+QUALITY = {"visqol": [3.0, 3.5, 2.5, 3.0]}
+
+
+def statuses(results: Results, out: Path, *, check: bool = False) -> dict[str, str]:
+    done = build(["reconstruction"], results=results.folder, out=out, check=check)
+    return {item.path.name: item.status for item in done}
+
+
+@pytest.fixture
+def out(results: Results, tmp_path: Path) -> Path:
+    """Build the leaderboard of one codec."""
+    results.add("opus", "12kbps", QUALITY)
+    results.add_examples("opus", "12kbps")
+    build(["reconstruction"], results=results.folder, out=tmp_path / "out")
+    return tmp_path / "out"
+
+
+def test_a_leaderboard_becomes_two_tables_and_a_page(out: Path) -> None:
+    names = ["reconstruction.csv", "reconstruction.html", "reconstruction.long.csv"]
+    assert sorted(path.name for path in out.iterdir()) == names
+
+
+def test_a_second_build_changes_nothing(results: Results, out: Path) -> None:
+    assert set(statuses(results, out).values()) == {"unchanged"}
+    assert set(statuses(results, out, check=True).values()) == {"unchanged"}
+
+
+def test_another_process_builds_the_same_bytes(results: Results, tmp_path: Path) -> None:
+    add_published(results, num_examples=1, seconds=0.5)
+    program = (
+        "import pathlib, sys; from tokbench.leaderboard.build import build;"
+        "build([], results=pathlib.Path(sys.argv[1]), out=pathlib.Path(sys.argv[2]))"
+    )
+    for name, seed in (("first", "1"), ("second", "2")):
+        arguments = [sys.executable, "-c", program, str(results.folder), str(tmp_path / name)]
+        subprocess.run(arguments, check=True, env={"PYTHONHASHSEED": seed, "PATH": "/usr/bin:/bin"})
+    first = {path.name: path.read_bytes() for path in (tmp_path / "first").iterdir()}
+    second = {path.name: path.read_bytes() for path in (tmp_path / "second").iterdir()}
+    assert first == second
+    assert len(first) == 9
+
+
+@pytest.mark.parametrize("name", ["reconstruction.csv", "reconstruction.long.csv", "reconstruction.html"])
+def test_a_check_finds_one_changed_byte_and_says_where(results: Results, out: Path, name: str) -> None:
+    path = out / name
+    content = path.read_bytes()
+    offset = content.index(b"opus")
+    path.write_bytes(content[:offset] + b"X" + content[offset + 1 :])
+    found = {
+        item.path.name: item for item in build(["reconstruction"], results=results.folder, out=out, check=True)
+    }
+    assert [item.path.name for item in found.values() if item.status == "differs"] == [name]
+    line = content.count(b"\n", 0, offset) + 1
+    assert found[name].detail.startswith(f"line {line}, byte ")
+    assert "Xpus" in found[name].detail
+
+
+def test_a_check_writes_nothing(results: Results, out: Path) -> None:
+    (out / "reconstruction.csv").unlink()
+    (out / "reconstruction.html").write_text("edited")
+    assert statuses(results, out, check=True) == {
+        "reconstruction.csv": "differs",
+        "reconstruction.html": "differs",
+        "reconstruction.long.csv": "unchanged",
+    }
+    assert not (out / "reconstruction.csv").exists()
+    assert (out / "reconstruction.html").read_text() == "edited"
+
+
+def test_a_changed_record_changes_the_page(results: Results, out: Path) -> None:
+    results.add("opus", "12kbps", {"visqol": [3.0, 3.5, 2.5, 3.4]})
+    assert set(statuses(results, out, check=True).values()) == {"differs"}
+
+
+def test_sounds_beside_the_page_come_and_go_with_it(results: Results, tmp_path: Path) -> None:
+    for index in range(8):
+        results.add(f"codec {index}", "1", QUALITY)
+        results.add_examples(f"codec {index}", "1", seconds=6.0, num=2, noise=0.2 * index)
+    out = tmp_path / "out"
+    written = statuses(results, out)
+    sounds = sorted(path.name for path in (out / "reconstruction.audio").iterdir())
+    assert sounds
+    assert set(sounds) <= set(written)
+    stray = out / "reconstruction.audio" / "stray.flac"
+    stray.write_bytes(b"old")
+    assert statuses(results, out, check=True)["stray.flac"] == "differs"
+    assert statuses(results, out)["stray.flac"] == "written"
+    assert sorted(path.name for path in (out / "reconstruction.audio").iterdir()) == sounds
+
+
+def test_a_leaderboard_without_records_is_an_error_only_if_it_was_named(results: Results, tmp_path: Path) -> None:
+    with pytest.raises(
+        NothingToShowError, match=r"no records for the leaderboard 'tokens' .* tokbench run .* --task tokens\.v1"
+    ):
+        build(["tokens"], results=results.folder, out=tmp_path)
+    done = build([], results=results.folder, out=tmp_path)
+    assert {item.path.name: item.status for item in done} == {
+        "overview.html": "skipped",
+        "reconstruction.html": "skipped",
+        "tokens.html": "skipped",
+    }
+
+
+def test_an_unknown_leaderboard_is_an_error(results: Results, tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'tokens'"):
+        build(["token"], results=results.folder, out=tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_to_is_an_error_that_says_what_to_do(
+    results: Results, tmp_path: Path
+) -> None:
+    results.add("opus", "12kbps", QUALITY)
+    (tmp_path / "out").write_text("a file where a folder should be")
+    with pytest.raises(OutputError, match="Choose another folder with --out DIR"):
+        build(["reconstruction"], results=results.folder, out=tmp_path / "out")
+
+
+def test_no_leaderboard_needs_torch(results: Results, tmp_path: Path) -> None:
+    results.add("opus", "12kbps", QUALITY)
+    program = (
+        "import pathlib, sys; import tokbench.leaderboard.compare;"
+        "from tokbench.leaderboard.build import build;"
+        "build(['reconstruction'], results=pathlib.Path(sys.argv[1]), out=pathlib.Path(sys.argv[2]));"
+        "print(sorted({'torch', 'torchaudio', 'transformers', 'scipy'} & set(sys.modules)))"
+    )
+    arguments = [sys.executable, "-c", program, str(results.folder), str(tmp_path / "out")]
+    assert subprocess.run(arguments, check=True, capture_output=True, text=True).stdout.strip() == "[]"
