@@ -1,0 +1,1 @@
+"""Two codecs for tokbench."""
