@@ -63,7 +63,7 @@ def test_a_second_task_encodes_nothing(cli: Cli, corpus: Path, task: Path, tmp_p
     ("name", "reason"),
     [
         ("Raises", "ValueError: the tables are wrong"),
-        ("Hangs", "no result after 5 s (see --timeout)"),
+        ("Hangs", "no result after 20 s (see --timeout)"),
         ("Dies", "the worker process died (exit code 7)"),
         ("WrongShape", "good advertises codes int64 [1, F] but returned int64 [3, 16001]"),
         ("OutOfRange", "good returned codes from "),
@@ -74,7 +74,7 @@ def test_a_broken_utterance_costs_its_own_cell_only(
     cli: Cli, corpus: Path, task: Path, name: str, reason: str
 ) -> None:
     codecs = f"{codec(name)},mulaw"
-    arguments = ("--task", task, "--corpus", f"folder:{corpus}", "--timeout", 5)
+    arguments = ("--task", task, "--corpus", f"folder:{corpus}", "--timeout", 20)
     done = cli("run", "--codec", codecs, *arguments)
     assert done.returncode == 1, done.stderr
     found = records(corpus.parent / "results")

@@ -14,6 +14,9 @@ from tokbench.errors import RecordError, TokbenchError, UsageError
 
 __all__ = ["app", "main"]
 
+INTERRUPTED = 130
+"""What typer leaves with after Ctrl-C, by the convention of shells: 128 + SIGINT."""
+
 app = typer.Typer(
     name="tokbench",
     help="Score audio codecs and speech tokenizers, and see which one a speech language model should use.",
@@ -60,9 +63,10 @@ def main() -> None:
     except TokbenchError as error:
         _complain(error)
         sys.exit(1)
-    except KeyboardInterrupt:
-        stderr().print("Interrupted. What was finished is kept; the same command goes on from there.")
-        sys.exit(130)
+    except SystemExit as error:
+        if error.code == INTERRUPTED:
+            stderr().print("Interrupted. What was finished is kept; the same command goes on from there.")
+        raise
 
 
 def _complain(error: TokbenchError) -> None:
