@@ -56,7 +56,7 @@ def test_a_number_stands_with_its_interval_and_its_rank(results: Results) -> Non
     results.add("opus", "12kbps", QUALITY)
     rows = Outline(page_of(results)).rows
     row = next(row for row in rows if row[1:2] == ["opus 12kbps"])
-    assert row[:4] == ["1", "opus 12kbps", "3.002.65 – 3.35", "1.00"]  # noqa: RUF001  (an en dash)
+    assert row[:4] == ["1", "opus 12kbps", "3.002.65 – 3.35", "1.000"]  # noqa: RUF001  (an en dash)
 
 
 def test_the_best_and_what_is_tied_with_it_are_marked(results: Results) -> None:

@@ -121,10 +121,22 @@ def test_a_single_utterance_decides_nothing(results: Results) -> None:
     assert standing(results) == Standing("first:1", frozenset({"first:1", "second:1"}))
 
 
-def test_a_metric_of_the_whole_corpus_has_ties_of_equal_values_only(results: Results) -> None:
+def test_a_metric_of_the_whole_corpus_without_intervals_has_ties_of_equal_values_only(results: Results) -> None:
     for codec, value in {"a": 0.5, "b": 0.5, "c": 0.5001}.items():
-        results.add(codec, "1", summaries=[summary_of("mel_distance_dac", [value])])
+        results.add(codec, "1", summaries=[summary_of("mel_distance_dac", [value], low=None, high=None)])
     assert standing(results, "mel_distance_dac").tied == {"a:1", "b:1"}
+
+
+@pytest.mark.parametrize(("value", "is_tied"), [(0.549, True), (0.551, False)])
+def test_values_of_the_whole_corpus_are_tied_within_their_independent_errors(
+    results: Results, value: float, *, is_tied: bool
+) -> None:
+    # Half-widths of 0.03 and 0.04: errors of 3 and 4 add up to 5 where they are independent.
+    best = summary_of("mel_distance_dac", [0.5], low=0.47, high=0.53)
+    other = summary_of("mel_distance_dac", [value], low=value - 0.04, high=value + 0.04)
+    results.add("a", "1", summaries=[best])
+    results.add("b", "1", summaries=[other])
+    assert ("b:1" in standing(results, "mel_distance_dac").tied) == is_tied
 
 
 def test_a_column_without_a_direction_has_no_best(results: Results) -> None:

@@ -41,8 +41,10 @@ def number_format(unit: str, values: Iterable[float | None]) -> NumberFormat:
     sizes = [abs(value) * scale for value in values if value]
     if not sizes:
         return NumberFormat(name, scale, 0)
+    # A share that reaches 1 keeps the three decimals of its neighbours: 1.000 above 0.994.
+    largest = 0.999 if 0.999 < max(sizes) <= 1.0 else max(sizes)  # noqa: PLR2004
     is_spread = name != unit or (max(sizes) > _SPREAD * min(sizes) and max(sizes) < 1)
-    return NumberFormat(name, scale, None if is_spread else _decimals(max(sizes)))
+    return NumberFormat(name, scale, None if is_spread else _decimals(largest))
 
 
 def with_digits(value: float) -> str:

@@ -3,8 +3,13 @@
 Two codecs are heard on the same utterances, some of which are hard for both. The intervals of their values may
 overlap widely while the difference is clear on nearly every utterance, so overlap is no test: the difference is
 resampled instead. Each comparison stands by itself; nothing is corrected for their number.
+
+A statistic of the whole corpus (the entropy of the codes, say) comes with an interval and without utterances. Its
+values are tied if they differ by less than the half-widths of their intervals added as independent errors are, by
+their squares. What two codecs share makes the true error of the difference smaller, so this errs towards a tie.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -56,8 +61,7 @@ def has_components(utterances: pd.DataFrame, metric: str) -> bool:
 def standings(board: Leaderboard, section: Section) -> Mapping[str, Standing]:
     """Return who is best in each column of ``section`` that has a direction; by column key.
 
-    Anchors, missing values and costs take no part. A metric of the whole corpus has no utterances to resample:
-    there, only equal values are tied.
+    Anchors, missing values and costs take no part.
     """
     tables: dict[str, pd.DataFrame] = {}
     found = {}
@@ -66,14 +70,15 @@ def standings(board: Leaderboard, section: Section) -> Mapping[str, Standing]:
         if not ranked:
             continue
         best = _best(ranked, key)
-        equal = frozenset(row.label for row in ranked if row.cells[key].value == best.cells[key].value)
         sources = [row.sources[board.task_of[key]] for row in ranked]
-        tied = frozenset[str]()
+        tied = None
         if column.group == ALL_UTTERANCES:
             for source in sources:
                 tables.setdefault(source.path, read_utterances(source))
             tied = _tied(column.metric, sources, [tables[source.path] for source in sources], best.label)
-        found[key] = Standing(best.label, equal | tied)
+        if tied is None:
+            tied = frozenset(row.label for row in ranked if _is_near(row.cells[key], best.cells[key]))
+        found[key] = Standing(best.label, tied)
     return found
 
 
@@ -91,10 +96,10 @@ def _best(ranked: Sequence[Row], key: str) -> Row:
 
 def _tied(
     metric: str, sources: Sequence[SourceRecord], tables: Sequence[pd.DataFrame], best_label: str
-) -> frozenset[str]:
-    """Return the labels of the rows that cannot be told from the best, itself included."""
+) -> frozenset[str] | None:
+    """Return the labels of the rows that cannot be told from the best, itself included; None without components."""
     if not all(has_components(table, metric) for table in tables):
-        return frozenset()
+        return None
     summary = sources[0].record.metric(metric)
     is_rms = [summary is not None and summary.pooling == "rms"] * len(tables)
     groups = tables[0]["speaker"].tolist() if sources[0].record.interval.by == "speaker" else None
@@ -109,3 +114,17 @@ def _tied(
     best = values[:, labels.index(best_label)]
     intervals = [stats.percentile_interval(values[:, index] - best) for index in range(len(labels))]
     return frozenset(label for label, (low, high) in zip(labels, intervals, strict=True) if low <= 0.0 <= high)
+
+
+def _is_near(cell: Cell, best: Cell) -> bool:
+    """Say whether two values differ by no more than their independent errors explain."""
+    if cell.value is None or best.value is None:
+        return False
+    return abs(cell.value - best.value) <= math.hypot(_half_width(cell), _half_width(best))
+
+
+def _half_width(cell: Cell) -> float:
+    summary = cell.summary
+    if summary is None or summary.low is None or summary.high is None:
+        return 0.0
+    return (summary.high - summary.low) / 2
