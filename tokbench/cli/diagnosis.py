@@ -61,7 +61,12 @@ def _corpora() -> Iterator[Finding]:
 
 
 def _metrics() -> Iterator[Finding]:
+    """Report what is missing one by one, and the rest as a number: nobody reads forty times the same word."""
+    num_ready = 0
     for name, metric in METRICS.items():
         missing = metric_packages(metric)
-        remark = str(MissingPackageError(name, missing)) if missing else ""
-        yield Finding("judge" if metric.judge else "metric", name, ready=not missing, remark=remark)
+        num_ready += not missing
+        if missing:
+            kind = "judge" if metric.judge else "metric"
+            yield Finding(kind, name, ready=False, remark=str(MissingPackageError(name, missing)))
+    yield Finding("metric", f"{num_ready} of {len(METRICS)} metrics", ready=num_ready > 0)

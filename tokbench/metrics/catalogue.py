@@ -383,6 +383,7 @@ _COSTS = (
         bounds=(0.0, None),
         source="resident memory of the process, or memory allocated on the device",
         description="Most memory in use while encoding and decoding, the model included.",
+        pooling="max",
     ),
     Metric(
         name="num_parameters",
@@ -392,6 +393,7 @@ _COSTS = (
         bounds=(0.0, None),
         source="number of trained values of encoder, quantizer and decoder",
         description="Size of the model.",
+        pooling="max",
     ),
 )
 

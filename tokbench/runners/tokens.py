@@ -38,7 +38,7 @@ class TokensRunner(Runner):
     """Counts codes, and times the codec that makes them."""
 
     needs_decoder: ClassVar[bool] = False
-    cost_metrics = ("encode_rtf", "decode_rtf", "peak_memory_bytes")
+    cost_metrics = ("encode_rtf", "decode_rtf", "peak_memory_bytes", "num_parameters")
     corpus_metrics = (
         "bitrate_entropy_bps",
         "bitrate_huffman_bps",
@@ -57,7 +57,10 @@ class TokensRunner(Runner):
             stored = bench.encode(audio)
             decoded = attempt(lambda: bench.decode(stored.codes))
         codes = stored.codes
-        costs = {"encode_rtf": Score(stored.encode_s, codes.duration_s)}
+        costs = {
+            "encode_rtf": Score(stored.encode_s, codes.duration_s),
+            "num_parameters": Score(bench.tokenizer.info.num_parameters),
+        }
         if not isinstance(decoded, Failure):
             costs["decode_rtf"] = Score(decoded[1], codes.duration_s)
         if peak.num_bytes is not None:
