@@ -184,9 +184,9 @@ def _expect_refusal(kind: type[TokbenchError], subject: Subject, audio: Audio) -
 
 def check_bitrate_order(subject: Subject) -> None:
     """Settings are listed from the lowest bitrate to the highest."""
-    rates = {info.setting: info.bitrate_bps for info in subject.settings if info.bitrate_bps is not None}
-    if list(rates.values()) != sorted(rates.values()):
-        listing = ", ".join(f"{setting} {rate:g} bit/s" for setting, rate in rates.items())
+    rated = [info for info in subject.settings if info.bitrate_bps is not None]
+    if rated != sorted(rated, key=lambda info: info.bitrate_bps or 0.0):
+        listing = ", ".join(f"{info.setting} {info.bitrate_bps:g} bit/s".strip() for info in rated)
         raise BitrateOrderError(subject.tokenizer.info.name, listing)
 
 

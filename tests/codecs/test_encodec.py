@@ -11,6 +11,7 @@ from tokbench.audio import Audio
 from tokbench.codecs.encodec import Encodec
 from tokbench.codecs.registry import expand, load, one
 from tokbench.errors import WeightsError, WeightsNotFoundError
+from tokbench.testing import run_checks
 
 BANDWIDTHS_KBPS = {"1.5kbps": 1.5, "3kbps": 3.0, "6kbps": 6.0, "12kbps": 12.0, "24kbps": 24.0}
 
@@ -90,6 +91,11 @@ def test_every_setting_has_the_bitrate_of_its_name(folder: Path) -> None:
         assert info.bitrate_bps == 1000 * BANDWIDTHS_KBPS[info.setting]
         assert info.causal is True
         assert "audioset" in info.trained_on
+
+
+def test_it_conforms(folder: Path) -> None:
+    results = run_checks("encodec:6kbps", weights=folder, long_input_s=35.0)
+    assert [result for result in results if result.status != "passed"] == []
 
 
 def test_missing_weights_are_asked_for_in_one_sentence(tokbench_home: Path) -> None:
