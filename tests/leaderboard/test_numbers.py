@@ -15,7 +15,9 @@ from tokbench.leaderboard.numbers import number_format, with_digits
         ("", [0.9996, 0.1], ["1.000", "0.100"]),
         ("", [1.0, 0.9937], ["1.000", "0.994"]),
         ("", [0.0, None], ["0", ""]),
-        ("", [0.5, 0.0001], ["0.500", "0.000100"]),
+        ("ratio", [0.5, 0.0001, 0.0002], ["0.500", "0.000100", "0.000200"]),
+        ("", [0.9999, 0.9, 0.005], ["1.000", "0.900", "0.005"]),
+        ("MOS", [1.0], ["1.00"]),
     ],
 )
 def test_numbers_of_a_column_line_up(unit: str, values: list[float | None], texts: list[str]) -> None:

@@ -1,14 +1,15 @@
 """Numbers as people read them: three significant digits, in the unit of the field."""
 
 import math
+import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 __all__ = ["NumberFormat", "number_format", "with_digits"]
 
 NUM_DIGITS = 3
-_SPREAD = 100.0
-"""Ratio of the largest to the smallest magnitude above which each number gets its own number of decimals."""
+_SPREAD = 20.0
+"""Ratio of the largest to the median magnitude above which each small number gets its own number of decimals."""
 _SCALES = {"bit/s": (1e-3, "kbit/s"), "bps": (1e-3, "kbit/s"), "bytes": (2.0**-20, "MiB"), "B": (2.0**-20, "MiB")}
 """Factor and name of the unit in which a person reads each of these."""
 
@@ -41,9 +42,10 @@ def number_format(unit: str, values: Iterable[float | None]) -> NumberFormat:
     sizes = [abs(value) * scale for value in values if value]
     if not sizes:
         return NumberFormat(name, scale, 0)
-    # A share that reaches 1 keeps the three decimals of its neighbours: 1.000 above 0.994.
-    largest = 0.999 if 0.999 < max(sizes) <= 1.0 else max(sizes)  # noqa: PLR2004
-    is_spread = name != unit or (max(sizes) > _SPREAD * min(sizes) and max(sizes) < 1)
+    largest, is_share = max(sizes), unit in ("", "ratio")
+    if is_share and 0.999 < largest <= 1.0:  # noqa: PLR2004
+        largest = 0.999  # a share that reaches 1 keeps the three decimals of its neighbours: 1.000 above 0.994
+    is_spread = name != unit or (largest < 1 and largest > _SPREAD * statistics.median(sizes))
     return NumberFormat(name, scale, None if is_spread else _decimals(largest))
 
 
