@@ -1,0 +1,159 @@
+"""Write what the documentation says from where it is true: ``python docs/generate.py`` (``--check`` only looks).
+
+- ``docs/metrics.md`` from the catalogue of metrics;
+- the table of ``README.md`` from ``leaderboards/overview.csv``;
+- ``docs/speed.md`` from ``benchmarks/results.json``.
+"""
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tokbench.metrics.base import Metric
+from tokbench.metrics.catalogue import METRICS
+
+ROOT = Path(__file__).parent.parent
+BEGIN, END = "<!-- table: made by docs/generate.py from leaderboards/overview.csv -->\n", "<!-- end of table -->"
+CORPUS = "synth.v1"
+COLUMNS = {
+    "tokens_per_second": ("tokens/s", 0),
+    "bitrate_nominal_bps": ("bit/s", 0),
+    "bitrate_entropy_bps": ("bit/s, entropy", 0),
+    "visqol": ("ViSQOL ↑", 2),
+    "pesq_wb": ("PESQ wb ↑", 2),
+    "stoi": ("STOI ↑", 3),
+    "si_sdr_db": ("SI-SDR, dB ↑", 1),
+    "f0_rmse_cents": ("F0 error, cents ↓", 0),
+}
+
+
+def metrics_page() -> str:
+    """Return the page on metrics."""
+    lines = [
+        "# Metrics",
+        "",
+        "Made from the catalogue (`tokbench list metrics`). ↑: higher is better; ↓: lower is better. A value",
+        "outside of its bounds is never written.",
+    ]
+    for heading, kinds in _sections().items():
+        lines += ["", f"## {heading}", ""]
+        for metric in kinds:
+            lines += _entry(metric)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _sections() -> dict[str, list[Metric]]:
+    sections: dict[str, list[Metric]] = {"With a reference": [], "Judges": [], "Tokens and cost": []}
+    for metric in METRICS.values():
+        section = "Judges" if metric.judge else "With a reference" if metric.function else "Tokens and cost"
+        sections[section].append(metric)
+    return sections
+
+
+def _entry(metric: Metric) -> list[str]:
+    arrow = {"higher": " ↑", "lower": " ↓", None: ""}[metric.better]
+    low, high = ("…" if bound is None else f"{bound:g}" for bound in metric.bounds)
+    unit = f", {metric.unit}" if metric.unit else ""
+    return [
+        f"### {metric.title}{arrow}",
+        "",
+        f"`{metric.name}`{unit}, {low} to {high}. {metric.description}",
+        "",
+        f"Source: {metric.source}.",
+        "",
+    ]
+
+
+def readme() -> str:
+    """Return the README with the table of today."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return before + BEGIN + _table() + END + after
+
+
+def _table() -> str:
+    path = ROOT / "leaderboards" / "overview.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["corpus"] == CORPUS]
+    lines = [
+        f"| codec | {' | '.join(heading for heading, _ in COLUMNS.values())} |",
+        f"|---|{'---:|' * len(COLUMNS)}",
+    ]
+    for row in rows:
+        cells = [_cell(row, name, digits) for name, (_, digits) in COLUMNS.items()]
+        lines.append(f"| {row['codec']}:{row['setting']} | {' | '.join(cells)} |")
+    note = f"Speech made by espeak-ng (`{CORPUS}`); ± is half of the 95 % interval; — is explained in the page."
+    return "\n".join([*lines, "", note, ""])
+
+
+def _cell(row: Mapping[str, str], name: str, digits: int) -> str:
+    if not row[name]:
+        return "—"
+    value = f"{float(row[name]):.{digits}f}"
+    low, high = row[f"{name}.low"], row[f"{name}.high"]
+    half = (float(high) - float(low)) / 2 if low and high else 0.0
+    return f"{value} ± {half:.{digits}f}" if round(half, digits) > 0 else value
+
+
+def speed_page() -> str:
+    """Return the page on speed."""
+    found: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results.json").read_text())
+    lines = [
+        "# Speed",
+        "",
+        f"Measured by `make benchmark` on {found['machine']['num_cores']} cores, each ratio within one run.",
+        "",
+    ]
+    for name in ("scoring", "start", "memory", "cache"):
+        lines += [f"## {name.capitalize()}", "", WHAT[name], "", *_figures(found[name]), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+WHAT = {
+    "scoring": "`tokbench run` with every metric of the reconstruction task, start included, against the same "
+    "metric calls in a bare loop over the same arrays in memory; one thread per process.",
+    "start": "CPU seconds of commands that should come at once, with `import torch` for scale.",
+    "memory": "Resident memory of all processes of a run over many short utterances (shared pages counted once).",
+    "cache": "A task over codes that an earlier task left in the cache, against the same task without them.",
+}
+
+
+def _figures(found: Mapping[str, Any]) -> list[str]:
+    lines = ["| | |", "|---|---:|"]
+    for name, value in found.items():
+        inner = value if isinstance(value, dict) else {name.replace("_", " "): value}
+        lines += [f"| {key} | {_readable(item)} |" for key, item in inner.items()]
+    return lines
+
+
+def _readable(value: Any) -> str:
+    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "docs/metrics.md": metrics_page,
+    "README.md": readme,
+    "docs/speed.md": speed_page,
+}
+
+
+def main() -> None:
+    """Write every page, or say which of them is not what it would be."""
+    stale = []
+    for name, make in PAGES.items():
+        path, text = ROOT / name, make()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                path.write_text(text, encoding="utf-8")
+    if stale:
+        print(("out of date: " if "--check" in sys.argv else "written: ") + ", ".join(stale))
+    sys.exit(1 if stale and "--check" in sys.argv else 0)
+
+
+if __name__ == "__main__":
+    main()
