@@ -19,7 +19,7 @@ def run(command: list[str], folder: Path) -> str:
     done = subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": search_path},
+        env={**os.environ, "PYTHONPATH": search_path, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -85,6 +85,13 @@ def test_the_long_table_holds_each_codebook(results: Results) -> None:
     assert [(line["group"], line["value"]) for line in long] == [("all", "0.5"), ("codebook 2", "0.25")]
 
 
+def test_a_board_may_leave_single_codebooks_out(results: Results) -> None:
+    parts = [summary_of("usage", [0.5]), summary_of("usage", [0.25], group="codebook 2")]
+    results.add("opus", "12kbps", task="tokens.v1", summaries=parts)
+    long = lines(csv_bytes([table(results, per_codebook=False).long()]))
+    assert [(line["group"], line["value"]) for line in long] == [("all", "0.5")]
+
+
 def test_tables_of_several_corpora_follow_one_another(measured: Results) -> None:
     measured.corpus = "another"
     measured.add("opus", "12kbps", {"pesq_wb": [3.0] * 4})

@@ -53,8 +53,8 @@ def format_value(metric: "MetricSummary | None") -> str:
     """Return value and half width of the interval, with digits that the interval supports."""
     if metric is None or metric.value is None:
         return "—"
-    if metric.low is None or metric.high is None:
-        return f"{metric.value:.4g}"
-    half = (metric.high - metric.low) / 2
-    digits = 3 if half <= 0 else min(max(1 - math.floor(math.log10(half)), 0), 3)
+    half = 0.0 if metric.low is None or metric.high is None else (metric.high - metric.low) / 2
+    if half <= 0:
+        return f"{metric.value:.6g}"
+    digits = min(max(1 - math.floor(math.log10(half)), 0), 3)
     return f"{metric.value:.{digits}f} ±{half:.{digits}f}"

@@ -25,7 +25,11 @@ def build(
     from tokbench.leaderboard.build import build as build_leaderboards
 
     done = build_leaderboards(names or [], results=results, out=out, check=check)
-    print_table([(str(item.path), item.status, item.detail) for item in done], columns=("file", "state", "detail"))
+    sounds = [item for item in done if item.path.parent.suffix == ".audio" and item.status != "differs"]
+    rows = [(str(item.path), item.status, item.detail) for item in done if item not in sounds]
+    if sounds:
+        rows.append((f"{len(sounds)} sounds and pictures beside the pages", sounds[0].status, ""))
+    print_table(rows, columns=("file", "state", "detail"))
     if check and any(item.status == "differs" for item in done):
         raise typer.Exit(1)
 

@@ -70,6 +70,8 @@ class Leaderboard(StrictModel):
     """Column that orders the rows, best first."""
     num_examples: int = Field(default=3, ge=0)
     """Utterances to listen to, per corpus."""
+    per_codebook: bool = True
+    """Whether page and long table also show what was measured codebook by codebook."""
     plot: Plot | None = None
     """What is drawn above the table."""
     groups: tuple[ColumnGroup, ...] = Field(min_length=1)

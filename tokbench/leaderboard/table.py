@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from tokbench.leaderboard.cells import Cell, Row, Section, SourceRecord, read_sections
-from tokbench.leaderboard.spec import Leaderboard
+from tokbench.leaderboard.spec import ALL_UTTERANCES, Leaderboard
 from tokbench.leaderboard.ties import Standing, standings
 from tokbench.records import MetricSummary
 
@@ -81,7 +81,7 @@ class Table:
         yield ".missing", cell.missing
 
     def long(self) -> pd.DataFrame:
-        """Return one row per codec setting, metric and group: every number of every record, with its definition."""
+        """Return one row per codec setting, metric and group: every number of its records, with its definition."""
         lines = (self._lines(row, source) for row in self.section.rows for source in row.sources.values())
         return pd.DataFrame(chain.from_iterable(lines))
 
@@ -91,6 +91,8 @@ class Table:
         costs = source.cost.metrics if source.cost else ()
         for summary in (*source.record.metrics, *costs):
             key = shown.get((task, summary.name, summary.group))
+            if not (key or summary.group == ALL_UTTERANCES or self.board.per_codebook):
+                continue
             yield {
                 "corpus": source.record.corpus.name,
                 "codec": source.record.codec.name,

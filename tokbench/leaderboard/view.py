@@ -151,6 +151,8 @@ class TableView:
     @cached_property
     def parts(self) -> list[tuple[Row, list[str], list[tuple[str, list[str]]]]]:
         """Metrics that were also measured in parts (per codebook): row, headings, and the numbers of each part."""
+        if not self.board.per_codebook:
+            return []
         metrics = {column.metric for column in self.board.columns.values()}
         found = ((row, *_parts(row, metrics)) for row in self.table.section.rows)
         return [(row, headings, lines) for row, headings, lines in found if lines]
