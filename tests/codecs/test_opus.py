@@ -54,6 +54,7 @@ def test_silence_stays_silent() -> None:
     assert decoded.samples.abs().max() < 1e-4
 
 
+@pytest.mark.speech
 @pytest.mark.parametrize("bitrate_bps", [12000, 32000])
 def test_the_output_is_aligned_with_recorded_speech_to_the_sample(bitrate_bps: int, speech_dir: Path) -> None:
     codec = Opus(bitrate_bps=bitrate_bps)
@@ -66,6 +67,7 @@ def test_the_output_is_aligned_with_recorded_speech_to_the_sample(bitrate_bps: i
         assert int(np.argmax(np.fft.irfft(spectrum, size))) in (0, size - 1)
 
 
+@pytest.mark.speech
 def test_quality_rises_with_the_bitrate_on_recorded_speech(speech_dir: Path) -> None:
     audios = recorded(speech_dir, 2)
     means = []
