@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from running import Cli, command, environment
 
 SPEECH = Path(__file__).parent.parent.parent / "shared" / "speech"
@@ -26,6 +27,12 @@ def tokbench_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     monkeypatch.setenv("TOKBENCH_HOME", str(home))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return home
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Let the tests of one process use one thread: several of them run side by side."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

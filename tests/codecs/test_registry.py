@@ -164,10 +164,18 @@ def test_a_file_that_cannot_be_imported_says_why(content: str, problem: str, tmp
         expand(f"{tmp_path / 'broken.py'}:Codec")
 
 
-def test_a_folder_with_a_card_is_a_codec_and_may_bring_its_adapter(card_folder: Path) -> None:
-    codec = load(one(f"{card_folder}:loud"))
+def test_a_file_with_a_card_beside_it_has_the_settings_of_the_card(card_folder: Path) -> None:
+    file = f"{card_folder}/my_codec.py:Sign"
+    codec = load(one(f"{file}:loud"))
     assert (codec.info.name, codec.info.setting, codec.info.licence) == ("sign", "loud", "Apache-2.0")
-    assert fingerprint(one(f"{card_folder}:loud")) != fingerprint(one(str(card_folder)))
+    assert fingerprint(one(f"{file}:loud")) != fingerprint(one(file))
+
+
+@pytest.mark.parametrize("adapter", ["my_codec.py:Sign", "os:system", "some_package.codec:Codec"])
+def test_a_folder_may_not_choose_code_to_run(card_folder: Path, adapter: str) -> None:
+    (card_folder / "card.toml").write_text(CARD.replace("my_codec.py:Sign", adapter))
+    with pytest.raises(UsageError, match=f"adapter: {adapter} is code that the folder brings along"):
+        expand(str(card_folder))
 
 
 def test_weights_beside_a_card_are_checked_and_handed_over(card_folder: Path) -> None:
@@ -176,14 +184,14 @@ def test_weights_beside_a_card_are_checked_and_handed_over(card_folder: Path) ->
     with pytest.raises(
         WeightsNotFoundError, match=r"no weights for sign\. Get its files, put them in .*sign codec"
     ):
-        load(one(str(card_folder)))
+        load(one(f"{card_folder}/my_codec.py:Sign"))
     (card_folder / "level.txt").write_text("0.5")
     source = USER_CODEC.replace("def __init__(self, *, level):", "def __init__(self, *, level, weights):")
     (card_folder / "my_codec.py").write_text(
         source.replace("= level", "= float((weights / 'level.txt').read_text())")
     )
     registry._module_of_file.cache_clear()
-    assert vars(load(one(str(card_folder))))["_level"] == 0.5
+    assert vars(load(one(f"{card_folder}/my_codec.py:Sign")))["_level"] == 0.5
 
 
 def test_a_malformed_card_names_the_file_and_every_key(card_folder: Path) -> None:
@@ -211,7 +219,7 @@ def test_a_shipped_card_must_be_called_as_its_file(tmp_path: Path, monkeypatch: 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(card_folder: Path) -> None:
     (card_folder / "card.toml").write_text('requires = ["numpy", "no_such_module=no-such-package"]\n' + CARD)
-    reference = one(str(card_folder))
+    reference = one(f"{card_folder}/my_codec.py:Sign")
     assert missing_packages(reference.card) == ["no-such-package"]
     with pytest.raises(
         MissingPackageError, match=r"sign needs no-such-package\. Install with: pip install no-such-pack"

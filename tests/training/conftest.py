@@ -5,15 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from tokbench.audio import Audio
 from tokbench.corpora.base import Corpus, Utterance
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture

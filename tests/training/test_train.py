@@ -10,8 +10,9 @@ from tokbench.codecs.base import Codec
 from tokbench.codecs.registry import expand, fingerprint, load, one
 from tokbench.corpora.base import Corpus
 from tokbench.errors import SpecError, UnknownNameError, WeightsError
+from tokbench.specs.codec import list_specs
 from tokbench.testing import run_checks
-from tokbench.training.train import list_specs, train
+from tokbench.training.train import train
 
 SPEC = """
 name = "mini"

@@ -99,7 +99,7 @@ def _leaderboards() -> list[Row]:
 
 
 def _specs() -> list[Row]:
-    from tokbench.training.train import list_specs
+    from tokbench.specs.codec import list_specs
 
     return [{"name": name, "what": what} for name, what in list_specs().items()]
 

@@ -5,8 +5,8 @@ A codec is called for by one of four references, each optionally with ``:SETTING
 - the name of a shipped card: ``opus``, ``opus:12kbps``;
 - a name that an installed package registered under the entry-point group ``tokbench.codecs``: a class, or a
   package that holds a ``card.toml``;
-- a class in a file: ``path/to/file.py:MyCodec``;
-- a folder that holds a ``card.toml``, such as ``tokbench train`` writes.
+- a class in a file: ``path/to/file.py:MyCodec``, described by a ``card.toml`` beside the file if there is one;
+- a folder that holds a ``card.toml`` and weights, such as ``tokbench train`` writes.
 """
 
 import dataclasses
@@ -133,7 +133,7 @@ def _find(text: str) -> tuple[Card, Path | None, str]:
     head, separator, tail = text.partition(".py:")
     if separator:
         class_name, _, setting = tail.partition(":")
-        return _card_of_class(f"{head}.py:{class_name}"), None, setting
+        return *_find_file(Path(f"{head}.py"), class_name), setting
     if text.endswith(".py"):
         msg = f"{text}: name the class as well, such as {text}:MyCodec"
         raise UsageError(msg)
@@ -145,8 +145,30 @@ def _find(text: str) -> tuple[Card, Path | None, str]:
         return *_find_plugin(plugins[name]), setting
     folder = Path(name).resolve()
     if (folder / CARD_FILE).is_file():
-        return read_card(folder / CARD_FILE), folder, setting
+        return _card_of_folder(folder, name), folder, setting
     raise UnknownNameError("codec", name, [*cards, *plugins], command="tokbench list codecs")
+
+
+def _find_file(file: Path, class_name: str) -> tuple[Card, Path | None]:
+    """Return the card beside ``file`` where it is about this class; else one made of the class."""
+    folder = file.resolve().parent
+    if (folder / CARD_FILE).is_file():
+        card = read_card(folder / CARD_FILE)
+        if card.adapter == f"{file.name}:{class_name}":
+            return card, folder
+    return _card_of_class(f"{file}:{class_name}"), None
+
+
+def _card_of_folder(folder: Path, name: str) -> Card:
+    """Read the card of a folder of weights, which is data and may not choose code to run."""
+    card = read_card(folder / CARD_FILE)
+    if not card.adapter.startswith("tokbench."):
+        msg = (
+            f"{folder / CARD_FILE}: adapter: {card.adapter} is code that the folder brings along. If you trust it, "
+            f"name it: {name}/{card.adapter}"
+        )
+        raise UsageError(msg)
+    return card
 
 
 def _find_plugin(point: importlib.metadata.EntryPoint) -> tuple[Card, Path | None]:

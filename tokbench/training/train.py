@@ -2,8 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from importlib.resources import files
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,31 +13,15 @@ from tokbench.codecs.spectrogram_kmeans import SPEC_FILE, WEIGHTS_FILE, LogMelFr
 from tokbench.corpora.base import Corpus
 from tokbench.errors import UnknownNameError
 from tokbench.paths import write_bytes
-from tokbench.specs.base import file_sha256, read_toml
+from tokbench.specs.base import file_sha256
+from tokbench.specs.codec import find_spec
 from tokbench.specs.spectrogram_kmeans import KmeansScale, SpectrogramKmeansSpec
 from tokbench.training.kmeans import fit_codebooks, reservoir
 
-__all__ = ["list_specs", "train"]
+__all__ = ["train"]
 
 Progress = Callable[[str, float], None]
 """Told the stage and the share of it that is done, 0 .. 1."""
-
-_SPECS = Path(str(files("tokbench"))) / "specs" / "codecs"
-
-
-def list_specs() -> Mapping[str, str]:
-    """Return every shipped spec by name, with what it is and the scales it can be trained at."""
-    specs = {path.stem: read_toml(path, SpectrogramKmeansSpec) for path in sorted(_SPECS.glob("*.toml"))}
-    return {name: f"{spec.kind}, scales {', '.join(spec.scales)}" for name, spec in specs.items()}
-
-
-def _find_spec(name: str) -> Path:
-    if name.endswith(".toml"):
-        return Path(name)
-    shipped = {path.stem: path for path in _SPECS.glob("*.toml")}
-    if name not in shipped:
-        raise UnknownNameError("spec", name, shipped, command="tokbench list specs")
-    return shipped[name]
 
 
 def train(
@@ -56,8 +39,7 @@ def train(
     :class:`tokbench.errors.SpecError` for the spec, and :class:`tokbench.errors.CorpusError` for a corpus that is
     too small.
     """
-    path = _find_spec(spec_name)
-    spec = read_toml(path, SpectrogramKmeansSpec)
+    spec, path = find_spec(spec_name)
     if scale not in spec.scales:
         raise UnknownNameError(f"scale of {spec.name}", scale, spec.scales, command="tokbench list specs")
     weights = _train_kmeans(spec, corpus, spec.scales[scale], seed, on_progress)
