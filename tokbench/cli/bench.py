@@ -1,17 +1,30 @@
 """Commands that work: run, train, check."""
 
+from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tokbench.errors import MissingPackageError
+
 if TYPE_CHECKING:
     from tokbench.run.engine import CellOutcome
+    from tokbench.run.executor import LocalExecutor
     from tokbench.run.plan import Cell
+    from tokbench.run.ray_executor import RayExecutor
 
-__all__ = ["check", "run", "train"]
+__all__ = ["Engine", "check", "run", "train"]
 
 DEFAULT_TIMEOUT_S = 300.0
+
+
+class Engine(StrEnum):
+    """Where utterances are measured."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 def run(  # noqa: PLR0913, PLR0917  (the options of the main job)
@@ -36,6 +49,9 @@ def run(  # noqa: PLR0913, PLR0917  (the options of the main job)
         int | None,
         typer.Option(min=1, help="Worker processes. By default one per core (on a GPU: one)."),
     ] = None,
+    executor: Annotated[
+        Engine, typer.Option(help="local: processes of this machine; ray: a Ray cluster (RAY_ADDRESS).")
+    ] = Engine.LOCAL,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N utterances of the corpus.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of intervals and of codecs that draw random numbers.")] = 0,
     examples: Annotated[int, typer.Option(min=0, help="Utterances whose decoded audio is kept for listening.")] = 3,
@@ -55,7 +71,7 @@ def run(  # noqa: PLR0913, PLR0917  (the options of the main job)
     """
     from tokbench.cli.progress import TerminalReporter
     from tokbench.run.engine import execute
-    from tokbench.run.executor import LocalExecutor, default_num_workers
+    from tokbench.run.executor import default_num_workers
     from tokbench.run.plan import Options, build_plan
 
     options = Options(
@@ -72,14 +88,24 @@ def run(  # noqa: PLR0913, PLR0917  (the options of the main job)
         _show_plan(cells)
         return
     outcomes: list[CellOutcome] = []
-    with (
-        LocalExecutor(jobs or default_num_workers(device)) as executor,
-        TerminalReporter(cells) as reporter,
-    ):
-        outcomes.extend(execute(cells, executor, reporter, timeout_s=timeout, force=force))
+    num_workers = jobs or default_num_workers(device)
+    with _start(executor, num_workers, device) as workers, TerminalReporter(cells) as reporter:
+        outcomes.extend(execute(cells, workers, reporter, timeout_s=timeout, force=force))
     _show_outcomes(outcomes)
     if any(outcome.status != "ok" for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _start(engine: Engine, num_workers: int, device: str) -> "LocalExecutor | RayExecutor":
+    from tokbench.run.executor import LocalExecutor
+
+    if engine is Engine.LOCAL:
+        return LocalExecutor(num_workers)
+    if find_spec("ray") is None:
+        raise MissingPackageError("--executor ray", ["tokbench[ray]"])
+    from tokbench.run.ray_executor import RayExecutor
+
+    return RayExecutor(num_workers, num_gpus=1.0 if device.startswith("cuda") else 0.0)
 
 
 def _split(values: list[str]) -> list[str]:

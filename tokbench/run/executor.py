@@ -9,21 +9,31 @@ from typing import Any, Protocol, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
+from tokbench.errors import TokbenchError
 from tokbench.run import worker
 from tokbench.runners.base import Failure
 
-__all__ = ["Executor", "LocalExecutor", "completed"]
+__all__ = [
+    "Executor",
+    "LocalExecutor",
+    "WorkerDiedError",
+    "completed",
+    "default_num_workers",
+    "outcome",
+    "settings",
+]
 
 Item = TypeVar("Item")
 
 _QUEUED_PER_WORKER = 3
-"""Utterances handed out ahead, so that no worker waits, and no more, so that memory does not grow."""
 
 
 class Executor(Protocol):
     """Where utterances are measured."""
 
     num_workers: int
+    max_pending: int
+    """Utterances handed out at once: enough that no worker waits, and no more, so that memory does not grow."""
 
     def submit(
         self, function: Callable[..., Any], *arguments: Any, timeout_s: float, **options: Any
@@ -36,6 +46,7 @@ class LocalExecutor:
 
     def __init__(self, num_workers: int) -> None:
         self.num_workers = num_workers
+        self.max_pending = _QUEUED_PER_WORKER * num_workers
         for name in worker.THREAD_VARIABLES:
             os.environ[name] = "1"
         context = multiprocessing.get_context("forkserver")
@@ -44,7 +55,7 @@ class LocalExecutor:
             max_workers=num_workers,
             context=context,
             initializer=worker.prepare_process,
-            initargs=(_settings(),),
+            initargs=(settings(),),
         )
 
     def __enter__(self) -> Self:
@@ -66,9 +77,16 @@ class LocalExecutor:
         return future
 
 
-def _settings() -> dict[str, str]:
+def settings() -> dict[str, str]:
     """Return the settings in the environment as they are now, not as they were for the first worker."""
     return {name: value for name, value in os.environ.items() if name.startswith(("TOKBENCH_", "HF_"))}
+
+
+class WorkerDiedError(TokbenchError):
+    """A worker process that ended while it worked on an utterance."""
+
+    def __init__(self, exit_code: int | None = None) -> None:
+        super().__init__("the worker process died" + (f" (exit code {exit_code})" if exit_code is not None else ""))
 
 
 def outcome(future: Future[Any], timeout_s: float) -> Any:
@@ -78,7 +96,9 @@ def outcome(future: Future[Any], timeout_s: float) -> Any:
     except (FutureTimeoutError, TimeoutError):
         return Failure(f"no result after {timeout_s:g} s (see --timeout)")
     except ProcessExpired as error:
-        return Failure(f"the worker process died (exit code {error.exitcode})")
+        return Failure(str(WorkerDiedError(error.exitcode)))
+    except WorkerDiedError as error:
+        return Failure(str(error))
 
 
 def completed(
@@ -86,11 +106,10 @@ def completed(
 ) -> Iterator[tuple[Item, Any]]:
     """Yield (item, outcome) as the futures of ``start(item)`` finish, a bounded number of them under way."""
     pending: dict[Future[Any], Item] = {}
-    limit = _QUEUED_PER_WORKER * executor.num_workers
     source = iter(items)
     exhausted = False
     while pending or not exhausted:
-        while not exhausted and len(pending) < limit:
+        while not exhausted and len(pending) < executor.max_pending:
             item = next(source, None)
             if item is None:
                 exhausted = True
