@@ -1,0 +1,89 @@
+"""The committed records are whole, within bounds, and make sense."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tokbench.codecs.registry import list_cards
+from tokbench.metrics.catalogue import METRICS
+from tokbench.records import Record, RecordFiles, read_records
+from tokbench.specs.task import find_task
+
+RESULTS = Path(__file__).parent.parent / "results"
+RECORDS = dict(read_records(RESULTS))
+CELLS = sorted({(record.task.id, record.corpus.name) for record in RECORDS.values()})
+FAMILIES = ("mulaw", "opus", "spectrogram-kmeans")
+
+
+def value(record: Record, name: str) -> float:
+    summary = record.metric(name)
+    assert summary is not None
+    assert summary.value is not None, (record.codec.name, name, summary.reasons)
+    return summary.value
+
+
+def of(task: str, corpus: str, codec: str) -> list[Record]:
+    """Return the records of a codec, in the order of its card: from the lowest bitrate to the highest."""
+    settings = list(list_cards()[codec].settings)
+    found = [
+        record
+        for record in RECORDS.values()
+        if (record.task.id, record.corpus.name, record.codec.name) == (task, corpus, codec)
+    ]
+    return sorted(found, key=lambda record: settings.index(record.codec.setting))
+
+
+def test_there_are_records_on_made_and_on_recorded_speech() -> None:
+    assert {"synth.v1", "speech-librispeech-test"} <= {corpus for _, corpus in CELLS}
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.relative_to(RESULTS).as_posix())
+def test_a_record_is_whole_and_within_bounds(path: Path) -> None:
+    record = RECORDS[path]
+    files = RecordFiles.of(RESULTS, record)
+    assert files.record == path
+    assert find_task(record.task.id)[1] == record.task.sha256, "the task file changed after it was run"
+    assert not str(record.provenance["commit"]).endswith("+changes")
+    rows = pd.read_parquet(files.utterances)
+    assert len(rows) == record.corpus.num_utterances
+    for summary in record.metrics:
+        assert summary.num_ok <= summary.num_total
+        if summary.value is not None:
+            assert METRICS[summary.name].accepts(summary.value)
+            assert summary.num_ok == summary.num_total
+        if summary.value is not None and summary.low is not None and summary.high is not None:
+            assert summary.low <= summary.value + 1e-9 or math.isclose(summary.low, summary.value)
+            assert summary.value <= summary.high + 1e-9 or math.isclose(summary.high, summary.value)
+
+
+@pytest.mark.parametrize("corpus", [corpus for task, corpus in CELLS if task == "reconstruction.v1"])
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("metric", "sign"), [("pesq_wb", 1), ("stoi", 1), ("mel_distance_dac", -1)])
+def test_quality_rises_with_the_bitrate_of_a_family(corpus: str, family: str, metric: str, sign: int) -> None:
+    values = [sign * value(record, metric) for record in of("reconstruction.v1", corpus, family)]
+    assert len(values) >= 3
+    assert values == sorted(values)
+
+
+@pytest.mark.parametrize("corpus", [corpus for task, corpus in CELLS if task == "reconstruction.v1"])
+def test_identity_is_the_ceiling_and_noise_the_floor(corpus: str) -> None:
+    (identity, *_), (noise,) = (of("reconstruction.v1", corpus, name) for name in ("identity", "noise"))
+    between = [record for family in FAMILIES for record in of("reconstruction.v1", corpus, family)]
+    for name in ("pesq_wb", "pesq_nb", "stoi", "estoi", "visqol"):
+        assert value(identity, name) >= max(value(record, name) for record in between)
+        assert value(noise, name) <= min(value(record, name) for record in between)
+    assert value(identity, "pesq_wb") > 4.6
+    assert value(identity, "stoi") > 0.999
+    assert value(identity, "visqol") > 4.99
+
+
+@pytest.mark.parametrize("corpus", [corpus for task, corpus in CELLS if task == "tokens.v1"])
+@pytest.mark.parametrize("family", ["identity", *FAMILIES])
+def test_no_entropy_coder_needs_more_than_the_nominal_bitrate(corpus: str, family: str) -> None:
+    for record in of("tokens.v1", corpus, family):
+        rate_bps = value(record, "bitrate_entropy_bps")
+        assert rate_bps <= value(record, "bitrate_huffman_bps")
+        # Codes of the last, partial frame count in the measured rates and not in the nominal one.
+        assert rate_bps <= 1.02 * value(record, "bitrate_nominal_bps")
