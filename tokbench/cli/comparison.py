@@ -24,22 +24,13 @@ def print_comparison(
     """Print the paired differences, and the utterances of one metric that differ most."""
     found = compare(results, task=task, codecs=codecs, corpus=corpus)
     rows = found.differences.to_dict("records")
-    print_table(
-        [_difference(row) for row in rows],
-        columns=(
-            "metric",
-            "codec",
-            "value",
-            "baseline",
-            "difference",
-            "95 % interval",
-            "p",
-            "verdict",
-            "utterances",
-        ),
-        title=f"{found.task} on {found.corpus}, against {codecs[0]}",
-        numeric=("value", "baseline", "difference", "95 % interval", "p", "utterances"),
-    )
+    for codec in dict.fromkeys(row["codec"] for row in rows):
+        print_table(
+            [_difference(row) for row in rows if row["codec"] == codec],
+            columns=("metric", "codec", "baseline", "difference", "interval (95 %)", "p", "verdict"),
+            title=f"{found.task} on {found.corpus}: {codec} against {rows[0]['baseline']}",
+            numeric=("codec", "baseline", "difference", "interval (95 %)", "p"),
+        )
     listed = metric or rows[0]["metric"]
     listing = found.utterances[found.utterances["metric"] == listed] if len(found.utterances) else pd.DataFrame()
     if listing.empty:
@@ -60,20 +51,18 @@ def _number(value: Any, *, signed: bool = False) -> str:
 
 
 def _difference(row: Mapping[Any, Any]) -> tuple[str, ...]:
-    low, high = row.get("low"), row.get("high")
+    low, high, p_value = row.get("low"), row.get("high"), row.get("p_value")
     has_interval = not (low is None or pd.isna(low))
     missing = row.get("num_missing")
-    count = _number(row.get("num_utterances"))
+    is_short = missing and not pd.isna(missing)
     return (
         str(row["metric"]),
-        str(row["codec"]),
         _number(row["codec_value"]),
         _number(row["baseline_value"]),
         _number(row["difference"], signed=True),
-        f"{_number(low, signed=True)} .. {_number(high, signed=True)}" if has_interval else "—",
-        _number(row.get("p_value")),
-        str(row["verdict"]),
-        f"{count} ({missing:g} missing)" if missing and not pd.isna(missing) else count,
+        f"{low:+.3g} .. {high:+.3g}" if has_interval else "—",
+        "—" if p_value is None or pd.isna(p_value) else f"{p_value:.3f}",
+        f"{row['verdict']} ({missing:g} utterances missing)" if is_short else str(row["verdict"]),
     )
 
 

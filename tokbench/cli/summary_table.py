@@ -1,6 +1,8 @@
 """What `tokbench run` says at its end: one table per task and corpus that fits a terminal."""
 
 import math
+import shutil
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["format_value", "print_outcomes"]
 
-_NUM_COLUMNS = 5
+_CHARACTERS_PER_METRIC = 14
+_CHARACTERS_OF_THE_REST = 44
+"""Codec, bitrate and count."""
+_WIDTH_OF_A_PIPE = 120
 
 
 def print_outcomes(outcomes: "Sequence[CellOutcome]") -> None:
@@ -30,7 +35,10 @@ def print_outcomes(outcomes: "Sequence[CellOutcome]") -> None:
 
 
 def _columns(record: "Record") -> list[str]:
-    return [metric.name for metric in record.metrics if metric.group == "all"][:_NUM_COLUMNS]
+    """Return the first metrics, as many as fit the terminal."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDTH_OF_A_PIPE
+    count = max((width - _CHARACTERS_OF_THE_REST) // _CHARACTERS_PER_METRIC, 1)
+    return [metric.name for metric in record.metrics if metric.group == "all"][:count]
 
 
 def _heading(metric: "MetricSummary | None") -> str:
@@ -54,7 +62,7 @@ def format_value(metric: "MetricSummary | None") -> str:
     if metric is None or metric.value is None:
         return "—"
     half = 0.0 if metric.low is None or metric.high is None else (metric.high - metric.low) / 2
-    if half <= 0:
+    if half <= 1e-9 * abs(metric.value):
         return f"{metric.value:.6g}"
     digits = min(max(1 - math.floor(math.log10(half)), 0), 3)
     return f"{metric.value:.{digits}f} ±{half:.{digits}f}"

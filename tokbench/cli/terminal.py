@@ -52,8 +52,11 @@ def print_table(
 
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for name in columns:
-        justify = "right" if name in numeric else "left"
-        table.add_column(name, justify=justify, style=(styles or {}).get(name), overflow="fold")  # type: ignore[arg-type]
+        style = (styles or {}).get(name)
+        if name in numeric:  # a number is never broken; its heading may be, at its first space
+            table.add_column(name.replace(" ", "\n", 1), justify="right", style=style, no_wrap=True)
+        else:
+            table.add_column(name, style=style, overflow="fold")
     for cells in rows:
         table.add_row(*(escape(cell) for cell in cells))
     stdout().print(table)
