@@ -8,8 +8,10 @@ import hashlib
 import os
 import random
 import signal
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING
 
 from tokbench.codecs.registry import fingerprint, load
@@ -60,7 +62,15 @@ def prepare_process(settings: Mapping[str, str]) -> None:
 
     os.environ.update(settings)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
+    Finalize(None, signal.signal, args=(signal.SIGTERM, signal.SIG_IGN), exitpriority=100)
     torch.set_num_threads(1)
+
+
+def _leave(*_: object) -> None:
+    """End in good order when the pool ends this process: libraries hold semaphores that they must give back."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(0)
 
 
 def _open_session(spec: CellSpec) -> _Session:
