@@ -78,6 +78,10 @@ class Journal:
         """Forget every utterance."""
         self._guarded(lambda: self._connection.execute("DELETE FROM entry"))
 
+    def __len__(self) -> int:
+        """Return the number of utterances that are done."""
+        return int(self._connection.execute("SELECT count(*) FROM entry").fetchone()[0])
+
     def positions(self) -> set[int]:
         """Return the indices of the utterances that are done."""
         return {row[0] for row in self._connection.execute("SELECT position FROM entry")}

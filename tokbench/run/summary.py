@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -121,23 +121,23 @@ def _is_per_utterance(metric: Metric, runner: Runner) -> bool:
 
 
 class _Table:
-    """Totals and weights of every utterance and metric, as arrays."""
+    """Totals and weights of every utterance and metric: 16 bytes each, and all that is held of a whole corpus."""
 
-    def __init__(self, entries: Iterable[Entry], metrics: Sequence[Metric]) -> None:
+    def __init__(self, journal: Journal, metrics: Sequence[Metric]) -> None:
         self.metrics = metrics
-        rows: list[list[tuple[float, float]]] = []
+        parts = np.empty((len(journal), len(metrics), 2))
         self.speakers: list[str] = []
         self.reasons: list[Counter[str]] = [Counter() for _ in metrics]
         self.num_not_applicable = np.zeros(len(metrics), dtype=int)
         self.errors: Counter[str] = Counter()
         self.duration_s = 0.0
-        for entry in entries:
+        for row, entry in enumerate(journal):
             self.speakers.append(entry.speaker)
             self.duration_s += entry.measurement.duration_s or 0.0
             if entry.error is not None:
                 self.errors[entry.error] += 1
-            rows.append([self._cell(entry, column) for column in range(len(metrics))])
-        parts = np.array(rows, dtype=np.float64).reshape(len(rows), len(metrics), 2)
+            for column in range(len(metrics)):
+                parts[row, column] = self._cell(entry, column)
         self.total, self.weight = parts[:, :, 0], parts[:, :, 1]
 
     def _cell(self, entry: Entry, column: int) -> tuple[float, float]:
