@@ -81,7 +81,7 @@ class Table:
         yield ".missing", cell.missing
 
     def long(self) -> pd.DataFrame:
-        """Return one row per codec setting, metric and group: every number of its records, with its definition."""
+        """Return one row per codec setting, metric and group: every number of its records."""
         lines = (self._lines(row, source) for row in self.section.rows for source in row.sources.values())
         return pd.DataFrame(chain.from_iterable(lines))
 
@@ -111,7 +111,6 @@ def _line(summary: MetricSummary) -> dict[str, Any]:
     return {
         "metric": summary.name,
         "group": summary.group,
-        "title": summary.title,
         "unit": summary.unit,
         "better": summary.better or "",
         "judge": summary.judge or "",
@@ -122,7 +121,6 @@ def _line(summary: MetricSummary) -> dict[str, Any]:
         "num_total": summary.num_total,
         "num_not_applicable": summary.num_not_applicable,
         "reasons": json.dumps(dict(summary.reasons), sort_keys=True, ensure_ascii=False) if summary.reasons else "",
-        "source": summary.source,
     }
 
 
