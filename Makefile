@@ -1,4 +1,4 @@
-# `make demo` and `make test` need Python 3.11 or 3.12 and a C compiler, and nothing else.
+# `make demo` and `make test` need Python 3.11 and a C compiler, and nothing else.
 
 PYTHON ?= python3
 VENV ?= .venv
