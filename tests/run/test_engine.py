@@ -101,6 +101,18 @@ def test_a_codec_that_cannot_be_loaded_is_recorded_with_the_reason(cli: Cli, cor
     assert found["mulaw"]["status"] == "ok"
 
 
+def test_a_codec_that_no_longer_loads_does_not_destroy_what_was_measured(
+    cli: Cli, corpus: Path, task: Path
+) -> None:
+    arguments = ("--task", task, "--corpus", f"folder:{corpus}", "--limit", 2)
+    assert cli("run", "--codec", codec("Good"), *arguments).returncode == 0
+    before = stable_bytes(corpus.parent / "results")
+    done = cli("run", "--codec", codec("CannotLoad"), *arguments)  # the same name: good
+    assert done.returncode == 1
+    assert "no licence file" in done.stderr
+    assert stable_bytes(corpus.parent / "results") == before
+
+
 def test_a_tokenizer_without_decoder_is_skipped_where_decoding_is_the_question(
     cli: Cli, corpus: Path, task: Path
 ) -> None:

@@ -113,8 +113,10 @@ def _finished(cell: Cell, key: str) -> Record | None:
 
 
 def _without_measurements(cell: Cell, status: Literal["skipped", "failed"], reason: str) -> CellOutcome:
+    """Record why nothing was measured, unless there are measurements of an earlier run, which are worth more."""
     record = unmeasured(cell, status, reason)
-    write_json(cell.files.record, record)
+    if not cell.files.utterances.is_file():
+        write_json(cell.files.record, record)
     return CellOutcome(cell, status, record, was_done=False)
 
 
