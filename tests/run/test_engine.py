@@ -1,6 +1,8 @@
 """Running: same bytes however it was run, and a broken codec costs only its own cells."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -177,3 +179,17 @@ def test_the_plan_is_shown_without_running(cli: Cli, corpus: Path, task: Path) -
     assert done.returncode == 0
     assert done.stdout.count("quick.v1") >= 3
     assert not list((corpus.parent / "results").rglob("*.json"))
+
+
+def test_the_process_that_hands_out_work_needs_no_torch(corpus: Path, task: Path, tmp_path: Path) -> None:
+    script = f"""
+import sys
+from typer.testing import CliRunner
+from tokbench.cli.main import app
+arguments = ["run", "--codec", "mulaw", "--task", {str(task)!r}, "--corpus", "folder:{corpus}", "--limit", "2"]
+result = CliRunner().invoke(app, [*arguments, "--results", {str(tmp_path / "r")!r}])
+assert result.exit_code == 0, result.output
+assert "torch" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

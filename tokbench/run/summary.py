@@ -16,7 +16,6 @@ from tokbench.metrics.catalogue import find_metric
 from tokbench.paths import atomic_write
 from tokbench.provenance import provenance
 from tokbench.records import (
-    CodecSummary,
     CorpusSummary,
     IntervalMethod,
     MetricSummary,
@@ -25,7 +24,7 @@ from tokbench.records import (
 )
 from tokbench.run.journal import Entry, Journal
 from tokbench.run.plan import Cell
-from tokbench.run.worker import Loaded
+from tokbench.run.worker import Loaded, describe_card
 from tokbench.runners.base import Runner
 from tokbench.stats import LEVEL, NUM_RESAMPLES, bootstrap_interval
 
@@ -50,7 +49,7 @@ def summarise(cell: Cell, journal: Journal, runner: Runner, loaded: Loaded, key:
         cell,
         status=status,
         reason=table.commonest_error,
-        codec=_codec_summary(cell, loaded),
+        codec=loaded.codec,
         duration_s=table.duration_s,
         metrics=metrics,
         resampler=loaded.resampler,
@@ -67,7 +66,7 @@ def unmeasured(cell: Cell, status: Literal["skipped", "failed"], reason: str) ->
         cell,
         status=status,
         reason=reason,
-        codec=_codec_summary(cell, None),
+        codec=describe_card(cell.spec.codec),
         duration_s=None,
         metrics=tuple(item.summary(value=None, num_ok=0, num_total=total, reasons=reasons) for item in metrics),
         resampler="",
@@ -92,27 +91,6 @@ def _record(cell: Cell, *, resampler: str, duration_s: float | None, **fields: A
         ),
         provenance=provenance(device=options.device, seed=options.seed, limit=options.limit, resampler=resampler),
         **fields,
-    )
-
-
-def _codec_summary(cell: Cell, loaded: Loaded | None) -> CodecSummary:
-    card = cell.spec.codec.card
-    info = loaded.info if loaded else None
-    return CodecSummary(
-        name=card.name,
-        title=card.title,
-        setting=cell.spec.codec.setting,
-        licence=info.licence if info else card.licence,
-        source=info.source if info else card.source,
-        trained_on=info.trained_on if info else card.trained_on,
-        streams=tuple(str(stream) for stream in info.streams) if info else None,
-        sample_rate_hz=info.sample_rate_hz if info else None,
-        num_channels=info.num_channels if info else None,
-        bitrate_bps=info.bitrate_bps if info else None,
-        causal=info.causal if info else None,
-        latency_s=info.latency_s if info else None,
-        num_parameters=info.num_parameters if info else None,
-        fingerprint=loaded.fingerprint if loaded else None,
     )
 
 

@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING
 
-from tokbench.codecs.registry import fingerprint, load
+from tokbench.codecs.registry import CodecReference, fingerprint, load
+from tokbench.records import CodecSummary
 from tokbench.run.plan import CellSpec
 from tokbench.runners.base import Bench, Failure, Measurement, Runner, attempt
 from tokbench.runners.registry import make_runner
 
 if TYPE_CHECKING:
-    from tokbench.codecs.base import TokenizerInfo
     from tokbench.corpora.base import Utterance
 
-__all__ = ["THREAD_VARIABLES", "Loaded", "describe", "measure", "prepare_process"]
+__all__ = ["THREAD_VARIABLES", "Loaded", "describe", "describe_card", "measure", "prepare_process"]
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -37,9 +37,9 @@ THREAD_VARIABLES = (
 
 @dataclass(frozen=True)
 class Loaded:
-    """What only a loaded codec knows."""
+    """What only a loaded codec knows; nothing in it makes the parent import torch."""
 
-    info: "TokenizerInfo"
+    codec: CodecSummary
     fingerprint: str
     can_decode: bool
     resampler: str
@@ -97,7 +97,35 @@ def _describe(spec: CellSpec) -> Loaded:
     from tokbench.codecs.base import Codec  # noqa: PLC0415
 
     bench = _open_session(spec).bench
-    return Loaded(bench.tokenizer.info, bench.fingerprint, isinstance(bench.tokenizer, Codec), RESAMPLER)
+    info = bench.tokenizer.info
+    facts = {
+        "licence": info.licence,
+        "source": info.source,
+        "trained_on": info.trained_on,
+        "streams": tuple(str(stream) for stream in info.streams),
+        "sample_rate_hz": info.sample_rate_hz,
+        "num_channels": info.num_channels,
+        "bitrate_bps": info.bitrate_bps,
+        "causal": info.causal,
+        "latency_s": info.latency_s,
+        "num_parameters": info.num_parameters,
+        "fingerprint": bench.fingerprint,
+    }
+    codec = describe_card(spec.codec).model_copy(update=facts)
+    return Loaded(codec, bench.fingerprint, isinstance(bench.tokenizer, Codec), RESAMPLER)
+
+
+def describe_card(reference: CodecReference) -> CodecSummary:
+    """Return what is known of a codec before it is loaded."""
+    card = reference.card
+    return CodecSummary(
+        name=card.name,
+        title=card.title,
+        setting=reference.setting,
+        licence=card.licence,
+        source=card.source,
+        trained_on=card.trained_on,
+    )
 
 
 def measure(spec: CellSpec, utterance: "Utterance", *, with_examples: bool) -> Measurement | Failure:
