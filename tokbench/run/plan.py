@@ -46,7 +46,6 @@ class CellSpec:
     device: str
     weights: Path | None
     seed: int
-    use_cache: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,9 +80,7 @@ def _open_session(spec: CellSpec) -> _Session:
     if _session is None or _session.spec != spec:
         _session = None
         tokenizer = load(spec.codec, device=spec.device, weights=spec.weights)
-        bench = Bench(
-            tokenizer, fingerprint(spec.codec, weights=spec.weights), CodeStore() if spec.use_cache else None
-        )
+        bench = Bench(tokenizer, fingerprint(spec.codec, weights=spec.weights), CodeStore())
         _session = _Session(spec, make_runner(spec.task), bench)
     return _session
 
