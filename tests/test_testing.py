@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tokbench.audio import Audio
-from tokbench.codecs.base import Codec, Tokenizer, TokenizerInfo
+from tokbench.codecs.base import Codec, Context, Tokenizer, TokenizerInfo
 from tokbench.codecs.registry import list_cards
 from tokbench.codes import Codes, StreamInfo
 from tokbench.errors import UnknownNameError
@@ -160,6 +160,21 @@ class Drifts(Steps):
         return torch.nn.functional.pad(super()._decode(streams), (0, 10 * HOP))
 
 
+class ForgetsItsPast(Steps):
+    """Follows the mean of all that came before, and says that it looks back no further than a frame."""
+
+    context = Context(encode_before=1, encode_after=0)
+
+    def _encode(self, samples: Tensor) -> list[Tensor]:
+        past = samples.cumsum(dim=1) / torch.arange(1, samples.shape[1] + 1)
+        return super()._encode(samples - past)
+
+
+class DrawsItsLatents(Steps):
+    def _latents(self, samples: Tensor) -> Tensor:
+        return torch.rand(samples.shape[1] // HOP, 2)
+
+
 BROKEN: list[tuple[str, Callable[[], Tokenizer], str]] = [
     ("code_shape", FloatCodes, r"Codes are int64 \[K, F\].* returned float32 \[1, 230\]"),
     ("code_range", OutOfRange, r"codes from \d+ to \d+, outside of 0 \.\. 255"),
@@ -186,6 +201,8 @@ BROKEN: list[tuple[str, Callable[[], Tokenizer], str]] = [
     ("decode_from_codes", NeedsItsEncoder, r"A fresh instance decodes .* Found: RuntimeError: encode first"),
     ("silence", DividesByThePeak, r"Digital silence is encoded .* outside of 0 \.\. 255"),
     ("one_sample", ReflectsAtTheEdge, r"A single sample is encoded, .* Found: RuntimeError: .*[Pp]adding"),
+    ("chunks", ForgetsItsPast, r"codes differ in pieces; its context is too short"),
+    ("latents", DrawsItsLatents, r"for 1 s the second time differs"),
     ("long_input", Drifts, r"advertises 100 frames per second but returned 5988 frames for 60\.0000 s"),
 ]
 

@@ -23,6 +23,8 @@ class StreamInfo:
     codebook_size: int
     frame_rate_hz: float | None
     """Frames per second; None where the rate varies with the signal (de-duplicated units)."""
+    name: str = ""
+    """What the stream carries, where there are several: ``semantic``, ``acoustic``."""
 
     @property
     def bitrate_bps(self) -> float | None:
@@ -33,7 +35,8 @@ class StreamInfo:
 
     def __str__(self) -> str:
         rate = "variable rate" if self.frame_rate_hz is None else f"{self.frame_rate_hz:g} Hz"
-        return f"{self.num_codebooks} x {self.codebook_size} at {rate}"
+        size = f"{self.num_codebooks} x {self.codebook_size} at {rate}"
+        return f"{self.name} {size}" if self.name else size
 
 
 @dataclass(frozen=True)

@@ -86,9 +86,15 @@ class MissingPackageError(TokbenchError):
 class WeightsNotFoundError(TokbenchError):
     """The weights of a published model are in none of the places where they are looked for."""
 
-    def __init__(self, codec: str, *, folder: Path, hub: str | None, files: Sequence[str]) -> None:
-        where = f" Download {', '.join(files)} from {hub} on the Hugging Face hub" if hub else " Get its files"
-        super().__init__(f"no weights for {codec}.{where}, put them in {folder}, or pass --weights DIR.")
+    def __init__(
+        self, codec: str, *, folder: Path, origin: str, files: Sequence[str], others: Sequence[str] = ()
+    ) -> None:
+        source = f" from {origin}" if origin else ""
+        found = f" ({folder} holds {', '.join(others)}.)" if others else ""
+        super().__init__(
+            f"no weights for {codec}. Download {', '.join(files)}{source}, put them in {folder}, "
+            f"or pass --weights DIR.{found}"
+        )
 
 
 class WeightsError(TokbenchError):

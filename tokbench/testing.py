@@ -24,7 +24,7 @@ import torch
 
 from tokbench.audio import Audio
 from tokbench.codecs import registry
-from tokbench.codecs.base import Codec, Tokenizer, TokenizerInfo
+from tokbench.codecs.base import Codec, ContinuousTokenizer, Tokenizer, TokenizerInfo
 from tokbench.codes import Codes
 from tokbench.errors import (
     BitrateOrderError,
@@ -33,6 +33,7 @@ from tokbench.errors import (
     CodesShapeError,
     FrameRateError,
     NonFiniteAudioError,
+    NotSupportedError,
     SampleRateError,
     TokbenchError,
 )
@@ -217,6 +218,51 @@ def check_decode_from_codes(subject: Subject) -> None:
     )
 
 
+def check_latents(subject: Subject) -> None:
+    """Latents, where there are any, are finite, the same the second time, and as many per second for any length."""
+    if not isinstance(subject.tokenizer, ContinuousTokenizer) and not _has_latents(subject):
+        return
+    rates_hz = []
+    for duration_s in (1.0, 2.0):
+        first, second = (subject.tokenizer.latents(subject.voice(duration_s)) for _ in range(2))
+        if not torch.equal(first.values, second.values) or not bool(torch.isfinite(first.values).all()):
+            msg = f"for {duration_s:g} s the second time differs, or a value is not finite"
+            raise CheckFailedError(msg)
+        rates_hz.append(first.frame_rate_hz)
+    if abs(rates_hz[0] - rates_hz[1]) > 1.0:  # a frame more or less in the shorter one
+        msg = f"{rates_hz[0]:g} frames per second in one second of audio, {rates_hz[1]:g} in two"
+        raise CheckFailedError(msg)
+
+
+def _has_latents(subject: Subject) -> bool:
+    try:
+        subject.tokenizer.latents(subject.voice(0.5))
+    except NotSupportedError:
+        return False
+    return True
+
+
+def check_chunks(subject: Subject) -> None:
+    """A codec that declares its context gives long audio, cut into pieces, the codes and samples of the whole."""
+    whole = subject.tokenizer
+    if whole.context is None:
+        return
+    pieces = copy.copy(whole)
+    frame_s = 1 / min(stream.frame_rate_hz or 1.0 for stream in whole.info.streams)
+    context = whole.context
+    reach = max(context.encode_before + context.encode_after, context.decode_before + context.decode_after)
+    pieces.chunk_s = max(0.5, 4 * frame_s)
+    audio = subject.voice(2 * pieces.chunk_s + reach * frame_s + 0.7 * frame_s)
+    codes = whole.encode(audio)
+    _expect_same_codes(codes, pieces.encode(audio), "in pieces; its context is too short")
+    if isinstance(whole, Codec) and isinstance(pieces, Codec):
+        expected, actual = whole.decode(codes).samples, pieces.decode(codes).samples
+        largest, loudest = float((expected - actual).abs().max()), float(expected.abs().max())
+        if largest > 1e-5 * max(loudest, 1.0):
+            msg = f"samples differ by up to {largest:.2g} when decoded in pieces; its context is too short"
+            raise CheckFailedError(msg)
+
+
 def check_silence(subject: Subject) -> None:
     """Digital silence is encoded and decoded like any audio."""
     _round_trip(subject, subject.silence(1.0))
@@ -273,6 +319,8 @@ class Check:
     """Whatever breaks this rule would fail the later checks too: they are skipped."""
     decodes: bool = False
     """For codecs alone, not for tokenizers that only encode."""
+    needs_codes: bool = True
+    """Not for continuous tokenizers, which have latents only."""
 
     @property
     def name(self) -> str:
@@ -292,16 +340,18 @@ CHECKS = (
     Check(check_encode_determinism),
     Check(check_order_independence),
     Check(check_batch),
-    Check(check_wrong_rate),
-    Check(check_wrong_channels),
-    Check(check_nan),
-    Check(check_bitrate_order),
+    Check(check_wrong_rate, needs_codes=False),
+    Check(check_wrong_channels, needs_codes=False),
+    Check(check_nan, needs_codes=False),
+    Check(check_bitrate_order, needs_codes=False),
     Check(check_decoded_length, is_gate=True, decodes=True),
     Check(check_decode_determinism, decodes=True),
     Check(check_decode_from_codes, decodes=True),
     Check(check_silence),
     Check(check_one_sample),
     Check(check_long_input),
+    Check(check_chunks),
+    Check(check_latents, needs_codes=False),
 )
 """The suite, in the order in which it runs."""
 
@@ -322,21 +372,34 @@ def check_codec(
             raise CheckFailedError(msg)
 
 
-def run_checks(codec: str, *, weights: Path | None = None, long_input_s: float = LONG_INPUT_S) -> list[CheckResult]:
+def run_checks(
+    codec: str | Sequence[registry.CodecReference],
+    *,
+    weights: Path | None = None,
+    long_input_s: float = LONG_INPUT_S,
+) -> list[CheckResult]:
     """Return the result of every check on what ``codec``, as given to ``--codec``, refers to.
 
     Raises :class:`tokbench.errors.UnknownNameError` for an unknown codec, and what :func:`registry.load` raises
     for one that cannot be loaded.
     """
+    references = registry.expand(codec) if isinstance(codec, str) else codec
+    infos: dict[tuple[str, str], TokenizerInfo] = {}
+
+    def info(reference: registry.CodecReference) -> TokenizerInfo:
+        key = (reference.card.name, reference.setting)
+        if key not in infos:
+            infos[key] = registry.load(reference, weights=weights).info
+        return infos[key]
+
     results: list[CheckResult] = []
-    for reference in registry.expand(codec):
+    for reference in references:
 
         def make(reference: registry.CodecReference = reference) -> Tokenizer:
             return registry.load(reference, weights=weights)
 
-        siblings = [dataclasses.replace(reference, setting=setting) for setting in reference.card.settings]
-        infos = tuple(registry.load(sibling, weights=weights).info for sibling in siblings)
-        results += _results(Subject(make, make(), infos, long_input_s))
+        siblings = tuple(info(dataclasses.replace(reference, setting=name)) for name in reference.card.settings)
+        results += _results(Subject(make, make(), siblings, long_input_s))
     return results
 
 
@@ -357,6 +420,8 @@ def _results(subject: Subject) -> Iterable[CheckResult]:
     for check in CHECKS:
         if closed:
             yield CheckResult(label, check.name, "skipped", f"{closed} failed")
+        elif check.needs_codes and isinstance(subject.tokenizer, ContinuousTokenizer):
+            yield CheckResult(label, check.name, "skipped", "no codes")
         elif check.decodes and not isinstance(subject.tokenizer, Codec):
             yield CheckResult(label, check.name, "skipped", "encodes only")
         else:

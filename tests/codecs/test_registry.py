@@ -182,7 +182,7 @@ def test_weights_beside_a_card_are_checked_and_handed_over(card_folder: Path) ->
     files = '[weights]\nfolder = "sign"\nfiles = { "level.txt" = "" }\n'
     (card_folder / "card.toml").write_text(CARD + files)
     with pytest.raises(
-        WeightsNotFoundError, match=r"no weights for sign\. Get its files, put them in .*sign codec"
+        WeightsNotFoundError, match=r"no weights for sign\. Download level\.txt, put them in .*sign codec"
     ):
         load(one(f"{card_folder}/my_codec.py:Sign"))
     (card_folder / "level.txt").write_text("0.5")

@@ -28,7 +28,29 @@ from tokbench.errors import (
     SampleRateError,
 )
 
-__all__ = ["Codec", "Tokenizer", "TokenizerInfo"]
+__all__ = ["Codec", "Context", "ContinuousTokenizer", "Tokenizer", "TokenizerInfo"]
+
+CHUNK_S = 30.0
+"""Length of the pieces into which long audio is cut where a codec's context allows it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """How far a codec looks: its receptive field, in frames of its slowest stream.
+
+    With it, hour-long audio is encoded and decoded in pieces of bounded memory: each piece is extended by the
+    context, and what belongs to the extension is dropped. The result is that of the whole, because no frame that
+    is kept depends on anything beyond.
+    """
+
+    encode_before: int
+    """Frames of audio before a frame's own on which its codes depend."""
+    encode_after: int
+    """Frames of audio after it."""
+    decode_before: int = 0
+    """Frames of codes before the one at a sample on which that sample depends."""
+    decode_after: int = 0
+    """Frames of codes after it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +74,9 @@ class TokenizerInfo:
 
     @property
     def bitrate_bps(self) -> float | None:
-        """Nominal bits per second over all streams; None where one of them varies."""
+        """Nominal bits per second over all streams; None where one of them varies, or where there are no codes."""
         rates = [stream.bitrate_bps for stream in self.streams]
-        return None if None in rates else sum(rate for rate in rates if rate is not None)
+        return None if None in rates or not rates else sum(rate for rate in rates if rate is not None)
 
 
 class Tokenizer(ABC):
@@ -64,6 +86,10 @@ class Tokenizer(ABC):
     settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Keyword arguments per setting name, for a codec that is registered without a card."""
     device: torch.device = torch.device("cpu")
+    context: Context | None = None
+    """The receptive field, for a codec that may be run on pieces of long audio; None if it is unbounded."""
+    chunk_s: float = CHUNK_S
+    """Length of those pieces, context apart."""
 
     @abstractmethod
     def _encode(self, samples: Tensor) -> list[Tensor]:
@@ -87,7 +113,7 @@ class Tokenizer(ABC):
         """
         self._check_format(audio)
         with torch.inference_mode():
-            indices = self._encode(audio.samples.to(self.device))
+            indices = self._encode_long(audio.samples.to(self.device))
         return self._checked_codes(indices, audio.num_samples)
 
     def encode_batch(self, audios: Sequence[Audio]) -> list[Codes]:
@@ -99,7 +125,7 @@ class Tokenizer(ABC):
         """Return what the quantizer gets for ``audio``; raises :class:`NotSupportedError` where there is none."""
         self._check_format(audio)
         with torch.inference_mode():
-            values = self._latents(audio.samples.to(self.device)).cpu()
+            values = self._latents_long(audio.samples.to(self.device)).cpu()
         return Features(values, frame_rate_hz=values.shape[0] / audio.duration_s)
 
     @final
@@ -116,6 +142,39 @@ class Tokenizer(ABC):
             if isinstance(value, nn.Module):
                 value.to(self.device)
         return self
+
+    @property
+    def _hop_length(self) -> int:
+        """Samples per frame of the slowest stream."""
+        rates = [stream.frame_rate_hz for stream in self.info.streams if stream.frame_rate_hz is not None]
+        return math.ceil(self.info.sample_rate_hz / min(rates)) if rates else self.info.sample_rate_hz
+
+    def _encode_long(self, samples: Tensor) -> list[Tensor]:
+        if self.context is None:
+            return self._encode(samples)
+        hop, before, after = self._hop_length, self.context.encode_before, self.context.encode_after
+        kept = []
+        for piece in _pieces(-(-samples.shape[1] // hop), self._chunk_frames, before=before, after=after):
+            streams = self._encode(samples[:, piece.start * hop : piece.stop * hop])
+            # A faster stream has a whole number of frames for each frame of the slowest.
+            ratios = [
+                round(hop * (info.frame_rate_hz or 0) / self.info.sample_rate_hz) for info in self.info.streams
+            ]
+            kept.append([s[:, piece.kept(ratio)] for s, ratio in zip(streams, ratios, strict=True)])
+        return [torch.cat(pieces, dim=1) for pieces in zip(*kept, strict=True)]
+
+    def _latents_long(self, samples: Tensor) -> Tensor:
+        if self.context is None:
+            return self._latents(samples)
+        hop, before, after = self._hop_length, self.context.encode_before, self.context.encode_after
+        pieces = _pieces(-(-samples.shape[1] // hop), self._chunk_frames, before=before, after=after)
+        return torch.cat(
+            [self._latents(samples[:, p.start * hop : p.stop * hop])[p.kept(1)] for p in pieces], dim=0
+        )
+
+    @property
+    def _chunk_frames(self) -> int:
+        return max(round(self.chunk_s * self.info.sample_rate_hz / self._hop_length), 1)
 
     def _indices(self, codes: Codes) -> list[Tensor]:
         return [stream.indices.to(self.device) for stream in codes.streams]
@@ -166,6 +225,14 @@ class Tokenizer(ABC):
             )
 
 
+class ContinuousTokenizer(Tokenizer):
+    """A tokenizer without codes: its latents are the ceiling of every task that reads tokens."""
+
+    @final
+    def _encode(self, samples: Tensor) -> list[Tensor]:  # noqa: ARG002
+        raise NotSupportedError(self.info.name, "codes")
+
+
 class Codec(Tokenizer):
     """A tokenizer that can also be inverted."""
 
@@ -180,13 +247,13 @@ class Codec(Tokenizer):
         Raises :class:`DecodedLengthError` if more than a frame is missing and :class:`NonFiniteAudioError` for NaN.
         """
         with torch.inference_mode():
-            samples = self._decode(self._indices(codes)).cpu()
+            samples = self._decode_long(self._indices(codes)).cpu()
         if samples.ndim != 2 or samples.shape[0] != self.info.num_channels:  # noqa: PLR2004
             raise ChannelsError(
                 self.info.name, expected=self.info.num_channels, actual=samples.shape[0] if samples.ndim else 0
             )
         missing = codes.num_samples - samples.shape[1]
-        if missing > self._frame_length:
+        if missing > self._hop_length:
             raise DecodedLengthError(
                 self.info.name, expected_samples=codes.num_samples, actual_samples=samples.shape[1]
             )
@@ -198,8 +265,41 @@ class Codec(Tokenizer):
             )
         return Audio(samples.to(torch.float32).contiguous(), self.info.sample_rate_hz)
 
-    @property
-    def _frame_length(self) -> int:
-        """Samples of the longest frame."""
-        rates = [stream.frame_rate_hz for stream in self.info.streams if stream.frame_rate_hz is not None]
-        return math.ceil(self.info.sample_rate_hz / min(rates)) if rates else self.info.sample_rate_hz
+    def _decode_long(self, streams: list[Tensor]) -> Tensor:
+        if self.context is None:
+            return self._decode(streams)
+        hop, before, after = self._hop_length, self.context.decode_before, self.context.decode_after
+        ratios = [round(hop * (info.frame_rate_hz or 0) / self.info.sample_rate_hz) for info in self.info.streams]
+        num_frames = -(-streams[0].shape[1] // ratios[0])
+        kept = []
+        for piece in _pieces(num_frames, self._chunk_frames, before=before, after=after):
+            cut = [s[:, piece.start * r : piece.stop * r] for s, r in zip(streams, ratios, strict=True)]
+            kept.append(self._decode(cut)[:, piece.kept(hop)])
+        return torch.cat(kept, dim=1)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A part of a sequence with its context: ``start .. stop``, of which ``first .. last`` is kept."""
+
+    start: int
+    stop: int
+    first: int
+    last: int | None
+
+    def kept(self, ratio: int) -> slice:
+        """Return what to keep of the piece's output, ``ratio`` steps per frame; the last piece keeps its end."""
+        end = None if self.last is None else (self.last - self.start) * ratio
+        return slice((self.first - self.start) * ratio, end)
+
+
+def _pieces(num_frames: int, chunk_frames: int, *, before: int, after: int) -> list[_Piece]:
+    """Cut ``num_frames`` into chunks, each extended by its context; one piece where that would save nothing."""
+    if num_frames <= chunk_frames + before + after:
+        return [_Piece(0, num_frames, 0, None)]
+    pieces = []
+    for first in range(0, num_frames, chunk_frames):
+        last = min(first + chunk_frames, num_frames)
+        stop = min(last + after, num_frames)
+        pieces.append(_Piece(max(first - before, 0), stop, first, last if last < num_frames else None))
+    return pieces

@@ -1,14 +1,15 @@
 """Cards: TOML that describes a family of codecs and its settings. One adapter, many settings, no Python."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from tokbench.specs.base import StrictModel, read_toml
 
-__all__ = ["Card", "WeightsSource", "read_card"]
+__all__ = ["Card", "ResidualSettings", "WeightsSource", "read_card"]
 
 
 class WeightsSource(StrictModel):
@@ -18,10 +19,32 @@ class WeightsSource(StrictModel):
     """Folder under ``$TOKBENCH_HOME/weights`` in which they are looked for."""
     files: Mapping[str, str]
     """SHA-256 by file name; an empty string where the publisher's hash is not known."""
+    alternatives: tuple[Mapping[str, str], ...] = ()
+    """Other sets of files that hold the same model, such as the publisher's first format."""
     hub: str | None = None
     """Repository on the Hugging Face hub."""
     revision: str | None = None
     """Commit of that repository."""
+    page: str = ""
+    """Where a person finds the files, for a model that is not on the hub."""
+
+    @property
+    def choices(self) -> tuple[Mapping[str, str], ...]:
+        """Every set of files that will do, the usual one first."""
+        return (self.files, *self.alternatives)
+
+
+class ResidualSettings(StrictModel):
+    """Residual quantization: every number of codebooks, from 1 on, is a setting called ``<number>x<size>``."""
+
+    num_codebooks: int = Field(gt=0)
+    codebook_size: int = Field(gt=1)
+    frame_rate_hz: float = Field(gt=0)
+
+    def items(self) -> Iterator[tuple[str, int]]:
+        """Yield each setting's name with its number of codebooks."""
+        for num_codebooks in range(1, self.num_codebooks + 1):
+            yield f"{num_codebooks}x{self.codebook_size}", num_codebooks
 
 
 class Card(StrictModel):
@@ -39,26 +62,60 @@ class Card(StrictModel):
     """Paper or standard, and where the implementation comes from."""
     default_setting: str
     """Setting that ``--codec NAME`` means."""
-    settings: Mapping[str, Mapping[str, Any]]
+    settings: Mapping[str, Mapping[str, Any]] = {}
     """Keyword arguments of the adapter by setting, in the order of rising bitrate."""
+    residual: ResidualSettings | None = None
+    """In the place of ``settings``, for a codec of which every number of codebooks is one: ``num_codebooks``."""
     arguments: Mapping[str, Any] = {}
     """Keyword arguments that all settings share."""
+    bitrate_bps: Mapping[str, float] = {}
+    """Nominal bits per second by setting, where they do not follow from ``residual``; none if it varies."""
+    sample_rate_hz: int | None = None
+    """Sample rate of the audio that is encoded."""
+    causal: bool | None = None
+    """Whether no code depends on later audio than its own frame and ``latency_s``; none if unknown."""
+    latency_s: float | None = None
+    """Audio beyond a frame's own end that its codes need, in seconds; none if unknown."""
+    streaming: bool | None = None
+    """Whether the publisher's implementation can encode and decode while audio is still coming in."""
+    num_parameters: int | None = Field(default=None, ge=0)
+    """Parameters of the published model, encoder and decoder together."""
     trained_on: tuple[str, ...] = ()
     """Corpora that the weights saw in training: a score on one of them is flagged as contaminated."""
     requires: tuple[str, ...] = ()
     """Packages that must be installed, by the name that pip knows, ``import=name`` in front where it differs."""
     weights: WeightsSource | None = None
-    """Official weights; none for a classical codec."""
+    """Official weights, handed to the adapter as ``weights``; none for a classical codec."""
+    parts: Mapping[str, WeightsSource] = {}
+    """Further models that it is made of, each handed to the adapter as a folder under this name."""
     notes: str = ""
     """What a reader of a table should know."""
 
     @model_validator(mode="after")
-    def _default_exists(self) -> Self:
+    def _settings_of_residual(self) -> Self:
+        if self.residual is not None and not self.settings:
+            rate = self.residual.frame_rate_hz * math.log2(self.residual.codebook_size)
+            counts = dict(self.residual.items())
+            settings = {name: {"num_codebooks": count} for name, count in counts.items()}
+            object.__setattr__(self, "settings", settings)
+            object.__setattr__(self, "bitrate_bps", {name: count * rate for name, count in counts.items()})
+        return self
+
+    @model_validator(mode="after")
+    def _settings_exist(self) -> Self:
+        listed = ", ".join(self.settings) or "none"
         if self.default_setting not in self.settings:
-            listed = ", ".join(self.settings) or "none"
             msg = f"default_setting {self.default_setting!r} is not among the settings ({listed})"
             raise ValueError(msg)
+        if unknown := [name for name in self.bitrate_bps if name not in self.settings]:
+            msg = f"bitrate_bps names {unknown[0]!r}, which is not among the settings ({listed})"
+            raise ValueError(msg)
         return self
+
+    @property
+    def sources(self) -> Mapping[str, WeightsSource]:
+        """Every folder of weights by the name of the adapter's argument."""
+        return {**({"weights": self.weights} if self.weights else {}), **self.parts}
 
 
 def read_card(path: Path) -> Card:

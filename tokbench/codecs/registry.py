@@ -46,6 +46,8 @@ TRAINED = Path(__file__).parent / "weights_data"
 ENTRY_POINTS = "tokbench.codecs"
 ALL_SETTINGS = "all"
 CARD_FILE = "card.toml"
+_DECIDING = ("tokbench.codecs.", "tokbench.models.")
+"""Modules whose source decides which codes an adapter that imports them makes."""
 
 
 @dataclass(frozen=True)
@@ -255,39 +257,53 @@ def load(reference: CodecReference, *, device: str = "cpu", weights: Path | None
     if missing := missing_packages(card):
         raise MissingPackageError(card.name, missing)
     arguments = reference.arguments
-    if (folder := _weights_folder(reference, weights)) is not None:
-        arguments["weights"] = folder
+    arguments.update(_folders(reference, weights))
     tokenizer = _adapter_class(reference.adapter)(**arguments)
+    info = tokenizer.info
     tokenizer.info = dataclasses.replace(
-        tokenizer.info,
+        info,
         name=card.name,
         setting=reference.setting,
-        licence=tokenizer.info.licence or card.licence,
-        source=tokenizer.info.source or card.source,
-        trained_on=tokenizer.info.trained_on or card.trained_on,
+        causal=card.causal if info.causal is None else info.causal,
+        latency_s=info.latency_s or card.latency_s or 0.0,
+        licence=info.licence or card.licence,
+        source=info.source or card.source,
+        trained_on=info.trained_on or card.trained_on,
     )
     return tokenizer.to(device)
 
 
-def _weights_folder(reference: CodecReference, override: Path | None) -> Path | None:
-    from tokbench.codecs.weights import locate_weights  # noqa: PLC0415  (listing must stay light)
+def _folders(reference: CodecReference, override: Path | None) -> dict[str, Path]:
+    from tokbench.codecs.weights import locate_sources  # noqa: PLC0415  (listing must stay light)
 
-    card = reference.card
-    if card.weights is None:
-        return None
-    return locate_weights(card.name, card.weights, override=reference.folder or override)
+    return locate_sources(reference.card, override=reference.folder or override)
 
 
 def fingerprint(reference: CodecReference, *, weights: Path | None = None) -> str:
-    """Return a hash of everything that decides the codes: adapter source, arguments, packages, weights."""
+    """Return a hash of everything that decides the codes: source of adapter and networks, packages, weights."""
+    from tokbench.codecs.weights import weights_files  # noqa: PLC0415  (listing must stay light)
+
     card = reference.card
     digest = hashlib.sha256(repr((card.name, reference.setting, sorted(reference.arguments.items()))).encode())
-    digest.update(file_sha256(Path(inspect.getfile(_adapter_class(reference.adapter)))).encode())
+    for file in sorted(_source_files(_adapter_class(reference.adapter).__module__)):
+        digest.update(file_sha256(Path(file)).encode())
     for requirement in card.requires:
         package = requirement.rpartition("=")[2]
         digest.update(f"{package} {importlib.metadata.version(package)}".encode())
-    folder = _weights_folder(reference, weights)
-    if folder is not None and card.weights is not None:
-        for name in sorted(card.weights.files):
-            digest.update(f"{name} {file_sha256(folder / name)}".encode())
+    for argument, folder in sorted(_folders(reference, weights).items()):
+        for path in weights_files(card.sources[argument], folder):
+            digest.update(f"{argument} {path.relative_to(folder).as_posix()} {file_sha256(path)}".encode())
     return digest.hexdigest()
+
+
+def _source_files(module_name: str) -> set[str]:
+    """Return the file of a module and those of the adapters and networks that it takes names from."""
+    pending, files = [module_name], set()
+    while pending:
+        module = sys.modules[pending.pop()]
+        files.add(inspect.getfile(module))
+        for value in vars(module).values():
+            origin = str(value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", ""))
+            if origin.startswith(_DECIDING) and inspect.getfile(sys.modules[origin]) not in files:
+                pending.append(origin)
+    return files

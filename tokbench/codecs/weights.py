@@ -1,16 +1,34 @@
 """Finding the weights of a published model: a named folder, the usual folder, the package, the hub."""
 
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tokbench.codecs.card import WeightsSource
+from tokbench.codecs.card import Card, WeightsSource
 from tokbench.errors import WeightsError, WeightsNotFoundError
 from tokbench.paths import weights_dir
 from tokbench.specs.base import file_sha256
 
-__all__ = ["locate_weights"]
+__all__ = ["locate_sources", "locate_weights", "weights_files"]
 
 _PACKAGED = Path(__file__).parent / "weights_data"
+
+
+def locate_sources(card: Card, *, override: Path | None = None, download: bool = True) -> dict[str, Path]:
+    """Return the folder of everything that ``card`` is made of, by the name of the adapter's argument.
+
+    A part is looked for in ``override/<its folder>`` first and then where it usually is, so that a folder given
+    for the codec itself need not repeat what others share. Raises what :func:`locate_weights` raises.
+    """
+    folders = {}
+    if card.weights is not None:
+        folders["weights"] = locate_weights(card.name, card.weights, override=override, download=download)
+    for name, source in card.parts.items():
+        nested = override / source.folder if override is not None else None
+        if nested is not None and not nested.is_dir():
+            nested = None
+        folders[name] = locate_weights(card.name, source, override=nested, download=download)
+    return folders
 
 
 def locate_weights(
@@ -18,28 +36,53 @@ def locate_weights(
 ) -> Path:
     """Return the folder with the files of ``source``, checked against the hashes that the card gives.
 
-    Looked for in ``override`` alone where it is given; else in ``$TOKBENCH_HOME/weights/<folder>``, inside the
-    package, and on the hub, unless ``HF_HUB_OFFLINE`` is set. Raises :class:`WeightsNotFoundError` that says
-    what to download and where to put it, or :class:`WeightsError` for a file that is not the published one.
+    Looked for in ``override``, or the folder of the source's name in it, alone where it is given; else in
+    ``$TOKBENCH_HOME/weights/<folder>``, inside the package, and on the hub, unless ``HF_HUB_OFFLINE`` is set.
+    Raises :class:`WeightsNotFoundError` that says what to download and where to put it, or :class:`WeightsError`
+    for a file that is not the published one.
     """
     usual = weights_dir() / source.folder
-    candidates = [override] if override is not None else [usual, _PACKAGED / source.folder]
+    if override is not None:
+        candidates = [override, override / source.folder]
+    else:
+        candidates = [usual, _PACKAGED / source.folder]
     for folder in candidates:
-        if all((folder / name).is_file() for name in source.files):
-            _check_files(folder, source)
-            return folder
+        for files in source.choices:
+            if all((folder / name).is_file() for name in files):
+                _check_files(folder, files)
+                return folder
     if download and override is None and not os.environ.get("HF_HUB_OFFLINE"):
         downloaded = _download(source)
         if downloaded is not None:
-            _check_files(downloaded, source)
+            _check_files(downloaded, source.files)
             return downloaded
-    raise WeightsNotFoundError(codec, folder=override or usual, hub=source.hub, files=sorted(source.files))
+    raise WeightsNotFoundError(
+        codec,
+        folder=override or usual,
+        origin=f"{source.hub} on the Hugging Face hub" if source.hub else source.page,
+        files=sorted(source.files),
+        others=_others(override or usual),
+    )
 
 
-def _check_files(folder: Path, source: WeightsSource) -> None:
-    for name, expected in source.files.items():
+def weights_files(source: WeightsSource, folder: Path) -> Iterator[Path]:
+    """Yield the files of ``source`` that lie in ``folder``."""
+    names = {name for files in source.choices for name in files}
+    yield from (folder / name for name in sorted(names) if (folder / name).is_file())
+
+
+def _check_files(folder: Path, files: Mapping[str, str]) -> None:
+    for name, expected in files.items():
         if expected and (found := file_sha256(folder / name)) != expected:
             raise WeightsError(folder / name, expected=f"SHA-256 {expected}", found=found)
+
+
+def _others(folder: Path, limit: int = 3) -> list[str]:
+    """Return what lies in the place of the weights: most often the right file under another name."""
+    if not folder.is_dir():
+        return []
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return names[:limit]
 
 
 def _download(source: WeightsSource) -> Path | None:

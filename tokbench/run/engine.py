@@ -78,6 +78,8 @@ def _run_cell(cell: Cell, executor: Executor, reporter: Reporter, *, timeout_s: 
     runner = make_runner(cell.spec.task)
     if runner.needs_decoder and not loaded.can_decode:
         return _without_measurements(cell, "skipped", f"{cell.spec.codec.card.name} only encodes")
+    if runner.needs_codes and not loaded.has_codes:
+        return _without_measurements(cell, "skipped", f"{cell.spec.codec.card.name} has no codes")
     key = cell.key(loaded.fingerprint, json.dumps(dict(package_versions()), sort_keys=True))
     if not force and (record := _finished(cell, key)) is not None:
         return CellOutcome(cell, record.status, record, was_done=True)

@@ -42,6 +42,7 @@ class Loaded:
     codec: CodecSummary
     fingerprint: str
     can_decode: bool
+    has_codes: bool
     resampler: str
 
 
@@ -92,7 +93,7 @@ def describe(spec: CellSpec) -> Loaded | Failure:
 
 def _describe(spec: CellSpec) -> Loaded:
     from tokbench.audio import RESAMPLER  # noqa: PLC0415  (imports torch)
-    from tokbench.codecs.base import Codec  # noqa: PLC0415
+    from tokbench.codecs.base import Codec, ContinuousTokenizer  # noqa: PLC0415
 
     bench = _open_session(spec).bench
     info = bench.tokenizer.info
@@ -110,7 +111,9 @@ def _describe(spec: CellSpec) -> Loaded:
         "fingerprint": bench.fingerprint,
     }
     codec = describe_card(spec.codec).model_copy(update=facts)
-    return Loaded(codec, bench.fingerprint, isinstance(bench.tokenizer, Codec), RESAMPLER)
+    can_decode = isinstance(bench.tokenizer, Codec)
+    has_codes = not isinstance(bench.tokenizer, ContinuousTokenizer)
+    return Loaded(codec, bench.fingerprint, can_decode, has_codes, RESAMPLER)
 
 
 def describe_card(reference: CodecReference) -> CodecSummary:

@@ -116,7 +116,9 @@ class Runner(ABC):
     """Carries out one kind of task."""
 
     needs_decoder: ClassVar[bool]
-    """Whether the task makes sense for tokenizers that only encode."""
+    """Whether the task makes no sense for tokenizers that only encode."""
+    needs_codes: ClassVar[bool] = True
+    """Whether it makes no sense for continuous tokenizers, which have latents only."""
     cost_metrics: ClassVar[Sequence[str]] = ()
     """Names in :attr:`Measurement.costs`."""
     corpus_metrics: ClassVar[Sequence[str]] = ()

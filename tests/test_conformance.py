@@ -1,0 +1,48 @@
+"""Every row of ``tokbench list codecs`` keeps the contract: published models with tiny random weights."""
+
+from pathlib import Path
+
+import pytest
+import tiny
+
+from tokbench.codecs.card import Card
+from tokbench.codecs.registry import TRAINED, list_cards, load, missing_packages
+from tokbench.testing import run_checks
+
+CARDS = list_cards()
+
+
+def needs_weights(card: Card) -> bool:
+    return any(not (TRAINED / source.folder).is_dir() for source in card.sources.values())
+
+
+@pytest.fixture
+def ready(request: pytest.FixtureRequest, tokbench_home: Path) -> Card:
+    """Return a card whose weights lie where they are looked for."""
+    card = CARDS[request.param]
+    assert missing_packages(card) == [], "install the extra `dev`"
+    if needs_weights(card):
+        tiny.write(card, tokbench_home / "weights")
+    return card
+
+
+@pytest.mark.parametrize("ready", CARDS, indirect=True)
+def test_every_setting_conforms(ready: Card) -> None:
+    results = run_checks(tiny.references(ready), long_input_s=5.0)
+    assert [result for result in results if result.status == "failed"] == []
+
+
+@pytest.mark.parametrize("ready", CARDS, indirect=True)
+def test_the_card_says_what_the_codec_is(ready: Card) -> None:
+    for reference in tiny.references(ready):
+        info = load(reference).info
+        expected = ready.bitrate_bps.get(reference.setting)
+        assert info.bitrate_bps == (pytest.approx(expected) if expected is not None else None), reference.label
+        assert ready.sample_rate_hz in (None, info.sample_rate_hz), reference.label
+        assert ready.causal in (None, info.causal), reference.label
+
+
+@pytest.mark.parametrize("card", CARDS.values(), ids=list(CARDS))
+def test_the_card_leaves_nothing_out(card: Card) -> None:
+    stated = {"causal", "latency_s", "streaming"} | ({"num_parameters"} if card.sources else set())
+    assert stated - card.model_fields_set == set()
