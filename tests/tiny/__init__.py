@@ -32,6 +32,7 @@ def _unhashed(source: WeightsSource) -> WeightsSource:
     return source.model_copy(
         update={
             "files": dict.fromkeys(source.files, ""),
+            "by_setting": {name: dict.fromkeys(files, "") for name, files in source.by_setting.items()},
             "alternatives": tuple(dict.fromkeys(files, "") for files in source.alternatives),
         }
     )

@@ -17,8 +17,10 @@ class WeightsSource(StrictModel):
 
     folder: str
     """Folder under ``$TOKBENCH_HOME/weights`` in which they are looked for."""
-    files: Mapping[str, str]
+    files: Mapping[str, str] = {}
     """SHA-256 by file name; an empty string where the publisher's hash is not known."""
+    by_setting: Mapping[str, Mapping[str, str]] = {}
+    """Files, likewise, that only one setting needs, such as the centroids of each number of units."""
     alternatives: tuple[Mapping[str, str], ...] = ()
     """Other sets of files that hold the same model, such as the publisher's first format."""
     hub: str | None = None
@@ -28,10 +30,10 @@ class WeightsSource(StrictModel):
     page: str = ""
     """Where a person finds the files, for a model that is not on the hub."""
 
-    @property
-    def choices(self) -> tuple[Mapping[str, str], ...]:
-        """Every set of files that will do, the usual one first."""
-        return (self.files, *self.alternatives)
+    def choices(self, setting: str) -> tuple[Mapping[str, str], ...]:
+        """Return every set of files that will do for ``setting``, the usual one first."""
+        own = self.by_setting.get(setting, {})
+        return tuple({**files, **own} for files in (self.files, *self.alternatives))
 
 
 class ResidualSettings(StrictModel):

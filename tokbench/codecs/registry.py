@@ -276,7 +276,7 @@ def load(reference: CodecReference, *, device: str = "cpu", weights: Path | None
 def _folders(reference: CodecReference, override: Path | None) -> dict[str, Path]:
     from tokbench.codecs.weights import locate_sources  # noqa: PLC0415  (listing must stay light)
 
-    return locate_sources(reference.card, override=reference.folder or override)
+    return locate_sources(reference.card, reference.setting, override=reference.folder or override)
 
 
 def fingerprint(reference: CodecReference, *, weights: Path | None = None) -> str:
@@ -291,7 +291,7 @@ def fingerprint(reference: CodecReference, *, weights: Path | None = None) -> st
         package = requirement.rpartition("=")[2]
         digest.update(f"{package} {importlib.metadata.version(package)}".encode())
     for argument, folder in sorted(_folders(reference, weights).items()):
-        for path in weights_files(card.sources[argument], folder):
+        for path in weights_files(card.sources[argument], reference.setting, folder):
             digest.update(f"{argument} {path.relative_to(folder).as_posix()} {file_sha256(path)}".encode())
     return digest.hexdigest()
 

@@ -14,25 +14,29 @@ __all__ = ["locate_sources", "locate_weights", "weights_files"]
 _PACKAGED = Path(__file__).parent / "weights_data"
 
 
-def locate_sources(card: Card, *, override: Path | None = None, download: bool = True) -> dict[str, Path]:
-    """Return the folder of everything that ``card`` is made of, by the name of the adapter's argument.
+def locate_sources(
+    card: Card, setting: str, *, override: Path | None = None, download: bool = True
+) -> dict[str, Path]:
+    """Return the folder of everything that a setting of ``card`` is made of, by the name of the adapter's argument.
 
     A part is looked for in ``override/<its folder>`` first and then where it usually is, so that a folder given
     for the codec itself need not repeat what others share. Raises what :func:`locate_weights` raises.
     """
     folders = {}
     if card.weights is not None:
-        folders["weights"] = locate_weights(card.name, card.weights, override=override, download=download)
+        folders["weights"] = locate_weights(
+            card.name, card.weights, setting=setting, override=override, download=download
+        )
     for name, source in card.parts.items():
         nested = override / source.folder if override is not None else None
         if nested is not None and not nested.is_dir():
             nested = None
-        folders[name] = locate_weights(card.name, source, override=nested, download=download)
+        folders[name] = locate_weights(card.name, source, setting=setting, override=nested, download=download)
     return folders
 
 
 def locate_weights(
-    codec: str, source: WeightsSource, *, override: Path | None = None, download: bool = True
+    codec: str, source: WeightsSource, *, setting: str = "", override: Path | None = None, download: bool = True
 ) -> Path:
     """Return the folder with the files of ``source``, checked against the hashes that the card gives.
 
@@ -46,28 +50,29 @@ def locate_weights(
         candidates = [override, override / source.folder]
     else:
         candidates = [usual, _PACKAGED / source.folder]
+    choices = source.choices(setting)
     for folder in candidates:
-        for files in source.choices:
+        for files in choices:
             if all((folder / name).is_file() for name in files):
                 _check_files(folder, files)
                 return folder
     if download and override is None and not os.environ.get("HF_HUB_OFFLINE"):
-        downloaded = _download(source)
+        downloaded = _download(source, choices[0])
         if downloaded is not None:
-            _check_files(downloaded, source.files)
+            _check_files(downloaded, choices[0])
             return downloaded
     raise WeightsNotFoundError(
         codec,
         folder=override or usual,
         origin=f"{source.hub} on the Hugging Face hub" if source.hub else source.page,
-        files=sorted(source.files),
+        files=sorted(choices[0]),
         others=_others(override or usual),
     )
 
 
-def weights_files(source: WeightsSource, folder: Path) -> Iterator[Path]:
-    """Yield the files of ``source`` that lie in ``folder``."""
-    names = {name for files in source.choices for name in files}
+def weights_files(source: WeightsSource, setting: str, folder: Path) -> Iterator[Path]:
+    """Yield the files of ``source`` for ``setting`` that lie in ``folder``."""
+    names = {name for files in source.choices(setting) for name in files}
     yield from (folder / name for name in sorted(names) if (folder / name).is_file())
 
 
@@ -85,7 +90,7 @@ def _others(folder: Path, limit: int = 3) -> list[str]:
     return names[:limit]
 
 
-def _download(source: WeightsSource) -> Path | None:
+def _download(source: WeightsSource, files: Mapping[str, str]) -> Path | None:
     """Ask the hub; None where it cannot be reached or does not have the files."""
     if source.hub is None:
         return None
@@ -95,7 +100,7 @@ def _download(source: WeightsSource) -> Path | None:
     except ImportError:
         return None
     try:
-        folder = snapshot_download(source.hub, revision=source.revision, allow_patterns=sorted(source.files))
+        folder = snapshot_download(source.hub, revision=source.revision, allow_patterns=sorted(files))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError):
         return None
     return Path(folder)
