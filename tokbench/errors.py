@@ -5,7 +5,7 @@ code 2); any other :class:`TokbenchError` means that one piece of work failed (i
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -81,6 +81,15 @@ class MissingPackageError(TokbenchError):
 
     def __init__(self, what: str, packages: Sequence[str]) -> None:
         super().__init__(f"{what} needs {', '.join(packages)}. Install with: pip install {' '.join(packages)}")
+
+
+class MissingLibraryError(TokbenchError):
+    """A codec needs a shared library that the system does not have."""
+
+    def __init__(self, what: str, libraries: Mapping[str, str]) -> None:
+        names = " and ".join(f"lib{name}" for name in libraries)
+        packages = " ".join(libraries.values())
+        super().__init__(f"{what} needs {names} of the system. On Debian: apt install {packages}")
 
 
 class WeightsNotFoundError(TokbenchError):

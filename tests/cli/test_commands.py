@@ -10,6 +10,8 @@ import pytest
 import soundfile
 from running import Cli, codec
 
+from tokbench.codecs.registry import list_cards
+
 NOUNS = ("codecs", "tasks", "corpora", "judges", "metrics", "leaderboards", "specs")
 
 
@@ -116,10 +118,23 @@ def test_check_passes_a_good_codec_and_names_what_a_bad_one_must_mend(cli: Cli) 
 def test_doctor_says_what_is_missing_and_how_to_get_it(cli: Cli, tokbench_home: Path) -> None:
     done = cli("doctor")
     assert done.returncode == 0, done.stderr
-    line = next(line for line in done.stdout.splitlines() if line.startswith("codec\tencodec\t"))
+    line = next(line for line in done.stdout.splitlines() if line.startswith("codec\tencodec:1.5kbps … 24kbps\t"))
     assert "missing" in line
+    assert "facebook/encodec_24khz" in line
     assert str(tokbench_home / "weights") in line
-    assert "opus\tready" in done.stdout
+    assert "opus:6kbps … 32kbps\tready" in done.stdout
+
+
+def test_every_setting_is_listed_with_its_state(cli: Cli) -> None:
+    lines = [line.split("\t") for line in cli("list", "codecs").stdout.splitlines()]
+    header, rows = lines[0], {row[0]: row for row in lines[1:]}
+    assert header == ["name", "default", "state", "bit/s", "title", "causal"]
+    assert rows["encodec:6kbps"] == ["encodec:6kbps", "*", "missing", "6000", "EnCodec, 24 kHz", "yes"]
+    assert rows["opus:32kbps"][2:4] == ["ready", "32000"]
+    assert set(rows) == {f"{name}:{setting}" for name, card in list_cards().items() for setting in card.settings}
+    assert {row.split("\t")[0].split(":")[0] for row in cli("list", "codecs", "opus:").stdout.splitlines()[1:]} == {
+        "opus"
+    }
 
 
 def test_training_makes_a_codec_that_runs(cli: Cli, corpus: Path, task: Path) -> None:

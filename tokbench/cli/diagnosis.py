@@ -4,12 +4,13 @@ import importlib.metadata
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
-from tokbench.codecs.registry import list_cards, list_plugins, missing_packages
-from tokbench.codecs.weights import locate_weights
+from tokbench.codecs.registry import list_cards, list_plugins
+from tokbench.codecs.state import examine as examine_card
 from tokbench.corpora.registry import list_corpora
-from tokbench.errors import MissingPackageError, TokbenchError
+from tokbench.errors import MissingPackageError
 from tokbench.metrics.catalogue import METRICS
 from tokbench.metrics.catalogue import missing_packages as metric_packages
 from tokbench.paths import home
@@ -40,17 +41,12 @@ def _system() -> Iterator[Finding]:
 
 
 def _codecs(weights: Path | None) -> Iterator[Finding]:
+    """Report each row of `tokbench list codecs`; settings next to each other with one state share a line."""
     for name, card in list_cards().items():
-        remark = ""
-        try:
-            if missing := missing_packages(card):
-                raise MissingPackageError(name, missing)
-            if card.weights is not None:
-                remark = str(locate_weights(name, card.weights, override=weights, download=False))
-        except TokbenchError as error:
-            yield Finding("codec", name, ready=False, remark=str(error))
-        else:
-            yield Finding("codec", name, ready=True, remark=remark)
+        for state, settings in groupby(examine_card(card, weights=weights).items(), key=lambda item: item[1]):
+            first, *others = (setting for setting, _ in settings)
+            span = f"{name}:{first}" + (f" … {others[-1]}" if others else "")
+            yield Finding("codec", span, ready=state.is_ready, remark=state.remark)
     for name, point in list_plugins().items():
         yield Finding("codec", name, ready=True, remark=f"from {point.value}")
 

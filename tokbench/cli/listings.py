@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tokbench.codecs.registry import list_cards, list_plugins
+from tokbench.codecs.state import examine
 from tokbench.corpora.registry import list_corpora
 from tokbench.errors import UnknownNameError
 from tokbench.metrics.catalogue import METRICS
@@ -18,31 +19,41 @@ Row = dict[str, Any]
 
 
 def _codecs() -> list[Row]:
-    rows = [
-        {
-            "name": name,
-            "settings": ", ".join(
-                f"{setting}*" if setting == card.default_setting else setting for setting in card.settings
-            ),
-            "title": card.title,
-            "licence": card.licence,
-            "trained on": ", ".join(card.trained_on),
-            "source": card.source,
-        }
-        for name, card in list_cards().items()
-    ]
-    plugins = [
-        {
-            "name": name,
-            "settings": "",
-            "title": f"plug-in {point.value}",
-            "licence": "",
-            "trained on": "",
-            "source": "",
-        }
-        for name, point in list_plugins().items()
-    ]
-    return rows + plugins
+    rows = []
+    for name, card in list_cards().items():
+        states = examine(card, verify=False)
+        for setting in card.settings:
+            bitrate_bps = card.bitrate_bps.get(setting)
+            rows.append(
+                {
+                    "name": f"{name}:{setting}",
+                    "default": "*" if setting == card.default_setting else "",
+                    "state": str(states[setting]),
+                    "bit/s": "" if bitrate_bps is None else f"{bitrate_bps:.0f}",
+                    "title": card.title,
+                    "causal": _yes_or_no(card.causal),
+                    "streaming": _yes_or_no(card.streaming),
+                    "latency_s": card.latency_s,
+                    "sample_rate_hz": card.sample_rate_hz,
+                    "num_parameters": card.num_parameters,
+                    "licence": card.licence,
+                    "trained on": ", ".join(card.trained_on),
+                    "source": card.source,
+                    "remark": states[setting].remark,
+                }
+            )
+    return rows + [_plugin(name, point.value) for name, point in list_plugins().items()]
+
+
+def _yes_or_no(value: bool | None) -> str:  # noqa: FBT001  (a cell)
+    return "" if value is None else "yes" if value else "no"
+
+
+def _plugin(name: str, value: str) -> Row:
+    """Describe a plug-in, of which nothing is imported before it is used."""
+    known = {"name": name, "state": "ready", "title": f"plug-in {value}"}
+    columns = ("name", "default", "state", "bit/s", "title", "causal", *JSON_ONLY["codecs"])
+    return {column: known.get(column, "") for column in columns}
 
 
 def _tasks() -> list[Row]:
@@ -114,7 +125,19 @@ LISTINGS: Mapping[str, Callable[[], list[Row]]] = {
     "specs": _specs,
 }
 
-JSON_ONLY = {"codecs": ("source", "trained on"), "metrics": ("source", "description")}
+JSON_ONLY = {
+    "codecs": (
+        "streaming",
+        "latency_s",
+        "sample_rate_hz",
+        "num_parameters",
+        "licence",
+        "trained on",
+        "source",
+        "remark",
+    ),
+    "metrics": ("source", "description"),
+}
 """Columns that a terminal has no room for."""
 
 

@@ -23,6 +23,7 @@ class Noun(StrEnum):
 
 def list_names(
     noun: Annotated[Noun, typer.Argument(help="What to list.")],
+    containing: Annotated[str, typer.Argument(help="Only names that contain this.")] = "",
     *,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with every field.")] = False,
 ) -> None:
@@ -30,14 +31,18 @@ def list_names(
     from tokbench.cli import listings
     from tokbench.cli.terminal import print_json, print_table
 
-    rows = listings.LISTINGS[noun.value]()
+    rows = [row for row in listings.LISTINGS[noun.value]() if containing in row["name"]]
     if as_json:
         print_json(rows)
         return
     columns = list(rows[0]) if rows else ["name"]
     hidden = listings.JSON_ONLY.get(noun.value, ())
     shown = [column for column in columns if column not in hidden]
-    print_table([tuple(str(row[column]) for column in shown) for row in rows], columns=shown)
+    print_table(
+        [tuple(str(row[column]) for column in shown) for row in rows],
+        columns=shown,
+        numeric=[column for column in shown if column == "bit/s"],
+    )
 
 
 def show(

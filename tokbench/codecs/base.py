@@ -216,10 +216,12 @@ class Tokenizer(ABC):
             raise CodeRangeError(name, codebook_size=info.codebook_size, low=low, high=high)
         if info.frame_rate_hz is None:
             return
-        # A partial last frame may be dropped or padded, and the look-ahead may ask for more frames to be flushed.
+        # A partial last frame (of the slowest stream, which the others follow) may be dropped or padded, and the
+        # look-ahead may ask for more frames to be flushed.
         exact = duration_s * info.frame_rate_hz
+        partial = math.ceil(info.frame_rate_hz * self._hop_length / self.info.sample_rate_hz - 1e-6)
         slack = math.ceil(self.info.latency_s * info.frame_rate_hz)
-        if not exact - 1 - 1e-6 <= max(num_frames, 1) <= exact + 1 + slack + 1e-6:
+        if not exact - partial - 1e-6 <= max(num_frames, 1) <= exact + partial + slack + 1e-6:
             raise FrameRateError(
                 name, advertised_hz=info.frame_rate_hz, num_frames=num_frames, duration_s=duration_s
             )

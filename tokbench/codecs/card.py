@@ -86,6 +86,8 @@ class Card(StrictModel):
     """Corpora that the weights saw in training: a score on one of them is flagged as contaminated."""
     requires: tuple[str, ...] = ()
     """Packages that must be installed, by the name that pip knows, ``import=name`` in front where it differs."""
+    libraries: Mapping[str, str] = {}
+    """Shared libraries of the system that must be there: the Debian package by the name that a linker knows."""
     weights: WeightsSource | None = None
     """Official weights, handed to the adapter as ``weights``; none for a classical codec."""
     parts: Mapping[str, WeightsSource] = {}

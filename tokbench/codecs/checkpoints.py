@@ -5,7 +5,9 @@ objects of the code that trained them (an optimizer, a configuration, a progress
 unpickler that knows tensors and plain containers, and puts an :class:`Inert` in the place of everything else.
 """
 
+import contextlib
 import pickle
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -76,10 +78,12 @@ def read_checkpoint(path: Path) -> Any:
 
     Raises :class:`WeightsError` for a file that is none.
     """
-    try:
+    with (
+        warnings.catch_warnings(),
+        contextlib.suppress(pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError),
+    ):
+        warnings.simplefilter("ignore")  # of pickle protocols that the second way reads
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError):
-        pass
     try:
         return torch.load(path, map_location="cpu", weights_only=False, pickle_module=_INERT_PICKLE)
     except Exception as error:

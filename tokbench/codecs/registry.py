@@ -18,13 +18,14 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Mapping
+from ctypes.util import find_library
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from tokbench.codecs.card import Card, read_card
-from tokbench.errors import MissingPackageError, SpecError, UnknownNameError, UsageError
+from tokbench.errors import MissingLibraryError, MissingPackageError, SpecError, UnknownNameError, UsageError
 from tokbench.specs.base import file_sha256
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ __all__ = [
     "load",
     "missing_packages",
     "one",
+    "require_installed",
 ]
 
 CARDS = Path(__file__).parent / "cards"
@@ -246,16 +248,25 @@ def missing_packages(card: Card) -> list[str]:
     return missing
 
 
+def require_installed(card: Card) -> None:
+    """Raise the error that says what to install if a package or a library of ``card`` is missing."""
+    if missing := missing_packages(card):
+        raise MissingPackageError(card.name, missing)
+    absent = {name: package for name, package in card.libraries.items() if find_library(name) is None}
+    if absent:
+        raise MissingLibraryError(card.name, absent)
+
+
 def load(reference: CodecReference, *, device: str = "cpu", weights: Path | None = None) -> "Tokenizer":
     """Return the tokenizer of ``reference`` on ``device``.
 
     ``weights`` is a folder that takes the place of the usual ones, for a shipped card. Raises
-    :class:`MissingPackageError` or :class:`tokbench.errors.WeightsNotFoundError` with the sentence that says what
-    to install or download, and :class:`tokbench.errors.WeightsError` for a file that is not what it should be.
+    :class:`MissingPackageError`, :class:`MissingLibraryError` or :class:`tokbench.errors.WeightsNotFoundError` with
+    the sentence that says what to install or download, and :class:`tokbench.errors.WeightsError` for a file that
+    is not what it should be.
     """
     card = reference.card
-    if missing := missing_packages(card):
-        raise MissingPackageError(card.name, missing)
+    require_installed(card)
     arguments = reference.arguments
     arguments.update(_folders(reference, weights))
     tokenizer = _adapter_class(reference.adapter)(**arguments)

@@ -15,28 +15,34 @@ _PACKAGED = Path(__file__).parent / "weights_data"
 
 
 def locate_sources(
-    card: Card, setting: str, *, override: Path | None = None, download: bool = True
+    card: Card, setting: str, *, override: Path | None = None, download: bool = True, verify: bool = True
 ) -> dict[str, Path]:
     """Return the folder of everything that a setting of ``card`` is made of, by the name of the adapter's argument.
 
     A part is looked for in ``override/<its folder>`` first and then where it usually is, so that a folder given
-    for the codec itself need not repeat what others share. Raises what :func:`locate_weights` raises.
+    for the codec itself need not repeat what others share. Without ``verify`` files are taken by their names.
+    Raises what :func:`locate_weights` raises.
     """
     folders = {}
-    if card.weights is not None:
-        folders["weights"] = locate_weights(
-            card.name, card.weights, setting=setting, override=override, download=download
+    for name, source in card.sources.items():
+        place = override
+        if override is not None and name != "weights":
+            nested = override / source.folder
+            place = nested if nested.is_dir() else None
+        folders[name] = locate_weights(
+            card.name, source, setting=setting, override=place, download=download, verify=verify
         )
-    for name, source in card.parts.items():
-        nested = override / source.folder if override is not None else None
-        if nested is not None and not nested.is_dir():
-            nested = None
-        folders[name] = locate_weights(card.name, source, setting=setting, override=nested, download=download)
     return folders
 
 
 def locate_weights(
-    codec: str, source: WeightsSource, *, setting: str = "", override: Path | None = None, download: bool = True
+    codec: str,
+    source: WeightsSource,
+    *,
+    setting: str = "",
+    override: Path | None = None,
+    download: bool = True,
+    verify: bool = True,
 ) -> Path:
     """Return the folder with the files of ``source``, checked against the hashes that the card gives.
 
@@ -53,14 +59,12 @@ def locate_weights(
     choices = source.choices(setting)
     for folder in candidates:
         for files in choices:
-            if all((folder / name).is_file() for name in files):
-                _check_files(folder, files)
-                return folder
+            if _holds(folder, files):
+                return _checked(folder, files) if verify else folder
     if download and override is None and not os.environ.get("HF_HUB_OFFLINE"):
         downloaded = _download(source, choices[0])
-        if downloaded is not None:
-            _check_files(downloaded, choices[0])
-            return downloaded
+        if downloaded is not None and _holds(downloaded, choices[0]):
+            return _checked(downloaded, choices[0])
     raise WeightsNotFoundError(
         codec,
         folder=override or usual,
@@ -76,10 +80,15 @@ def weights_files(source: WeightsSource, setting: str, folder: Path) -> Iterator
     yield from (folder / name for name in sorted(names) if (folder / name).is_file())
 
 
-def _check_files(folder: Path, files: Mapping[str, str]) -> None:
+def _holds(folder: Path, files: Mapping[str, str]) -> bool:
+    return all((folder / name).is_file() for name in files)
+
+
+def _checked(folder: Path, files: Mapping[str, str]) -> Path:
     for name, expected in files.items():
         if expected and (found := file_sha256(folder / name)) != expected:
             raise WeightsError(folder / name, expected=f"SHA-256 {expected}", found=found)
+    return folder
 
 
 def _others(folder: Path, limit: int = 3) -> list[str]:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokbench.codecs.registry import CodecReference, expand, missing_packages
+from tokbench.codecs.registry import CodecReference, expand, require_installed
 from tokbench.corpora.base import Corpus
 from tokbench.corpora.registry import open_corpus
-from tokbench.errors import MissingPackageError, RecordError
+from tokbench.errors import MissingLibraryError, MissingPackageError, RecordError
 from tokbench.paths import write_bytes
 from tokbench.records import RecordFiles
 from tokbench.runners.registry import make_runner
@@ -107,7 +107,6 @@ def build_plan(codecs: Sequence[str], tasks: Sequence[str], options: Options) ->
 
 
 def _cell(task: Task, sha256: str, codec: CodecReference, corpus: Corpus, options: Options) -> Cell:
-    missing = missing_packages(codec.card)
     return Cell(
         spec=CellSpec(task=task, codec=codec, device=options.device, weights=options.weights, seed=options.seed),
         task_sha256=sha256,
@@ -116,8 +115,16 @@ def _cell(task: Task, sha256: str, codec: CodecReference, corpus: Corpus, option
             options.results, task=task.id, corpus=corpus.name, codec=codec.card.name, setting=codec.setting
         ),
         options=options,
-        skip_reason=str(MissingPackageError(codec.card.name, missing)) if missing else None,
+        skip_reason=_skip_reason(codec),
     )
+
+
+def _skip_reason(codec: CodecReference) -> str | None:
+    try:
+        require_installed(codec.card)
+    except (MissingPackageError, MissingLibraryError) as error:
+        return str(error)
+    return None
 
 
 def _check_writable(results: Path) -> None:
