@@ -3,13 +3,16 @@
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from tokbench.specs.base import StrictModel, read_toml
 
-__all__ = ["Card", "ResidualSettings", "WeightsSource", "read_card"]
+__all__ = ["Card", "Kind", "ResidualSettings", "WeightsSource", "read_card"]
+
+
+Kind = Literal["anchor", "classical codec", "neural codec", "semantic tokenizer", "continuous tokenizer"]
 
 
 class WeightsSource(StrictModel):
@@ -56,6 +59,8 @@ class Card(StrictModel):
     """What ``--codec`` calls it."""
     title: str
     """Heading for people."""
+    kind: Kind = "neural codec"
+    """What sort of tokenizer it is."""
     adapter: str
     """``module:Class`` of the adapter; imported only when a codec is loaded."""
     licence: str
