@@ -82,6 +82,35 @@ def test_codes_on_disk_decode_to_the_same_audio_as_in_memory(cli: Cli, tmp_path:
     assert len(audio) == 8000
 
 
+def test_several_files_are_coded_side_by_side_and_in_order(cli: Cli, tmp_path: Path) -> None:
+    names = [f"{letter}.wav" for letter in "cab"]
+    for index, name in enumerate(names, start=1):
+        soundfile.write(tmp_path / name, np.sin(np.arange(8000 * index) / 20), 16000)
+    alone = {}
+    for name in names:
+        assert cli("encode", name, "--codec", "mulaw", "--out", "alone").returncode == 0
+        alone[name] = (tmp_path / "alone" / f"{name[0]}.safetensors").read_bytes()
+    done = cli("encode", *names, "--codec", "mulaw", "--jobs", 2, "--out", "codes")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("\t") for line in done.stdout.splitlines()[1:]]
+    assert [(row[0], row[1]) for row in rows] == [
+        (f"codes/{name[0]}.safetensors", f"{index / 2:.3f}") for index, name in enumerate(names, start=1)
+    ]
+    assert {name: (tmp_path / "codes" / f"{name[0]}.safetensors").read_bytes() for name in names} == alone
+    done = cli("decode", *(row[0] for row in rows), "--jobs", 2)
+    assert [line.split("\t")[1] for line in done.stdout.splitlines()[1:]] == ["0.500", "1.000", "1.500"]
+
+
+def test_a_bad_file_costs_only_itself(cli: Cli, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "good.wav", np.zeros(16000), 16000)
+    (tmp_path / "bad.wav").write_text("no audio")
+    done = cli("encode", "bad.wav", "good.wav", "missing.wav", "--codec", "mulaw")
+    assert done.returncode == 1
+    assert (tmp_path / "good.safetensors").is_file()
+    assert "bad.wav: not readable as audio" in one_line(done.stderr)
+    assert "missing.wav: not readable as audio (no such file)" in one_line(done.stderr)
+
+
 def test_a_file_of_codes_starts_no_code_of_its_own(cli: Cli, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(16000), 16000)
     cli("encode", "a.wav", "--codec", codec("Good"))

@@ -1,41 +1,43 @@
 """Commands that turn files into codes and back."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from tokbench.run.files import Coded, FileJob
+
 __all__ = ["decode", "encode"]
+
+Jobs = Annotated[int | None, typer.Option(min=1, help="Worker processes. By default one per core (on a GPU: one).")]
+Weights = Annotated[Path | None, typer.Option(help="Folder with the codec's weights.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
 
 
 def encode(
     files: Annotated[list[Path], typer.Argument(help="Audio files.")],
     codec: Annotated[str, typer.Option(help="NAME[:SETTING], file.py:Class, or a folder.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the codes. By default beside each file.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    weights: Annotated[Path | None, typer.Option(help="Folder with the codec's weights.")] = None,
+    device: Device = "cpu",
+    jobs: Jobs = None,
+    weights: Weights = None,
 ) -> None:
     """Encode audio files to codes on disk: FILE.safetensors, which `tokbench decode` reads."""
-    from tokbench.audio import Audio
     from tokbench.cli.terminal import print_table
-    from tokbench.codecs.registry import load, one
-    from tokbench.store import CodesFile
+    from tokbench.codecs.registry import one
+    from tokbench.run.files import FileJob
 
     reference = one(codec)
-    tokenizer = load(reference, device=device, weights=weights)
-    rows = []
-    for file in files:
-        info = tokenizer.info
-        audio = Audio.read(file).to_channels(info.num_channels).resample(info.sample_rate_hz)
-        codes = tokenizer.encode(audio)
-        path = (out or file.parent) / f"{file.stem}.safetensors"
-        CodesFile(codec, codes).write(path)
-        shapes = " + ".join(f"{s.num_codebooks} x {s.num_frames}" for s in codes.streams)
-        rows.append(
-            (str(path), f"{codes.duration_s:.3f}", shapes, f"{codes.num_tokens}", f"{codes.bitrate_bps:.0f}")
-        )
+    work = [FileJob(file, out or file.parent, reference, codec, device, weights) for file in files]
+    done = _process(work, jobs, device)
     columns = ("codes", "seconds", "codebooks x frames", "tokens", "bit/s")
+    rows = [
+        (str(item.path), f"{item.duration_s:.3f}", item.shapes, str(item.num_tokens), f"{item.bitrate_bps:.0f}")
+        for item in done
+    ]
     print_table(rows, columns=columns, numeric=("seconds", "tokens", "bit/s"))
+    _leave(len(files) - len(done))
 
 
 def decode(
@@ -44,34 +46,61 @@ def decode(
         str | None, typer.Option(help="The codec, where it is not the one that the file names.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the audio. By default beside each file.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    weights: Annotated[Path | None, typer.Option(help="Folder with the codec's weights.")] = None,
+    device: Device = "cpu",
+    jobs: Jobs = None,
+    weights: Weights = None,
 ) -> None:
     """Decode codes on disk to audio: FILE.decoded.wav."""
     from tokbench.cli.terminal import print_table
-    from tokbench.codecs.base import Codec
-    from tokbench.codecs.registry import load, one
-    from tokbench.errors import NotSupportedError
-    from tokbench.store import CodesFile
+    from tokbench.codecs.registry import one
+    from tokbench.run.files import FileJob
 
-    rows = []
-    for file in files:
-        stored = CodesFile.read(file)
-        tokenizer = load(one(codec or _named_in(file, stored.codec)), device=device, weights=weights)
-        if not isinstance(tokenizer, Codec):
-            raise NotSupportedError(tokenizer.info.name, "decoding")
-        audio = tokenizer.decode(stored.codes)
-        path = (out or file.parent) / f"{file.stem}.decoded.wav"
-        audio.write(path)
-        rows.append((str(path), f"{audio.duration_s:.3f}", str(audio.sample_rate_hz)))
+    names = [codec or _named_in(file) for file in files]
+    references = {name: one(name) for name in names}
+    work = [
+        FileJob(file, out or file.parent, references[name], name, device, weights, decodes=True)
+        for file, name in zip(files, names, strict=True)
+    ]
+    done = _process(work, jobs, device)
+    rows = [(str(item.path), f"{item.duration_s:.3f}", str(item.sample_rate_hz)) for item in done]
     print_table(rows, columns=("audio", "seconds", "Hz"), numeric=("seconds", "Hz"))
+    _leave(len(files) - len(done))
 
 
-def _named_in(file: Path, codec: str) -> str:
+def _process(work: "list[FileJob]", jobs: int | None, device: str) -> "list[Coded]":
+    """Carry out the work; return what succeeded in the order of ``work``, and say why the rest did not."""
+    from tokbench.cli.progress import file_progress
+    from tokbench.cli.terminal import stderr
+    from tokbench.run.executor import default_num_workers
+    from tokbench.run.files import process
+    from tokbench.runners.base import Failure
+
+    num_workers = min(jobs or default_num_workers(device), len(work))
+    outcomes = {}
+    with file_progress(len(work)) as advance:
+        for index, outcome in process(work, num_workers=num_workers):
+            advance()
+            if isinstance(outcome, Failure):
+                file = str(work[index].file)
+                reason = outcome.reason if file in outcome.reason else f"{file}: {outcome.reason}"
+                stderr().print(f"Error: {reason}", style="red", markup=False)
+            else:
+                outcomes[index] = outcome
+    return [outcomes[index] for index in sorted(outcomes)]
+
+
+def _leave(num_failed: int) -> None:
+    if num_failed:
+        raise typer.Exit(1)
+
+
+def _named_in(file: Path) -> str:
     """Return the codec that a file names; only one that is registered, since a file must not choose code to run."""
     from tokbench.codecs.registry import list_cards, list_plugins
     from tokbench.errors import UsageError
+    from tokbench.store import CodesFile
 
+    codec = CodesFile.read(file).codec
     if codec.partition(":")[0] not in (*list_cards(), *list_plugins()):
         msg = f"{file} was made by {codec}, which is not a registered codec; name it with --codec"
         raise UsageError(msg)

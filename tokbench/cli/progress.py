@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tokbench.run.plan import Cell
     from tokbench.runners.base import Failure
 
-__all__ = ["TerminalReporter", "training_progress"]
+__all__ = ["TerminalReporter", "file_progress", "training_progress"]
 
 
 class TerminalReporter:
@@ -86,6 +86,17 @@ def _escape(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
+
+
+@contextlib.contextmanager
+def file_progress(num_files: int) -> Iterator[Callable[[], None]]:
+    """Yield a function that counts a file on a bar, for several files on a terminal."""
+    if num_files == 1 or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    with _progress(stderr()) as progress:
+        task = progress.add_task("files", total=num_files)
+        yield lambda: progress.advance(task)
 
 
 def _say_nothing(_stage: str, _share: float) -> None:
