@@ -1,0 +1,104 @@
+"""SpeechTokenizer (Zhang et al. 2023, arXiv:2308.16692): a SEANet whose first codebook is taught by HuBERT.
+
+The encoder's LSTM runs in both directions: every code depends on the whole utterance, so long audio cannot be cut
+into pieces. The published code is https://github.com/ZhangXInFD/SpeechTokenizer, commit 30c96fb.
+"""
+
+import re
+from pathlib import Path
+
+from torch import Tensor
+
+from tokbench.codecs.base import Codec, TokenizerInfo
+from tokbench.codecs.checkpoints import fold_weight_norms, load_strictly, read_tensors
+from tokbench.codecs.configs import ModelConfig, read_json
+from tokbench.codes import StreamInfo
+from tokbench.errors import WeightsError
+from tokbench.models.seanet import SeanetConfig, rename_published
+from tokbench.models.seanet_codec import SeanetCodec
+
+__all__ = ["SpeechTokenizer", "read_model", "rename"]
+
+_ACTIVATIONS = {"ELU": "elu", "Snake": "snake"}
+_CODEBOOK = re.compile(r"quantizer\.vq\.layers\.(\d+)\._codebook\.(\w+)")
+_ONLY_TRAINED_WITH = ("inited", "cluster_size", "embed_avg")
+"""What the moving averages of a codebook are made of."""
+
+
+class SpeechTokenizer(Codec):
+    """A SpeechTokenizer of which the first ``num_codebooks`` codebooks are used: ``RVQ-1`` or ``RVQ-1:n``.
+
+    ``weights`` is a folder with the files ``config`` and ``checkpoint``, under these paths or directly. Raises
+    :class:`WeightsError` for files that are no such model.
+    """
+
+    def __init__(self, *, num_codebooks: int, weights: Path, config: str, checkpoint: str) -> None:
+        settings = read_json(_find(weights, config))
+        self.model = read_model(settings, _find(weights, checkpoint))
+        if num_codebooks > self.model.num_codebooks:
+            expected, found = f"{num_codebooks} codebooks (n_q)", str(self.model.num_codebooks)
+            raise WeightsError(settings.file, expected=expected, found=found)
+        self._num_codebooks = num_codebooks
+        sample_rate_hz = settings.value("sample_rate", int)
+        frame_rate_hz = sample_rate_hz / self.model.hop_length
+        codebook_size = settings.value("codebook_size", int)
+        self.info = TokenizerInfo(
+            sample_rate_hz=sample_rate_hz,
+            streams=(StreamInfo(num_codebooks, codebook_size, frame_rate_hz),),
+            causal=False,
+        )
+
+    def _encode(self, samples: Tensor) -> list[Tensor]:
+        return [self.model.encode(samples[None], self._num_codebooks)[0]]
+
+    def _decode(self, streams: list[Tensor]) -> Tensor:
+        return self.model.decode(streams[0][None])[0]
+
+    def _latents(self, samples: Tensor) -> Tensor:
+        latents: Tensor = self.model.encoder(samples[None])[0].T
+        return latents
+
+    def _quantized(self, streams: list[Tensor], codebooks: slice) -> Tensor:
+        return self.model.quantizer.decode(streams[0][None], codebooks)[0].T
+
+
+def read_model(config: ModelConfig, checkpoint: Path) -> SeanetCodec:
+    """Return the network that ``config`` describes with the weights of ``checkpoint``."""
+    activation = config.value("activation", str, "ELU")
+    if activation not in _ACTIVATIONS:
+        raise WeightsError(config.file, expected=f"activation {' or '.join(_ACTIVATIONS)}", found=activation)
+    sizes = SeanetConfig(
+        dimension=config.value("dimension", int),
+        num_filters=config.value("n_filters", int),
+        strides=config.integers("strides"),
+        num_residual_units=config.value("n_residual_layers", int),
+        dilation_base=config.value("dilation_base", int),
+        residual_kernel_size=config.value("residual_kernel_size", int),
+        activation="snake" if activation == "Snake" else "elu",
+        num_lstm_layers=config.value("lstm_layers", int),
+        bidirectional=config.value("bidirectional", bool),
+    )
+    num_codebooks, codebook_size = config.value("n_q", int), config.value("codebook_size", int)
+    model = SeanetCodec(sizes, num_codebooks=num_codebooks, codebook_size=codebook_size)
+    return load_strictly(model, rename(fold_weight_norms(read_tensors(checkpoint))), checkpoint)
+
+
+def rename(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return what the codec needs of the published tensors, under the names of :class:`SeanetCodec`.
+
+    ``transform`` is the layer that distillation compares with HuBERT; it has no part in coding.
+    """
+    renamed = {}
+    for name, tensor in rename_published(tensors).items():
+        if match := _CODEBOOK.fullmatch(name):
+            index, what = match.groups()
+            if what not in _ONLY_TRAINED_WITH:
+                renamed[f"quantizer.layers.{index}.{what}"] = tensor
+        elif not name.startswith("transform."):
+            renamed[name] = tensor
+    return renamed
+
+
+def _find(folder: Path, name: str) -> Path:
+    """Return ``name`` in ``folder``, without its own folder where only the file was copied."""
+    return folder / name if (folder / name).is_file() else folder / Path(name).name
