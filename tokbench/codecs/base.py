@@ -220,7 +220,8 @@ class Tokenizer(ABC):
         # look-ahead may ask for more frames to be flushed.
         exact = duration_s * info.frame_rate_hz
         partial = math.ceil(info.frame_rate_hz * self._hop_length / self.info.sample_rate_hz - 1e-6)
-        slack = math.ceil(self.info.latency_s * info.frame_rate_hz)
+        latency_s = self.info.latency_s if math.isfinite(self.info.latency_s) else 0.0  # all there is: none beyond
+        slack = math.ceil(latency_s * info.frame_rate_hz)
         if not exact - partial - 1e-6 <= max(num_frames, 1) <= exact + partial + slack + 1e-6:
             raise FrameRateError(
                 name, advertised_hz=info.frame_rate_hz, num_frames=num_frames, duration_s=duration_s
