@@ -1,0 +1,73 @@
+"""X-Codec (Ye et al. 2024, arXiv:2408.17175): the sound by a DAC and the meaning by HuBERT, in one residual VQ.
+
+HuBERT attends to the whole utterance, so a code depends on all of it and long audio cannot be cut into pieces.
+"""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from transformers import PreTrainedModel, XcodecModel
+
+from tokbench.codecs.base import Codec, TokenizerInfo
+from tokbench.codecs.transformers_models import CONFIG_FILE, load_pretrained
+from tokbench.codes import StreamInfo
+from tokbench.errors import WeightsError
+
+__all__ = ["Xcodec"]
+
+
+class Xcodec(Codec):
+    """An X-Codec of which the first ``num_codebooks`` codebooks are used.
+
+    ``weights`` is a folder with ``config.json`` and ``model.safetensors``. Raises :class:`WeightsError` for files
+    that are no such model.
+    """
+
+    network: ClassVar[type[PreTrainedModel]] = XcodecModel
+    """Class of transformers that implements it."""
+
+    def __init__(self, *, num_codebooks: int, weights: Path) -> None:
+        self.model: Any = load_pretrained(self.network, weights)
+        config = self.model.config
+        if num_codebooks > config.num_quantizers:
+            expected = f"{num_codebooks} codebooks (from target_bandwidths)"
+            raise WeightsError(weights / CONFIG_FILE, expected=expected, found=f"{config.num_quantizers}")
+        self._num_codebooks = num_codebooks
+        frame_rate_hz = config.sample_rate / config.hop_length
+        self.info = TokenizerInfo(
+            sample_rate_hz=config.sample_rate,
+            streams=(StreamInfo(num_codebooks, config.codebook_size, frame_rate_hz),),
+            causal=False,
+        )
+
+    def _encode(self, samples: Tensor) -> list[Tensor]:
+        codes: Tensor = self.model.quantizer.encode(self._embedded(samples))
+        # What a codebook says does not depend on the ones after it.
+        return [codes[: self._num_codebooks, 0]]
+
+    def _decode(self, streams: list[Tensor]) -> Tensor:
+        audio: Tensor = self.model.decode(streams[0][None]).audio_values[0]
+        return audio
+
+    def _latents(self, samples: Tensor) -> Tensor:
+        return self._embedded(samples)[0].T
+
+    def _quantized(self, streams: list[Tensor], codebooks: slice) -> Tensor:
+        layers = self.model.quantizer.quantizers[: self._num_codebooks]
+        chosen = zip(layers[codebooks], streams[0][codebooks], strict=True)
+        return torch.stack([layer.decode(indices[None])[0].T for layer, indices in chosen]).sum(dim=0)
+
+    def _embedded(self, samples: Tensor) -> Tensor:
+        """Return float32 [1, D, F], sound and meaning side by side, of float32 ``samples`` [1, T]."""
+        # The published feature extractor fills the last frame with zeros.
+        batch = pad(samples, (0, -samples.shape[1] % self.model.config.hop_length))[None]
+        features = self.model._extract_semantic_features(batch)  # noqa: SLF001  (there is no public way to it)
+        meaning = self.model.encoder_semantic(features.transpose(1, 2))
+        sound = self.model.acoustic_encoder(batch)
+        if sound.shape[2] != meaning.shape[2]:
+            sound = self.model.acoustic_encoder(pad(batch, (self.model.pad, self.model.pad)))
+        embedded: Tensor = self.model.fc(torch.cat([sound, meaning], dim=1).transpose(1, 2)).transpose(1, 2)
+        return embedded
