@@ -8,6 +8,7 @@
 
 import csv
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -79,9 +80,10 @@ def codecs_page() -> str:
         "# Codecs",
         "",
         f"Made from the cards of {len(cards)} codecs with {num_settings} settings (`tokbench list codecs`).",
-        "A setting is called for as `NAME:SETTING`, all of them as `NAME:all`; `NAME` alone means the one in **bold**.",
+        "One is called for as `NAME:SETTING`, all of them as `NAME:all`; `NAME` alone means the one in **bold**.",
         "`tokbench doctor` says which are ready on a machine. Weights are looked for in",
-        "`$TOKBENCH_HOME/weights/<folder>`, then on the hub; `--weights DIR` names another place.",
+        "`$TOKBENCH_HOME/weights/<folder>`, then on the hub; `--weights DIR` names another place. Latency is the",
+        "audio beyond a frame's own end that its codes need: `all` of it for a codec that looks at whole utterances.",
     ]
     for kind in get_args(Kind):
         chosen = [card for card in cards.values() if card.kind == kind]
@@ -108,7 +110,7 @@ def _overview(cards: list[Card]) -> list[str]:
             else "—",
             _or_unknown(card.sample_rate_hz),
             {True: "yes", False: "no", None: "?"}[card.causal],
-            "?" if card.latency_s is None else f"{1000 * card.latency_s:g}",
+            _latency(card.latency_s),
             _count(card.num_parameters) if card.sources else "—",
         )
         lines.append(f"| {' | '.join(cells)} |")
@@ -157,6 +159,10 @@ def _span(values: list[str]) -> str:
 
 def _or_unknown(value: int | None) -> str:
     return "any" if value is None else str(value)
+
+
+def _latency(latency_s: float | None) -> str:
+    return "?" if latency_s is None else "all" if latency_s == math.inf else f"{1000 * latency_s:g}"
 
 
 def _count(number: int | None) -> str:

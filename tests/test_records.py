@@ -5,7 +5,7 @@ import pytest
 from leaderboard.builder import Results, summary_of
 
 from tokbench.errors import RecordError
-from tokbench.records import RecordFiles, file_safe, read_cost, read_record, read_records, write_json
+from tokbench.records import CodecSummary, RecordFiles, file_safe, read_cost, read_record, read_records, write_json
 
 
 @pytest.fixture
@@ -27,6 +27,16 @@ def test_equal_records_are_equal_bytes_with_sorted_keys(results: Results) -> Non
     keys = list(json.loads(first))
     assert keys == sorted(keys)
     assert first.endswith(b"}\n")
+
+
+def test_a_look_at_the_whole_utterance_survives_json(tmp_path: Path) -> None:
+    codec = CodecSummary(
+        name="x", title="X", setting="", licence="MIT", source="", trained_on=(), latency_s=float("inf")
+    )
+    write_json(tmp_path / "codec.json", codec)
+    text = (tmp_path / "codec.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail)["latency_s"] == "Infinity"
+    assert CodecSummary.model_validate_json(text) == codec
 
 
 def test_numbers_are_written_with_nine_digits(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ and the audio of a few utterances in ``<setting>.examples/``.
 
 import glob
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -105,6 +106,7 @@ class CodecSummary(_Frozen):
     bitrate_bps: float | None = None
     causal: bool | None = None
     latency_s: float | None = None
+    """Audio beyond a frame's own end that its codes need; infinite where that is the whole utterance."""
     num_parameters: int | None = None
     fingerprint: str | None = None
     """Hash of adapter, arguments, packages and weights."""
@@ -222,7 +224,8 @@ def write_json(path: Path, model: BaseModel) -> None:
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
-        return float(f"{value:.{NUM_DIGITS}g}")
+        # JSON has no infinity; pydantic reads this back as a number.
+        return "Infinity" if value == math.inf else float(f"{value:.{NUM_DIGITS}g}")
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,5 +1,6 @@
 """What there is to list and to show, as plain rows."""
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def _codecs() -> list[Row]:
                     "title": card.title,
                     "causal": _yes_or_no(card.causal),
                     "streaming": _yes_or_no(card.streaming),
-                    "latency_s": card.latency_s,
+                    "latency_s": "whole utterance" if card.latency_s == math.inf else card.latency_s,
                     "sample_rate_hz": card.sample_rate_hz,
                     "num_parameters": card.num_parameters,
                     "licence": card.licence,

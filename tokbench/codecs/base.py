@@ -65,7 +65,8 @@ class TokenizerInfo:
     causal: bool | None = None
     """True if no code depends on later audio than its own frame and ``latency_s``; None if unknown."""
     latency_s: float = 0.0
-    """Audio beyond a frame's own end that its codes need (look-ahead), in seconds; may add frames at the end."""
+    """Audio beyond a frame's own end that its codes need (look-ahead), in seconds; may add frames at the end.
+    Infinite for a tokenizer that looks at the whole utterance."""
     num_parameters: int = 0
     licence: str = ""
     source: str = ""

@@ -82,7 +82,7 @@ class Card(StrictModel):
     causal: bool | None = None
     """Whether no code depends on later audio than its own frame and ``latency_s``; none if unknown."""
     latency_s: float | None = None
-    """Audio beyond a frame's own end that its codes need, in seconds; none if unknown."""
+    """Audio beyond a frame's own end that its codes need, in seconds: ``inf`` if all of it; none if unknown."""
     streaming: bool | None = None
     """Whether the publisher's implementation can encode and decode while audio is still coming in."""
     num_parameters: int | None = Field(default=None, ge=0)
