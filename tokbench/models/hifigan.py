@@ -1,0 +1,162 @@
+"""The generator of HiFi-GAN: frames to a waveform by transposed convolutions and fields of many widths.
+
+Kong et al. 2020, arXiv:2010.05646, generator V1; its causal and grouped forms are those of AudioDec (Wu et al.
+2023, arXiv:2305.16608). Weight normalization belongs to training: the convolutions here are plain.
+
+Axes: ``B`` batch, ``C`` channels, ``D`` features, ``F`` frames, ``T`` time.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu
+
+from tokbench.models.causal import CausalConv1d, CausalConvTranspose1d, upsampled_reach
+
+__all__ = ["HifiGan", "HifiGanConfig", "ResidualBlock"]
+
+SLOPE = 0.1
+"""Of the leaky rectifiers: Kong et al. 2020, section 2."""
+OUTER_KERNEL_SIZE = 7
+"""Of the first and of the last convolution."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HifiGanConfig:
+    """The sizes of a generator."""
+
+    in_channels: int
+    """Features of a frame."""
+    channels: int
+    """Channels after the first convolution; each upsampling halves them."""
+    strides: tuple[int, ...]
+    kernel_sizes: tuple[int, ...]
+    """Of the transposed convolutions."""
+    block_kernel_sizes: tuple[int, ...] = (3, 7, 11)
+    block_dilations: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
+    num_groups: int = 1
+    """Above 1, one residual block works on this many copies of its input, each with weights of its own."""
+    is_causal: bool = False
+    last_slope: float = SLOPE
+    """Of the rectifier before the last convolution, which not all implementations make the same."""
+
+
+def _conv(num_channels: int, kernel_size: int, dilation: int, *, groups: int, is_causal: bool) -> nn.Conv1d:
+    """Return a convolution that keeps the number of channels and of steps."""
+    if is_causal:
+        return CausalConv1d(num_channels, num_channels, kernel_size, dilation=dilation, groups=groups)
+    padding = (kernel_size - 1) * dilation // 2
+    return nn.Conv1d(num_channels, num_channels, kernel_size, dilation=dilation, groups=groups, padding=padding)
+
+
+class ResidualBlock(nn.Module):
+    """For each dilation a dilated and a plain convolution, with a way around both: [B, C, T] -> [B, C, T]."""
+
+    def __init__(
+        self,
+        num_channels: int,
+        kernel_size: int,
+        dilations: tuple[int, ...],
+        *,
+        groups: int = 1,
+        is_causal: bool = False,
+    ) -> None:
+        super().__init__()
+        self.convs1 = nn.ModuleList(
+            _conv(num_channels, kernel_size, dilation, groups=groups, is_causal=is_causal) for dilation in dilations
+        )
+        self.convs2 = nn.ModuleList(
+            _conv(num_channels, kernel_size, 1, groups=groups, is_causal=is_causal) for _ in dilations
+        )
+        self.span = (kernel_size - 1) * (sum(dilations) + len(dilations))
+        """Steps between the first and the last input of an output."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return [B, C, T] of [B, C, T]."""
+        for dilated, plain in zip(self.convs1, self.convs2, strict=True):
+            values = values + plain(leaky_relu(dilated(leaky_relu(values, SLOPE)), SLOPE))
+        return values
+
+
+class ReceptiveFields(nn.Module):
+    """The mean of residual blocks of several kernel sizes: [B, C, T] -> [B, C, T]."""
+
+    def __init__(self, num_channels: int, config: HifiGanConfig) -> None:
+        super().__init__()
+        sizes = zip(config.block_kernel_sizes, config.block_dilations, strict=True)
+        blocks = [ResidualBlock(num_channels, *size, is_causal=config.is_causal) for size in sizes]
+        self.blocks = nn.ModuleList(blocks)
+        self.span = max(block.span for block in blocks)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return [B, C, T] of [B, C, T]."""
+        total = torch.zeros_like(values)
+        for block in self.blocks:
+            total = total + block(values)
+        return total / len(self.blocks)
+
+
+class GroupedFields(ResidualBlock):
+    """One residual block on several copies of its input, mixed at the end: [B, C, T] -> [B, C, T].
+
+    The groups of a convolution run side by side where blocks of several kernel sizes run one after the other.
+    """
+
+    def __init__(self, num_channels: int, config: HifiGanConfig) -> None:
+        (kernel_size,), (dilations,), groups = (
+            config.block_kernel_sizes,
+            config.block_dilations,
+            config.num_groups,
+        )
+        super().__init__(num_channels * groups, kernel_size, dilations, groups=groups, is_causal=config.is_causal)
+        self.conv_out = nn.Conv1d(num_channels * groups, num_channels, 1, bias=False)
+        self.num_groups = groups
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return [B, C, T] of [B, C, T]."""
+        mixed: Tensor = self.conv_out(super().forward(values.repeat(1, self.num_groups, 1)))
+        return mixed
+
+
+class HifiGan(nn.Module):
+    """[B, D, F] -> [B, 1, F · product of the strides], between -1 and 1."""
+
+    def __init__(self, config: HifiGanConfig) -> None:
+        super().__init__()
+        self.config = config
+        fields = GroupedFields if config.num_groups > 1 else ReceptiveFields
+        widths = [config.channels // 2**stage for stage in range(len(config.strides) + 1)]
+        layers = [(OUTER_KERNEL_SIZE - 1, 1)]
+        self.input_conv = _outer_conv(config.in_channels, widths[0], is_causal=config.is_causal)
+        self.upsamples = nn.ModuleList()
+        self.blocks = nn.ModuleList()
+        for stage, (stride, kernel_size) in enumerate(zip(config.strides, config.kernel_sizes, strict=True)):
+            block = fields(widths[stage + 1], config)
+            layers.append((block.span, stride))
+            self.upsamples.append(_upsample(widths[stage], stride, kernel_size, is_causal=config.is_causal))
+            self.blocks.append(block)
+        self.output_conv = _outer_conv(widths[-1], 1, is_causal=config.is_causal)
+        self.reach = upsampled_reach([*layers, (OUTER_KERNEL_SIZE - 1, 1)])
+        """Frames before its own on which a sample depends, if the generator is causal."""
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Return the waveform [B, 1, T] of ``latents`` [B, D, F]."""
+        values = self.input_conv(latents)
+        for upsample, fields in zip(self.upsamples, self.blocks, strict=True):
+            values = fields(upsample(leaky_relu(values, SLOPE)))
+        return torch.tanh(self.output_conv(leaky_relu(values, self.config.last_slope)))
+
+
+def _outer_conv(in_channels: int, out_channels: int, *, is_causal: bool) -> nn.Conv1d:
+    if is_causal:
+        return CausalConv1d(in_channels, out_channels, OUTER_KERNEL_SIZE)
+    return nn.Conv1d(in_channels, out_channels, OUTER_KERNEL_SIZE, padding=OUTER_KERNEL_SIZE // 2)
+
+
+def _upsample(in_channels: int, stride: int, kernel_size: int, *, is_causal: bool) -> nn.ConvTranspose1d:
+    """Return a transposed convolution to half the channels, that makes ``stride`` steps of one."""
+    if is_causal:
+        return CausalConvTranspose1d(in_channels, in_channels // 2, stride=stride)
+    padding = (kernel_size - stride) // 2
+    return nn.ConvTranspose1d(in_channels, in_channels // 2, kernel_size, stride, padding)
