@@ -161,8 +161,9 @@ def fold_weight_norms(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for magnitude, direction in _NORM_NAMES:
         for name in [name for name in folded if name.endswith(f".{magnitude}") or name == magnitude]:
             stem = name.removesuffix(magnitude)
-            v = folded.pop(f"{stem}{direction}")
-            folded[f"{stem}weight"] = torch._weight_norm(v, folded.pop(name), 0)  # noqa: SLF001
+            # One without the other is left as it is, for `load_strictly` to name.
+            if (v := folded.pop(f"{stem}{direction}", None)) is not None:
+                folded[f"{stem}weight"] = torch._weight_norm(v, folded.pop(name), 0)  # noqa: SLF001
     return folded
 
 
