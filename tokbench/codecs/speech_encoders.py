@@ -1,0 +1,115 @@
+"""Loading a speech encoder from the folder of its official release, every tensor accounted for.
+
+A folder holds ``config.json``, ``preprocessor_config.json`` and the tensors, as ``model.safetensors`` or, as most
+of these models were released, as ``pytorch_model.bin``. Releases of a whole pre-training model or of a fine-tuned
+one hold heads as well, under names that are listed here; those are left out.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import HubertModel, PreTrainedModel, Wav2Vec2BertModel, Wav2Vec2Model, WavLMModel
+
+from tokbench.codecs.checkpoints import fold_weight_norm, load_strictly, read_tensors
+from tokbench.codecs.transformers_models import CONFIG_FILE, load_pretrained_config
+from tokbench.errors import WeightsError
+from tokbench.models.ssl import MelEncoder, WaveEncoder
+
+__all__ = ["PREPROCESSOR_FILE", "load_speech_encoder"]
+
+PREPROCESSOR_FILE = "preprocessor_config.json"
+
+_FILES = ("model.safetensors", "pytorch_model.bin")
+_MODELS: dict[str, type[PreTrainedModel]] = {
+    "hubert": HubertModel,
+    "wavlm": WavLMModel,
+    "wav2vec2": Wav2Vec2Model,
+    "wav2vec2-bert": Wav2Vec2BertModel,
+}
+"""By ``model_type`` of ``config.json``."""
+_HEADS = ("lm_head.", "quantizer.", "project_q.", "project_hid.", "projector.", "classifier.")
+"""Beginnings of names of what only pre-training or a task needs."""
+_MASK = "masked_spec_embed"
+"""Stands for masked frames in training; nothing is masked here, and some releases leave it out."""
+
+
+def load_speech_encoder(
+    folder: Path, *, layer: int, normalize: bool | None = None
+) -> tuple[WaveEncoder | MelEncoder, int]:
+    """Return the encoder up to ``layer`` that ``folder`` holds, and the sample rate of its audio in Hz.
+
+    ``normalize`` says whether a waveform is brought to zero mean and unit variance, None that the folder's
+    ``preprocessor_config.json`` says it. Raises :class:`WeightsError` for files that are no such model.
+    """
+    cls = _MODELS[_model_type(folder)]
+    config = load_pretrained_config(cls, folder)
+    if not 0 <= layer <= config.num_hidden_layers:
+        expected = f"at least {layer} layers (num_hidden_layers)"
+        raise WeightsError(folder / CONFIG_FILE, expected=expected, found=f"{config.num_hidden_layers}")
+    preprocessor = _preprocessor(folder)
+    # transformers' class has no annotations.
+    make: Any = cls
+    model = _filled(make(config), folder)
+    rate_hz = int(preprocessor["sampling_rate"])
+    if cls is Wav2Vec2BertModel:
+        fields = {name: preprocessor[name] for name in _MEL_FIELDS if name in preprocessor}
+        return MelEncoder(model, layer=layer, preprocessor=fields).eval(), rate_hz
+    chosen = bool(preprocessor["do_normalize"]) if normalize is None else normalize
+    return WaveEncoder(model, layer=layer, normalize=chosen).eval(), rate_hz
+
+
+_MEL_FIELDS = ("feature_size", "num_mel_bins", "padding_value", "sampling_rate", "stride")
+
+
+def _model_type(folder: Path) -> str:
+    file = folder / CONFIG_FILE
+    expected = f"the configuration of a model of type {' or '.join(_MODELS)}"
+    found = _json(file, expected).get("model_type")
+    if found not in _MODELS:
+        raise WeightsError(file, expected=expected, found=f"one of type {found!r}")
+    return str(found)
+
+
+def _preprocessor(folder: Path) -> dict[str, Any]:
+    file = folder / PREPROCESSOR_FILE
+    expected = "the configuration of a feature extractor with sampling_rate and do_normalize"
+    values = {"do_normalize": False, **_json(file, expected)}
+    if not isinstance(values.get("sampling_rate"), int):
+        raise WeightsError(file, expected=expected, found=f"sampling_rate {values.get('sampling_rate')!r}")
+    return values
+
+
+def _json(file: Path, expected: str) -> dict[str, Any]:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(file, expected=expected, found=str(error).splitlines()[0]) from error
+    if not isinstance(values, dict):
+        raise WeightsError(file, expected=expected, found=f"a {type(values).__name__}")
+    return values
+
+
+def _filled(model: PreTrainedModel, folder: Path) -> nn.Module:
+    file = next((folder / name for name in _FILES if (folder / name).is_file()), folder / _FILES[0])
+    wanted = model.state_dict()
+    tensors = {name: tensor.float() for name, tensor in _renamed(read_tensors(file), model).items()}
+    if _MASK in wanted:
+        tensors.setdefault(_MASK, wanted[_MASK])
+    else:
+        tensors.pop(_MASK, None)
+    return fold_weight_norm(load_strictly(model, tensors, file))
+
+
+def _renamed(tensors: dict[str, Tensor], model: PreTrainedModel) -> dict[str, Tensor]:
+    """Return the tensors of the encoder by the names that it has in transformers today."""
+    prefix = f"{model.base_model_prefix}."
+    own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if not name.startswith(_HEADS)}
+    renamed = {}
+    for name, tensor in own.items():
+        # Before PyTorch's parametrizations, a weight-normalised layer called its factors so.
+        stem, _, last = name.rpartition(".")
+        index = {"weight_g": 0, "weight_v": 1}.get(last)
+        renamed[name if index is None else f"{stem}.parametrizations.weight.original{index}"] = tensor
+    return renamed
