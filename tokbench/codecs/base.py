@@ -169,9 +169,10 @@ class Tokenizer(ABC):
             return self._latents(samples)
         hop, before, after = self._hop_length, self.context.encode_before, self.context.encode_after
         pieces = _pieces(-(-samples.shape[1] // hop), self._chunk_frames, before=before, after=after)
-        return torch.cat(
-            [self._latents(samples[:, p.start * hop : p.stop * hop])[p.kept(1)] for p in pieces], dim=0
-        )
+        values = [self._latents(samples[:, piece.start * hop : piece.stop * hop]) for piece in pieces]
+        # Latents may be faster than the slowest stream, as codes may; the last piece need not be whole frames.
+        ratio = round(len(values[0]) / (pieces[0].stop - pieces[0].start))
+        return torch.cat([v[piece.kept(ratio)] for v, piece in zip(values, pieces, strict=True)], dim=0)
 
     @property
     def _chunk_frames(self) -> int:
