@@ -8,16 +8,14 @@ The application is ``audio``, which stays closest to the input; ``voip`` adds a 
 """
 
 import struct
-from collections.abc import Iterator
 
-import numpy as np
 import torch
-from av import AudioCodecContext, AudioFrame, CodecContext, Packet
 from torch import Tensor
 
 from tokbench.audio import Audio
 from tokbench.codecs.base import Codec, TokenizerInfo
-from tokbench.codes import StreamInfo
+from tokbench.codecs.bits import bits_of_frames, frames_of_bits, streams_of_bits
+from tokbench.codecs.ffmpeg import Encoder, decode_packets
 
 __all__ = ["Opus"]
 
@@ -45,48 +43,30 @@ class Opus(Codec):
     """libopus at a hard constant bitrate, with a fresh encoder and a fresh decoder for each utterance."""
 
     def __init__(self, *, bitrate_bps: int) -> None:
-        self._bitrate_bps = bitrate_bps
+        self._num_bits = bitrate_bps // _FRAME_RATE_HZ
+        self._encoder = Encoder(
+            name="libopus",
+            sample_rate_hz=_SAMPLE_RATE_HZ,
+            frame_length=_FRAME_LENGTH,
+            bitrate_bps=bitrate_bps,
+            sample_format="flt",
+            options=_OPTIONS,
+        )
         self.info = TokenizerInfo(
             sample_rate_hz=_SAMPLE_RATE_HZ,
-            streams=(StreamInfo(bitrate_bps // (8 * _FRAME_RATE_HZ), 256, _FRAME_RATE_HZ),),
+            streams=streams_of_bits(self._num_bits, _FRAME_RATE_HZ),
             causal=True,
             latency_s=_LOOK_AHEAD / _SAMPLE_RATE_HZ,
         )
 
     def _encode(self, samples: Tensor) -> list[Tensor]:
         # The packets must reach beyond the last sample by the look-ahead, which the decoder drops at the start.
-        num_frames = -(-(samples.shape[1] + _LOOK_AHEAD) // _FRAME_LENGTH)
-        padding = num_frames * _FRAME_LENGTH - samples.shape[1]
-        padded = np.pad(samples.cpu().numpy(), ((0, 0), (0, padding)))
-        packets = b"".join(_packets(padded, self._bitrate_bps))
+        padded = torch.nn.functional.pad(samples, (0, _LOOK_AHEAD))
+        num_frames = -(-padded.shape[1] // _FRAME_LENGTH)
         # Closing the encoder emits one more packet, in which there is nothing to hear.
-        content = np.frombuffer(packets, np.uint8).reshape(-1, self.info.streams[0].num_codebooks)[:num_frames]
-        return [torch.from_numpy(content.T.astype(np.int64))]
+        return frames_of_bits(list(self._encoder.packets(padded))[:num_frames], self._num_bits)
 
     def _decode(self, streams: list[Tensor]) -> Tensor:
-        packets = streams[0].cpu().numpy().astype(np.uint8).T
-        decoder = AudioCodecContext.create("libopus", "r")
-        decoder.extradata = _HEADER
-        decoder.options = {"request_sample_fmt": "flt"}
-        decoder.layout = "mono"
-        frames = [frame for packet in packets for frame in decoder.decode(Packet(packet.tobytes()))]
-        decoded = np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
+        packets = bits_of_frames(streams, self._num_bits)
+        decoded = decode_packets("libopus", packets, header=_HEADER, options={"request_sample_fmt": "flt"})
         return Audio.from_numpy(decoded, _DECODER_RATE_HZ).resample(_SAMPLE_RATE_HZ).samples
-
-
-def _packets(samples: np.ndarray, bitrate_bps: int) -> Iterator[bytes]:
-    """Yield the packets of float32 ``samples`` [1, T], T a multiple of the frame length."""
-    encoder = CodecContext.create("libopus", "w")
-    encoder.sample_rate = _SAMPLE_RATE_HZ
-    encoder.layout = "mono"
-    encoder.format = "flt"
-    encoder.bit_rate = bitrate_bps
-    encoder.options = _OPTIONS
-    for start in range(0, samples.shape[1], _FRAME_LENGTH):
-        frame = AudioFrame.from_ndarray(
-            np.ascontiguousarray(samples[:, start : start + _FRAME_LENGTH]), format="flt", layout="mono"
-        )
-        frame.sample_rate = _SAMPLE_RATE_HZ
-        frame.pts = start
-        yield from map(bytes, encoder.encode(frame))
-    yield from map(bytes, encoder.encode(None))
