@@ -19,6 +19,7 @@ from tokbench.models.convolutions import Norm, PaddedConv1d, TrimmedConvTranspos
 
 __all__ = [
     "Activation",
+    "LstmState",
     "ResidualUnit",
     "SeanetConfig",
     "SeanetDecoder",
@@ -30,6 +31,8 @@ __all__ = [
 ]
 
 Activation = Literal["elu", "snake"]
+LstmState = tuple[Tensor, Tensor]
+"""Outputs and cells of every layer of an LSTM, as PyTorch returns them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +94,13 @@ class SkipLstm(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Return [B, C, F], or [B, 2 C, F] if the LSTM runs in both directions, of [B, C, F]."""
+        return self.resume(values, None)[0]
+
+    def resume(self, values: Tensor, state: LstmState | None) -> tuple[Tensor, LstmState]:
+        """Return what :meth:`forward` does, after ``state`` of all frames before, and the state after these."""
         steps = values.permute(2, 0, 1)
-        outputs: Tensor = self.lstm(steps)[0] + steps.repeat(1, 1, self.num_directions)
-        return outputs.permute(1, 2, 0)
+        outputs, state = self.lstm(steps, state)
+        return (outputs + steps.repeat(1, 1, self.num_directions)).permute(1, 2, 0), state
 
 
 class ResidualUnit(nn.Module):
@@ -151,6 +158,15 @@ class SeanetEncoder(nn.Module):
             PaddedConv1d(width, config.dimension, config.kernel_size, causal=causal, norm=norm),
         ]
         self.model = nn.Sequential(*layers)
+
+    @property
+    def stages(self) -> tuple[nn.Sequential, SkipLstm | None, nn.Sequential]:
+        """What comes before the LSTM, the LSTM, and what comes after it."""
+        layers = list(self.model)
+        for index, layer in enumerate(layers):
+            if isinstance(layer, SkipLstm):
+                return nn.Sequential(*layers[:index]), layer, nn.Sequential(*layers[index + 1 :])
+        return nn.Sequential(*layers), None, nn.Sequential()
 
     def forward(self, samples: Tensor) -> Tensor:
         """Return latents [B, D, F] of float32 ``samples`` [B, C, T]."""
