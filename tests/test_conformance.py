@@ -6,7 +6,8 @@ import pytest
 import tiny
 
 from tokbench.codecs.card import Card
-from tokbench.codecs.registry import TRAINED, list_cards, load, missing_packages
+from tokbench.codecs.registry import TRAINED, list_cards, load, missing_packages, require_installed
+from tokbench.errors import MissingLibraryError
 from tokbench.testing import run_checks
 
 CARDS = list_cards()
@@ -21,6 +22,10 @@ def ready(request: pytest.FixtureRequest, tokbench_home: Path) -> Card:
     """Return a card whose weights lie where they are looked for."""
     card = CARDS[request.param]
     assert missing_packages(card) == [], "install the extra `dev`"
+    try:
+        require_installed(card)
+    except MissingLibraryError as error:
+        pytest.skip(str(error))
     if needs_weights(card):
         tiny.write(card, tokbench_home / "weights")
     return card
