@@ -63,10 +63,12 @@ class AcademiCodec(Codec):
         self.generator = load_strictly(HifiGan(config), parts["generator"], path)
         self.quantizer = load_strictly(quantizer, parts["quantizer"], path)
         self.hop_length = math.prod(strides)
+        networks = (self.encoder, self.generator, self.quantizer)
         self.info = TokenizerInfo(
             sample_rate_hz=sample_rate_hz,
             streams=(StreamInfo(NUM_GROUPS * NUM_LAYERS, codebook_size, sample_rate_hz / self.hop_length),),
             causal=False,
+            num_parameters=sum(p.numel() for network in networks for p in network.parameters()),
         )
 
     def _encode(self, samples: Tensor) -> list[Tensor]:
