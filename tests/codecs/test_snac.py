@@ -158,7 +158,7 @@ def test_no_code_depends_on_audio_after_its_latency(model: Model) -> None:
 
 
 def test_it_conforms_on_long_audio(model: Model) -> None:
-    results = run_checks(model.name, weights=model.folder, long_input_s=65.0)
+    results = run_checks(model.name, weights=model.folder, long_input_s=35.0)
     assert [result for result in results if result.status != "passed"] == []
 
 

@@ -5,7 +5,6 @@ same audio, whole or in pieces; the published code draws new noise for each call
 """
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from tokbench.codecs.base import Codec, Context, TokenizerInfo, _pieces
 from tokbench.codecs.checkpoints import fold_weight_norm, fold_weight_norms, load_strictly, read_tensors
 from tokbench.codecs.configs import ModelConfig, read_json
+from tokbench.codecs.pieces import convolutions, reach
 from tokbench.codes import StreamInfo
 
 __all__ = ["Snac"]
@@ -24,10 +24,8 @@ __all__ = ["Snac"]
 _CONFIG_FILE = "config.json"
 _WEIGHTS_FILE = "pytorch_model.bin"
 
-_KERNEL_REACH = 3
-"""Steps on each side that a convolution of width 7 sees."""
-_UNITS_REACH = (1 + 3 + 9) * _KERNEL_REACH
-"""Likewise for the three residual units of a block, of dilations 1, 3 and 9."""
+_OUTER_REACH = 3
+"""Latents on each side that the convolution between latents and attention sees, of width 7."""
 
 
 class Snac(Codec):
@@ -45,16 +43,18 @@ class Snac(Codec):
         self._strides = config.integers("vq_strides")
         self._hop = math.prod(config.integers("encoder_rates"))
         # Attention is within windows of latents: pieces of long audio begin where a window does.
-        window = config.value("attn_window_size", int, 1) if config.raw("attn_window_size") else 1
-        self._window_frames = math.lcm(window, self._strides[0]) // self._strides[0]
-        latents = self._strides[0] * self._window_frames
-        before, after = _encoder_reach(config.integers("encoder_rates"))
-        around = _decoder_reach(config.integers("decoder_rates"))
+        self._window = config.value("attn_window_size", int) if config.raw("attn_window_size") else 1
+        self._window_frames = math.lcm(self._window, self._strides[0]) // self._strides[0]
+        # The last convolution of the encoder and the first of the decoder are on the other side of the attention.
+        before, after = (
+            _frames(samples, self._hop) for samples in reach(list(convolutions(self.model.encoder))[:-1])
+        )
+        around = self._whole_windows(max(reach(list(convolutions(self.model.decoder))[1:])))
         self.context = Context(
-            encode_before=_frames(_reach(before, window), latents) * self._window_frames,
-            encode_after=_frames(_reach(after, window), latents) * self._window_frames,
-            decode_before=_frames(_reach(around, window), latents) * self._window_frames,
-            decode_after=_frames(_reach(around, window), latents) * self._window_frames,
+            encode_before=self._whole_windows(before),
+            encode_after=self._whole_windows(after),
+            decode_before=around,
+            decode_after=around,
         )
         rate_hz = config.value("sampling_rate", int)
         size = config.value("codebook_size", int)
@@ -62,7 +62,7 @@ class Snac(Codec):
             sample_rate_hz=rate_hz,
             streams=tuple(StreamInfo(1, size, rate_hz / (self._hop * stride)) for stride in self._strides),
             causal=False,
-            latency_s=_reach(after, window) * self._hop / rate_hz,
+            latency_s=self._reach(after) * self._hop / rate_hz,
         )
 
     def _encode(self, samples: Tensor) -> list[Tensor]:
@@ -100,6 +100,14 @@ class Snac(Codec):
             for layer, indices in chosen
         ]
         return torch.stack(embedded).sum(dim=0)
+
+    def _reach(self, latents: int) -> int:
+        """Return a reach of ``latents`` extended by the outer convolution and the windows that it touches."""
+        return latents + _frames(_OUTER_REACH, self._window) * self._window
+
+    def _whole_windows(self, latents: int) -> int:
+        """Return that reach in frames of the slowest stream, as whole windows."""
+        return _frames(self._reach(latents), self._strides[0] * self._window_frames) * self._window_frames
 
     @property
     def _hop_length(self) -> int:
@@ -162,40 +170,6 @@ def _place_noise(model: Any) -> None:
                 block[index] = _PlacedNoise(
                     module.linear, layer=layer, num_layers=len(rates), steps_per_frame=steps
                 )
-
-
-def _encoder_reach(strides: Sequence[int]) -> tuple[int, int]:
-    """Return how many latents before and after its own the audio is of which a latent is made, attention apart.
-
-    A convolution of width 2s and stride s, padded by ceil(s/2), sees ceil(s/2) samples before its step and
-    floor(s/2) after it; residual units come before it, at the rate of its input.
-    """
-    before = after = _KERNEL_REACH
-    samples_per_step = 1
-    for stride in strides:
-        before += (_UNITS_REACH + math.ceil(stride / 2)) * samples_per_step
-        after += (_UNITS_REACH + stride // 2) * samples_per_step
-        samples_per_step *= stride
-    return _frames(before, samples_per_step), _frames(after, samples_per_step)
-
-
-def _decoder_reach(strides: Sequence[int]) -> int:
-    """Return how many latents before or after its own a sample hears, attention apart.
-
-    A transposed convolution of width 2s and stride s hears one step of its input on each side.
-    """
-    samples_per_step = math.prod(strides)
-    reach = _KERNEL_REACH
-    for stride in strides:
-        reach += samples_per_step
-        samples_per_step //= stride
-        reach += _UNITS_REACH * samples_per_step
-    return _frames(reach, math.prod(strides))
-
-
-def _reach(latents: int, window: int) -> int:
-    """Return a reach of ``latents`` extended by the convolution of width 7 and the window that it can touch."""
-    return latents + _KERNEL_REACH if window == 1 else latents + _frames(_KERNEL_REACH, window) * window
 
 
 def _frames(steps: int, steps_per_frame: int) -> int:
