@@ -136,4 +136,5 @@ def test_a_wrong_spec_says_which_key_and_why(
 
 
 def test_every_shipped_spec_is_listed_with_its_scales() -> None:
-    assert list_specs() == {"spectrogram-kmeans": "spectrogram-kmeans, scales tiny, small, paper"}
+    assert list_specs()["spectrogram-kmeans"] == "spectrogram-kmeans, scales tiny, small, paper"
+    assert list_specs()["mfcc-km100"] == "unit-kmeans, scales tiny, small, paper"

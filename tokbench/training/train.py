@@ -1,4 +1,4 @@
-"""From a spec and a corpus to a folder that is a codec: ``card.toml``, ``spec.toml``, ``weights.safetensors``."""
+"""From a spec and a corpus to a folder that is a codec: ``card.toml``, ``spec.toml`` and weights."""
 
 import json
 import shutil
@@ -16,7 +16,9 @@ from tokbench.paths import write_bytes
 from tokbench.specs.base import file_sha256
 from tokbench.specs.codec import find_spec
 from tokbench.specs.spectrogram_kmeans import KmeansScale, SpectrogramKmeansSpec
+from tokbench.specs.unit_kmeans import UnitKmeansSpec
 from tokbench.training.kmeans import fit_codebooks, reservoir
+from tokbench.training.units import train_units
 
 __all__ = ["train"]
 
@@ -42,6 +44,9 @@ def train(
     spec, path = find_spec(spec_name)
     if scale not in spec.scales:
         raise UnknownNameError(f"scale of {spec.name}", scale, spec.scales, command="tokbench list specs")
+    if isinstance(spec, UnitKmeansSpec):
+        train_units(spec, path, corpus, out, scale=scale, seed=seed, on_progress=on_progress)
+        return out
     weights = _train_kmeans(spec, corpus, spec.scales[scale], seed, on_progress)
     write_bytes(out / WEIGHTS_FILE, weights)
     if path.resolve() != (out / SPEC_FILE).resolve():
