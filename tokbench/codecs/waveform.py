@@ -59,7 +59,13 @@ class ImaAdpcm(Codec):
 
 
 class G726(Codec):
-    """ITU-T G.726 (1990) at 8 kHz, with 2 to 5 bits per sample."""
+    """ITU-T G.726 (1990) at 8 kHz, with 2 to 5 bits per sample.
+
+    Signals are coded at half their level: FFmpeg's decoder lets what overshoots full scale wrap around. The step
+    adapts to the level, so that the codes are about as good at any.
+    """
+
+    _LEVEL = 0.5
 
     def __init__(self, *, bits: int) -> None:
         self._bits = bits
@@ -74,7 +80,8 @@ class G726(Codec):
         )
 
     def _encode(self, samples: Tensor) -> list[Tensor]:
-        return [_codes(b"".join(self._encoder.packets(samples)), self._bits, samples.shape[1])]
+        packets = self._encoder.packets(self._LEVEL * samples)
+        return [_codes(b"".join(packets), self._bits, samples.shape[1])]
 
     def _decode(self, streams: list[Tensor]) -> Tensor:
         # The decoder learns the number of bits from a demuxer alone.
@@ -82,7 +89,8 @@ class G726(Codec):
         options = {"code_size": str(self._bits), "sample_rate": str(_TELEPHONE_RATE_HZ)}
         with av.open(file, "r", format="g726", options=options) as container:
             frames = [frame.to_ndarray() for frame in container.decode(audio=0)]
-        return torch.from_numpy(np.concatenate(frames, axis=1).astype(np.float32) / 32768)
+        decoded = np.concatenate(frames, axis=1).astype(np.float32) / 32768
+        return torch.from_numpy(decoded / self._LEVEL).clamp(-1.0, 1.0)
 
 
 class G722(Codec):
