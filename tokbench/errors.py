@@ -100,6 +100,8 @@ class WeightsNotFoundError(TokbenchError):
     ) -> None:
         source = f" from {origin}" if origin else ""
         found = f" ({folder} holds {', '.join(others)}.)" if others else ""
+        self.wanted = f"{', '.join(files)}{source} into {folder}"
+        """What to download from where, and where to put it, without a sentence around it."""
         super().__init__(
             f"no weights for {codec}. Download {', '.join(files)}{source}, put them in {folder}, "
             f"or pass --weights DIR.{found}"

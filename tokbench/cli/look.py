@@ -1,10 +1,15 @@
 """Commands that look and change nothing: list, show, doctor."""
 
+import sys
 from enum import StrEnum
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from tokbench.cli.diagnosis import Finding
 
 __all__ = ["doctor", "list_names", "show"]
 
@@ -73,8 +78,37 @@ def doctor(
     from tokbench.cli.terminal import print_table
 
     findings = diagnosis.examine(weights)
+    if sys.stdout.isatty():
+        _show_groups(findings)
+        return
     print_table(
         [(item.kind, item.name, "ready" if item.ready else "missing", item.remark) for item in findings],
         columns=("kind", "name", "state", "what it needs"),
-        styles={"state": "bold"},
     )
+
+
+def _show_groups(findings: "list[Finding]") -> None:
+    """Print what is ready in a line, what is missing with what it needs, kind by kind."""
+    from rich.markup import escape
+    from rich.padding import Padding
+
+    from tokbench.cli.terminal import stdout
+
+    console = stdout()
+    for kind, group in groupby(findings, key=lambda item: item.kind):
+        items = list(group)
+        names = [
+            f"{item.name} {item.remark}".strip() if kind == "system" else item.name for item in items if item.ready
+        ]
+        if names:
+            console.print(f"[bold]{kind}, ready[/]")
+            console.print(Padding(escape(", ".join(names)), (0, 0, 1, 2)))
+        missing = [item for item in items if not item.ready]
+        if missing:
+            console.print(f"[bold]{kind}, missing[/]")
+        for item in missing:
+            console.print(Padding(escape(item.name), (0, 0, 0, 2)))
+            console.print(Padding(escape(item.remark), (0, 0, 0, 6)), style="dim")
+        if missing:
+            console.print()
+    console.print("--weights DIR makes a run look for a codec's weights in DIR instead.", markup=False)

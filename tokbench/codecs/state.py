@@ -7,7 +7,7 @@ from pathlib import Path
 from tokbench.codecs.card import Card
 from tokbench.codecs.registry import require_installed
 from tokbench.codecs.weights import locate_sources
-from tokbench.errors import TokbenchError
+from tokbench.errors import TokbenchError, WeightsNotFoundError
 
 __all__ = ["State", "examine"]
 
@@ -45,6 +45,8 @@ def _state(card: Card, setting: str, *, weights: Path | None, verify: bool) -> S
     try:
         require_installed(card)
         folders = locate_sources(card, setting, override=weights, download=False, verify=verify)
+    except WeightsNotFoundError as error:
+        return State(is_ready=False, remark=error.wanted)
     except TokbenchError as error:
         return State(is_ready=False, remark=str(error))
     return State(is_ready=True, remark=", ".join(str(folder) for folder in folders.values()))
