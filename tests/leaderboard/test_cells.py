@@ -72,6 +72,13 @@ def test_each_corpus_has_its_own_table_in_the_order_that_is_asked_for(results: R
     assert [found.corpus.name for found in chosen] == ["c", "b"]
 
 
+def test_a_leaderboard_may_be_about_some_codecs_and_the_anchors_alone(results: Results) -> None:
+    for codec in ("opus", "mulaw", "identity", "encodec"):
+        results.add(codec, "1", QUALITY)
+    chosen = section(results, codecs=["opus", "mulaw", "elsewhere"])
+    assert [row.codec.name for row in chosen.rows] == ["identity", "mulaw", "opus"]
+
+
 def test_costs_are_told_from_measurements(results: Results) -> None:
     columns = [{"metric": "encode_rtf"}, {"metric": "bitrate_nominal_bps"}]
     groups = [{"heading": "Cost", "task": "tokens.v1", "columns": columns}]

@@ -146,7 +146,8 @@ def read_sections(board: Leaderboard, results: Path) -> list[Section]:
     by_corpus: dict[str, list[SourceRecord]] = {}
     for task in board.tasks:
         for source in read_task(results, task):
-            by_corpus.setdefault(source.record.corpus.name, []).append(source)
+            if board.codecs == "*" or source.record.codec.name in (*board.codecs, *board.anchors):
+                by_corpus.setdefault(source.record.corpus.name, []).append(source)
     names = sorted(by_corpus) if board.corpora == "*" else [name for name in board.corpora if name in by_corpus]
     return [_section(board, by_corpus[name]) for name in names]
 

@@ -64,6 +64,8 @@ class Leaderboard(StrictModel):
     """How to read the numbers, for somebody who has not seen the metrics before."""
     corpora: Literal["*"] | tuple[str, ...] = "*"
     """Names of the corpora, one table each; ``*`` for every corpus that has records."""
+    codecs: Literal["*"] | tuple[str, ...] = "*"
+    """Names of the codecs, anchors apart; ``*`` for every codec that has records."""
     anchors: tuple[str, ...] = ("identity", "noise")
     """Codecs that mark the ceiling and the floor: shown, but neither ranked nor called the best."""
     sort_by: str
