@@ -51,7 +51,8 @@ class SeanetConfig:
     """Residual units at each rate; the n-th is dilated by ``dilation_base`` to the power n."""
     dilation_base: int = 2
     kernel_size: int = 7
-    """Of the first and the last convolution."""
+    """Of the first convolution."""
+    last_kernel_size: int = 7
     residual_kernel_size: int = 3
     activation: Activation = "elu"
     norm: Norm = "none"
@@ -155,7 +156,7 @@ class SeanetEncoder(nn.Module):
             width *= 2
         layers += [
             activation_layer(config.activation, width),
-            PaddedConv1d(width, config.dimension, config.kernel_size, causal=causal, norm=norm),
+            PaddedConv1d(width, config.dimension, config.last_kernel_size, causal=causal, norm=norm),
         ]
         self.model = nn.Sequential(*layers)
 
@@ -195,7 +196,7 @@ class SeanetDecoder(nn.Module):
             layers += _residual_units(width, config)
         layers += [
             activation_layer(config.activation, width),
-            PaddedConv1d(width, config.num_channels, config.kernel_size, causal=causal, norm=norm),
+            PaddedConv1d(width, config.num_channels, config.last_kernel_size, causal=causal, norm=norm),
         ]
         self.model = nn.Sequential(*layers)
 
