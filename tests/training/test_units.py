@@ -1,5 +1,6 @@
 """K-means units fitted from a spec: on features that need no weights, and on a tiny HuBERT."""
 
+import re
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -184,3 +185,17 @@ def test_every_shipped_spec_asks_for_a_setting_that_exists() -> None:
         assert name.endswith(f"-km{spec.num_units}")
         assert spec.setting in list_cards()[spec.features].settings
         assert list(spec.scales) == ["tiny", "small", "paper"]
+
+
+def test_the_spec_on_the_page_about_units_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "units.md").read_text(encoding="utf-8")
+    path = tmp_path / "page.toml"
+    path.write_text(page.partition("```toml\n")[2].partition("```")[0])
+    spec, _ = find_spec(str(path))
+    assert isinstance(spec, UnitKmeansSpec)
+    assert spec.setting in list_cards()[spec.features].settings
+    assert set(re.findall(r"`([\w-]+-km\d+)`", page)) <= {*list_specs(), "mfcc-km100"}
+    commands = re.findall(r"^\$ tokbench (.*)$", page, flags=re.MULTILINE)
+    named = [re.search(r"--codec ([\w-]+)|show ([\w-]+)", command) for command in commands]
+    names = {match[1] or match[2] for match in named if match}
+    assert names - {"my-units"} <= set(list_cards())
