@@ -20,6 +20,7 @@ from tokbench.codes import StreamInfo
 __all__ = ["G711", "G722", "G726", "ImaAdpcm"]
 
 _TELEPHONE_RATE_HZ = 8000
+_BYTE = 8
 
 
 class G711(Codec):
@@ -133,12 +134,11 @@ class G722(Codec):
 def _codes(content: bytes, num_bits: int, num_codes: int) -> Tensor:
     """Return int64 [1, F], the first codes of a row of bytes, the highest bit first."""
     bits = np.unpackbits(np.frombuffer(content, np.uint8), count=num_bits * num_codes)
-    values = bits.reshape(num_codes, num_bits) @ (1 << np.arange(num_bits)[::-1])
-    return torch.from_numpy(values.astype(np.int64))[None]
+    values = np.packbits(np.pad(bits.reshape(num_codes, num_bits), ((0, 0), (_BYTE - num_bits, 0))), axis=1)
+    return torch.from_numpy(values.astype(np.int64).T)
 
 
 def _bytes(codes: Tensor, num_bits: int) -> bytes:
     """Return the row of bytes of ``codes`` [1, F], filled up with zeros to a whole byte."""
-    values = codes[0].cpu().numpy()
-    bits = values[:, None] >> np.arange(num_bits)[::-1] & 1
-    return np.packbits(bits.astype(np.uint8)).tobytes()
+    bits = np.unpackbits(codes.cpu().numpy().astype(np.uint8).T, axis=1)
+    return np.packbits(bits[:, _BYTE - num_bits :]).tobytes()
