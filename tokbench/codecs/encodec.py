@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from tokbench.codecs.base import Codec, TokenizerInfo
-from tokbench.codecs.encodec_model import embed, load_encodec, quantize, split, stage
+from tokbench.codecs.causal_layers import stage
+from tokbench.codecs.encodec_model import embed, load_encodec, quantize, split
 from tokbench.codecs.pieces import in_pieces
 from tokbench.codes import StreamInfo
 

@@ -4,7 +4,7 @@ Axes: ``K`` codebooks, ``F`` frames, ``D`` features.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,11 @@ from transformers import EncodecConfig, EncodecModel
 from transformers.models.encodec import modeling_encodec as layers
 
 from tokbench.codecs.checkpoints import fold_weight_norm, fold_weight_norms, load_strictly, read_tensors
-from tokbench.codecs.pieces import Convolution, Memory, Stage, reach
+from tokbench.codecs.pieces import Memory
 from tokbench.codecs.transformers_models import CONFIG_FILE, WEIGHTS_FILE, load_pretrained
 from tokbench.errors import WeightsError
 
-__all__ = ["embed", "load_encodec", "quantize", "split", "stage"]
+__all__ = ["embed", "load_encodec", "quantize", "split"]
 
 PUBLISHED_FILES = "encodec_*.th"
 """What the publisher's own files are called: ``encodec_24khz-d7cc33bc.th``, ``encodec_48khz-7e698e3e.th``."""
@@ -148,34 +148,3 @@ def split(network: nn.Module) -> tuple[nn.Sequential, Memory, nn.Sequential]:
         return (outputs + steps).permute(1, 2, 0), state
 
     return nn.Sequential(*parts[:at]), remember, nn.Sequential(*parts[at + 1 :])
-
-
-def stage(
-    network: nn.Module, run: Callable[[Tensor], Tensor] | None = None, *, steps_in: int = 1, steps_out: int = 1
-) -> Stage:
-    """Return ``network``, or ``run`` around it, with its reach."""
-    before, after = reach(_convolution(layer) for layer in network.modules() if _is_convolution(layer))
-    return Stage(
-        run=run or network,
-        steps_in=steps_in,
-        steps_out=steps_out,
-        before=-(-before // steps_in),
-        after=-(-after // steps_in),
-    )
-
-
-def _is_convolution(layer: nn.Module) -> bool:
-    return isinstance(layer, layers.EncodecConv1d | layers.EncodecConvTranspose1d)
-
-
-def _convolution(layer: Any) -> Convolution:
-    """Return what decides how far ``layer`` reaches: it pads or trims outside of the convolution that it holds."""
-    kernel, stride = layer.conv.kernel_size[0], layer.conv.stride[0]
-    dilated = (kernel - 1) * layer.conv.dilation[0] + 1
-    is_transposed = isinstance(layer, layers.EncodecConvTranspose1d)
-    total = dilated - stride
-    if is_transposed:
-        left = 0 if layer.causal else total - total // 2
-    else:
-        left = total if layer.causal else total - total // 2
-    return Convolution(dilated, stride, left, is_transposed)
