@@ -109,6 +109,17 @@ def test_only_audio_that_would_lose_a_frame_is_padded(hubert: Path) -> None:
         torch.testing.assert_close(whole, encoder(padded))
 
 
+def test_a_margin_moves_the_frames(hubert: Path, voice_16khz: np.ndarray) -> None:
+    """Half of what the receptive field exceeds the hop by, at either end, gives a frame for each whole hop."""
+    samples = torch.from_numpy(voice_16khz)[None]
+    plain, _ = load_speech_encoder(hubert, layer=1, normalize=False)
+    moved, _ = load_speech_encoder(hubert, layer=1, normalize=False, margin=40)
+    with torch.inference_mode():
+        torch.testing.assert_close(moved(samples), plain(torch.nn.functional.pad(samples, (40, 40))))
+        lengths = {length: len(moved(samples[:, :length])) for length in (1, 319, 320, 639, 640, 16000, 16319)}
+    assert lengths == {1: 1, 319: 1, 320: 1, 639: 1, 640: 2, 16000: 50, 16319: 50}
+
+
 def test_a_card_may_overrule_the_preprocessor(hubert: Path, voice_16khz: np.ndarray) -> None:
     samples = torch.from_numpy(voice_16khz)[None]
     frames = {}

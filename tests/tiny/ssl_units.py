@@ -1,9 +1,10 @@
-"""Tiny speech encoders with random centroids, in the joblib dump of scikit-learn that is published."""
+"""Tiny speech encoders with random centroids: in joblib dumps of scikit-learn, or in PyTorch's format."""
 
 from pathlib import Path
 
 import joblib
 import numpy as np
+import torch
 from sklearn.cluster import MiniBatchKMeans
 
 from tiny import speech_encoders
@@ -22,9 +23,13 @@ def write(card: Card, folder: Path) -> None:
 
 
 def write_centroids(path: Path, num_units: int, num_features: int = speech_encoders.NUM_FEATURES) -> np.ndarray:
-    """Dump an estimator whose centroids are random, and return them."""
-    estimator = MiniBatchKMeans(num_units)
-    estimator.cluster_centers_ = np.random.default_rng(0).standard_normal((num_units, num_features), np.float32)
+    """Save random centroids, and return them."""
+    centroids = np.random.default_rng(0).standard_normal((num_units, num_features), np.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
-    joblib.dump(estimator, path)
-    return estimator.cluster_centers_
+    if path.name.startswith("codebook"):
+        torch.save({"codebook": torch.from_numpy(centroids)}, path)
+    else:
+        estimator = MiniBatchKMeans(num_units)
+        estimator.cluster_centers_ = centroids
+        joblib.dump(estimator, path)
+    return centroids

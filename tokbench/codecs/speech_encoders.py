@@ -36,12 +36,13 @@ _MASK = "masked_spec_embed"
 
 
 def load_speech_encoder(
-    folder: Path, *, layer: int, normalize: bool | None = None
+    folder: Path, *, layer: int, normalize: bool | None = None, margin: int = 0
 ) -> tuple[WaveEncoder | MelEncoder, int]:
     """Return the encoder up to ``layer`` that ``folder`` holds, and the sample rate of its audio in Hz.
 
     ``normalize`` says whether a waveform is brought to zero mean and unit variance, None that the folder's
-    ``preprocessor_config.json`` says it. Raises :class:`WeightsError` for files that are no such model.
+    ``preprocessor_config.json`` says it; ``margin`` is how many zeros it gets at either end. Raises
+    :class:`WeightsError` for files that are no such model.
     """
     cls = _MODELS[_model_type(folder)]
     config = load_pretrained_config(cls, folder)
@@ -57,7 +58,7 @@ def load_speech_encoder(
         fields = {name: preprocessor[name] for name in _MEL_FIELDS if name in preprocessor}
         return MelEncoder(model, layer=layer, preprocessor=fields).eval(), rate_hz
     chosen = bool(preprocessor["do_normalize"]) if normalize is None else normalize
-    return WaveEncoder(model, layer=layer, normalize=chosen).eval(), rate_hz
+    return WaveEncoder(model, layer=layer, normalize=chosen, margin=margin).eval(), rate_hz
 
 
 _MEL_FIELDS = ("feature_size", "num_mel_bins", "padding_value", "sampling_rate", "stride")

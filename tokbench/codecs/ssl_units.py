@@ -13,8 +13,9 @@ __all__ = ["SslUnits"]
 class SslUnits(KmeansUnits):
     """The file ``centroids_file`` of the folder ``centroids``, on ``layer`` of the encoder in the folder ``model``.
 
-    ``normalize`` overrides what the model's ``preprocessor_config.json`` says of the waveform: centroids belong to
-    features that were made in one way. Raises :class:`tokbench.errors.WeightsError` for files that do not fit.
+    ``normalize`` overrides what the model's ``preprocessor_config.json`` says of the waveform, and ``margin`` adds
+    zeros at its ends: centroids belong to features that were made in one way. Raises
+    :class:`tokbench.errors.WeightsError` for files that do not fit.
     """
 
     def __init__(
@@ -26,8 +27,9 @@ class SslUnits(KmeansUnits):
         centroids: Path,
         deduplicate: bool = False,
         normalize: bool | None = None,
+        margin: int = 0,
     ) -> None:
-        encoder, sample_rate_hz = load_speech_encoder(model, layer=layer, normalize=normalize)
+        encoder, sample_rate_hz = load_speech_encoder(model, layer=layer, normalize=normalize, margin=margin)
         self._prepare(
             encoder,
             read_centroids(centroids / centroids_file, num_features=encoder.num_features),

@@ -42,13 +42,14 @@ class WaveEncoder(nn.Module):
     Without padding, as it was trained, a model puts out a frame for each whole receptive field. That is one frame
     fewer than there are hops in the audio, or, of lengths just above a multiple of the hop, two. So that no frame
     is missing which the rate promises, such audio is extended by zeros until it is one; so is audio that is shorter
-    than the receptive field.
+    than the receptive field. ``margin`` zeros at either end, which some add, move the frames by as much.
     """
 
-    def __init__(self, model: nn.Module, *, layer: int, normalize: bool) -> None:
+    def __init__(self, model: nn.Module, *, layer: int, normalize: bool, margin: int = 0) -> None:
         super().__init__()
         self.model = _shortened(model, layer)
         self.normalize = normalize
+        self.margin = margin
         config: Any = model.config
         self.num_features: int = config.hidden_size
         self.hop_length, self.receptive_field = 1, 1
@@ -62,6 +63,7 @@ class WaveEncoder(nn.Module):
             variance, mean = torch.var_mean(samples, correction=0)
             samples = (samples - mean) / torch.sqrt(variance + _VARIANCE_FLOOR)
         needed = (_num_frames(samples.shape[1], self.hop_length) - 1) * self.hop_length + self.receptive_field
+        samples = nn.functional.pad(samples, (self.margin, self.margin))
         samples = nn.functional.pad(samples, (0, max(needed - samples.shape[1], 0)))
         features: Tensor = self.model(samples).last_hidden_state[0]
         return features
