@@ -118,6 +118,17 @@ def test_every_setting_has_the_bitrate_of_its_name(model: Model) -> None:
         assert info.causal is False
 
 
+def test_the_convolutions_give_in_pieces_what_they_give_whole(model: Model, voice: Audio) -> None:
+    audio = Audio(voice.samples.repeat(1, 2), model.sample_rate_hz)
+    whole, pieces = model.codec("2kbps"), model.codec("2kbps")
+    pieces.chunk_s = 0.3
+    torch.testing.assert_close(pieces.latents(audio).values, whole.latents(audio).values, atol=1e-5, rtol=0)
+    codes = whole.encode(audio)
+    expected = whole.decode(codes).samples
+    atol = 1e-5 * float(expected.abs().max())
+    torch.testing.assert_close(pieces.decode(codes).samples, expected, atol=atol, rtol=0)
+
+
 def test_it_conforms_on_long_audio(model: Model) -> None:
     results = run_checks(f"{model.name}:2kbps", weights=model.folder, long_input_s=35.0)
     assert [result for result in results if result.status != "passed"] == []

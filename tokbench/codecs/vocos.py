@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from vocos.heads import ISTFTHead
 from vocos.models import VocosBackbone
 
-from tokbench.codecs.base import _pieces
 from tokbench.codecs.checkpoints import load_strictly, read_tensors
 from tokbench.codecs.configs import ModelConfig, read_yaml
 from tokbench.codecs.encodec import Encodec
+from tokbench.codecs.overlapping import in_overlapping_pieces
 from tokbench.codecs.pieces import convolutions, reach
 from tokbench.errors import WeightsError
 
@@ -56,13 +56,13 @@ class Vocos(Encodec):
         self.info = replace(self.info, num_parameters=self.info.num_parameters + num_parameters)
 
     def _decode(self, streams: list[Tensor]) -> Tensor:
-        codes = streams[0]
-        kept = []
-        around = self.decoder.reach
-        for piece in _pieces(codes.shape[1], self._chunk_frames, before=around, after=around):
-            audio = self.decoder(codes[:, piece.start : piece.stop], self._condition)
-            kept.append(audio[:, piece.kept(self._hop_length)])
-        return torch.cat(kept, dim=1)
+        return in_overlapping_pieces(
+            lambda codes: self.decoder(codes, self._condition),
+            streams[0],
+            reach=(self.decoder.reach, self.decoder.reach),
+            piece_frames=self._chunk_frames,
+            steps_out=self._hop_length,
+        )
 
     def _quantized(self, streams: list[Tensor], codebooks: slice) -> Tensor:
         return self.decoder.embed(streams[0], codebooks)[0].T

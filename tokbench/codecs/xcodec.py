@@ -1,6 +1,7 @@
 """X-Codec (Ye et al. 2024, arXiv:2408.17175): the sound by a DAC and the meaning by HuBERT, in one residual VQ.
 
-HuBERT attends to the whole utterance, so a code depends on all of it and long audio cannot be cut into pieces.
+HuBERT attends to the whole utterance, so a code depends on all of it. Encoder and decoder of the DAC alone go
+through long audio in pieces.
 """
 
 from pathlib import Path
@@ -12,6 +13,8 @@ from torch.nn.functional import pad
 from transformers import PreTrainedModel, XcodecModel
 
 from tokbench.codecs.base import Codec, TokenizerInfo
+from tokbench.codecs.overlapping import in_overlapping_pieces
+from tokbench.codecs.pieces import convolutions, reach
 from tokbench.codecs.transformers_models import CONFIG_FILE, load_pretrained
 from tokbench.codes import StreamInfo
 from tokbench.errors import WeightsError
@@ -42,6 +45,8 @@ class Xcodec(Codec):
             streams=(StreamInfo(num_codebooks, config.codebook_size, frame_rate_hz),),
             causal=False,
         )
+        self._heard_around = _reach(self.model.acoustic_encoder, steps_in=config.hop_length)
+        self._decoded_around = _reach(self.model.acoustic_decoder)
 
     def _encode(self, samples: Tensor) -> list[Tensor]:
         codes: Tensor = self.model.quantizer.encode(self._embedded(samples))
@@ -49,8 +54,13 @@ class Xcodec(Codec):
         return [codes[: self._num_codebooks, 0]]
 
     def _decode(self, streams: list[Tensor]) -> Tensor:
-        audio: Tensor = self.model.decode(streams[0][None]).audio_values[0]
-        return audio
+        return in_overlapping_pieces(
+            lambda codes: self.model.decode(codes[None]).audio_values[0],
+            streams[0],
+            reach=self._decoded_around,
+            piece_frames=self._chunk_frames,
+            steps_out=self._hop_length,
+        )
 
     def _latents(self, samples: Tensor) -> Tensor:
         return self._embedded(samples)[0].T
@@ -66,8 +76,20 @@ class Xcodec(Codec):
         batch = pad(samples, (0, -samples.shape[1] % self.model.config.hop_length))[None]
         features = self.model._extract_semantic_features(batch)  # noqa: SLF001  (there is no public way to it)
         meaning = self.model.encoder_semantic(features.transpose(1, 2))
-        sound = self.model.acoustic_encoder(batch)
+        sound = in_overlapping_pieces(
+            self.model.acoustic_encoder,
+            batch,
+            reach=self._heard_around,
+            piece_frames=self._chunk_frames,
+            steps_in=self._hop_length,
+        )
         if sound.shape[2] != meaning.shape[2]:
             sound = self.model.acoustic_encoder(pad(batch, (self.model.pad, self.model.pad)))
         embedded: Tensor = self.model.fc(torch.cat([sound, meaning], dim=1).transpose(1, 2)).transpose(1, 2)
         return embedded
+
+
+def _reach(network: Any, steps_in: int = 1) -> tuple[int, int]:
+    """Return the frames of ``steps_in`` steps of input before and after its own that ``network`` looks at."""
+    before, after = reach(convolutions(network))
+    return -(-before // steps_in), -(-after // steps_in)
