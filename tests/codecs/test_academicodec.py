@@ -147,6 +147,19 @@ def test_no_frame_is_independent_of_the_end(folder: Path) -> None:
     assert not torch.equal(codec.latents(audio).values[0], codec.latents(Audio(changed, 16000)).values[0])
 
 
+def test_long_audio_is_decoded_in_pieces(folder: Path) -> None:
+    codec = codec_of(folder)
+    codes = codec.encode(sweep(48000, 16000))
+    whole = codec.decode(codes).samples
+    longest: list[int] = []
+    codec.generator.register_forward_hook(lambda _network, inputs, _output: longest.append(inputs[0].shape[2]))
+    codec.chunk_s = 0.6
+    torch.testing.assert_close(codec.decode(codes).samples, whole, atol=1e-6, rtol=0)
+    reach = codec.generator.reach
+    assert len(longest) == 5
+    assert max(longest) == 30 + reach.before + reach.after < 150
+
+
 def test_codes_are_not_all_the_same(folder: Path) -> None:
     indices = codec_of(folder).encode(sweep(16000, 16000)).streams[0].indices
     assert all(len(row.unique()) > 10 for row in indices)

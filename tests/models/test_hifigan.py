@@ -1,5 +1,8 @@
 """HiFi-GAN's generator, against convolutions written out as sums, and where its samples come from."""
 
+import math
+
+import pytest
 import torch
 from torch.nn.functional import leaky_relu
 
@@ -81,14 +84,21 @@ def test_frames_become_samples_between_minus_one_and_one() -> None:
         assert float(samples.abs().max()) <= 1.0
 
 
-@torch.no_grad()
-def test_a_causal_generator_looks_back_as_far_as_it_says() -> None:
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize("strides", [((4, 3), (8, 7)), ((5, 2), (11, 4)), ((8, 5, 4, 2), (16, 11, 8, 4))])
+def test_a_generator_looks_as_far_as_it_says(
+    strides: tuple[tuple[int, ...], tuple[int, ...]], *, is_causal: bool
+) -> None:
     torch.manual_seed(0)
-    generator = HifiGan(config(is_causal=True)).double()
-    latents = torch.randn(1, 6, 40, dtype=torch.float64)
-    for frame in (7, 20):
-        changed = latents.clone()
-        changed[..., frame] += 1
-        differs = (generator(changed) != generator(latents))[0, 0].nonzero()[:, 0]
-        assert int(differs.min()) == 12 * frame
-        assert int(differs.max()) // 12 == frame + generator.reach
+    sizes = config(is_causal=is_causal, strides=strides[0], kernel_sizes=strides[1])
+    generator = HifiGan(sizes).double()
+    hop, frame = math.prod(strides[0]), 30
+    touched = []
+    for sample in (hop * frame, hop * frame + hop - 1):
+        latents = torch.randn(1, 6, 60, dtype=torch.float64, requires_grad=True)
+        generator(latents)[0, 0, sample].backward()
+        assert latents.grad is not None
+        touched += latents.grad[0].any(dim=0).nonzero()[:, 0].tolist()
+    assert min(touched) == frame - generator.reach.before
+    assert max(touched) == frame + generator.reach.after
+    assert not is_causal or generator.reach.after == 0

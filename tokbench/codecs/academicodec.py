@@ -18,6 +18,7 @@ from tokbench.codes import StreamInfo
 from tokbench.errors import WeightsError
 from tokbench.models.hificodec import GroupResidualQuantizer, HifiCodecEncoder
 from tokbench.models.hifigan import HifiGan, HifiGanConfig
+from tokbench.models.pieces import in_pieces
 
 __all__ = ["AcademiCodec", "renamed"]
 
@@ -75,8 +76,11 @@ class AcademiCodec(Codec):
         return [self.quantizer.encode(self._encoded(samples))[0]]
 
     def _decode(self, streams: list[Tensor]) -> Tensor:
-        audio: Tensor = self.generator(self.quantizer.decode(streams[0][None]))[0]
-        return audio
+        latents = self.quantizer.decode(streams[0][None])
+        # The encoder looks at everything, so there is no context to declare; the decoder does not.
+        num_frames = math.ceil(self.chunk_s * self.info.sample_rate_hz / self.hop_length)
+        reach = self.generator.reach
+        return in_pieces(self.generator, latents, reach=reach, num_frames=num_frames, out_step=self.hop_length)[0]
 
     def _latents(self, samples: Tensor) -> Tensor:
         return self._encoded(samples)[0].T

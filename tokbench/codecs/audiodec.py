@@ -47,8 +47,8 @@ class AudioDec(Codec):
         self.context = Context(
             encode_before=math.ceil(self.encoder.reach / hop_length),
             encode_after=0,
-            decode_before=self.decoder.reach,
-            decode_after=0,
+            decode_before=self.decoder.reach.before,
+            decode_after=self.decoder.reach.after,
         )
         networks: tuple[nn.Module, ...] = (self.encoder, self.decoder)
         self.info = TokenizerInfo(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tokbench.models.causal import CausalConv1d, CausalConvTranspose1d, downsampled_reach, upsampled_reach
 from tokbench.models.hifigan import HifiGan, HifiGanConfig
+from tokbench.models.pieces import Reach
 from tokbench.models.residual_vq import ResidualQuantizer
 
 __all__ = ["AudioDecAutoencoder", "AudioDecConfig", "AudioDecDecoder", "AudioDecEncoder", "AudioDecVocoder"]
@@ -135,8 +136,8 @@ class AudioDecDecoder(nn.Module):
         self.activation = nn.ELU() if config.is_activated else nn.Identity()
         self.output_activation = nn.Tanh() if config.is_activated else nn.Identity()
         outer = (KERNEL_SIZE - 1, 1)
-        self.reach = upsampled_reach([outer, *((UNITS_SPAN, stride) for stride in strides), outer])
-        """Frames before its own on which a sample depends."""
+        self.reach = Reach(upsampled_reach([outer, *((UNITS_SPAN, stride) for stride in strides), outer]), 0)
+        """Frames before its own, and after it, on which a sample depends."""
 
     def forward(self, latents: Tensor) -> Tensor:
         """Return the waveform [B, 1, T] of ``latents`` [B, D, F]."""

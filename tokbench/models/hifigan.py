@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from tokbench.models.causal import CausalConv1d, CausalConvTranspose1d, upsampled_reach
+from tokbench.models.pieces import Reach
 
 __all__ = ["HifiGan", "HifiGanConfig", "ResidualBlock"]
 
@@ -127,18 +128,18 @@ class HifiGan(nn.Module):
         self.config = config
         fields = GroupedFields if config.num_groups > 1 else ReceptiveFields
         widths = [config.channels // 2**stage for stage in range(len(config.strides) + 1)]
-        layers = [(OUTER_KERNEL_SIZE - 1, 1)]
+        spans = []
         self.input_conv = _outer_conv(config.in_channels, widths[0], is_causal=config.is_causal)
         self.upsamples = nn.ModuleList()
         self.blocks = nn.ModuleList()
         for stage, (stride, kernel_size) in enumerate(zip(config.strides, config.kernel_sizes, strict=True)):
             block = fields(widths[stage + 1], config)
-            layers.append((block.span, stride))
+            spans.append(block.span)
             self.upsamples.append(_upsample(widths[stage], stride, kernel_size, is_causal=config.is_causal))
             self.blocks.append(block)
         self.output_conv = _outer_conv(widths[-1], 1, is_causal=config.is_causal)
-        self.reach = upsampled_reach([*layers, (OUTER_KERNEL_SIZE - 1, 1)])
-        """Frames before its own on which a sample depends, if the generator is causal."""
+        self.reach = _reach(config, spans)
+        """Frames before and after its own on which a sample depends."""
 
     def forward(self, latents: Tensor) -> Tensor:
         """Return the waveform [B, 1, T] of ``latents`` [B, D, F]."""
@@ -160,3 +161,19 @@ def _upsample(in_channels: int, stride: int, kernel_size: int, *, is_causal: boo
         return CausalConvTranspose1d(in_channels, in_channels // 2, stride=stride)
     padding = (kernel_size - stride) // 2
     return nn.ConvTranspose1d(in_channels, in_channels // 2, kernel_size, stride, padding)
+
+
+def _reach(config: HifiGanConfig, spans: list[int]) -> Reach:
+    """Return how far a generator looks, of which the blocks of each stage have ``spans``."""
+    outer = OUTER_KERNEL_SIZE - 1
+    if config.is_causal:
+        layers = [(outer, 1), *zip(spans, config.strides, strict=True), (outer, 1)]
+        return Reach(upsampled_reach(layers), 0)
+    before = after = outer // 2
+    for span, stride, kernel_size in reversed(list(zip(spans, config.strides, config.kernel_sizes, strict=True))):
+        # Output t is of the inputs ceil((t + p - k + 1) / S) … floor((t + p) / S); t is the first step of a frame
+        # less what looks back from there, or its last step and what looks ahead.
+        padding = (kernel_size - stride) // 2
+        before = (before + span // 2 + kernel_size - 1 - padding) // stride
+        after = (after + span // 2 + stride - 1 + padding) // stride
+    return Reach(before + outer // 2, after + outer // 2)
