@@ -162,3 +162,11 @@ def test_a_configuration_that_is_no_json_is_named(home: Path, tmp_path: Path) ->
 def test_more_codebooks_than_the_model_has_are_refused(home: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"config\.json: expected 9 codebooks \(n_q\), found 8"):
         make(broken(home, tmp_path, {}), num_codebooks=9)
+
+
+def test_long_audio_in_pieces_has_the_codes_and_samples_of_the_whole(home: Path, voice: Audio) -> None:
+    whole, pieces = (codec("speechtokenizer", "4x1024", home) for _ in range(2))
+    pieces.chunk_s = 0.4
+    codes = whole.encode(voice)
+    assert torch.equal(pieces.encode(voice).streams[0].indices, codes.streams[0].indices)
+    torch.testing.assert_close(pieces.decode(codes).samples, whole.decode(codes).samples, atol=1e-6, rtol=1e-5)

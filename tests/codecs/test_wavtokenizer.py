@@ -14,7 +14,7 @@ from tokbench.audio import Audio
 from tokbench.codecs.checkpoints import fold_weight_norms
 from tokbench.codecs.configs import ModelConfig
 from tokbench.codecs.registry import list_cards
-from tokbench.codecs.seanet_pieces import encode_in_pieces, encoder_reach
+from tokbench.codecs.seanet_pieces import encoder_reach
 from tokbench.codecs.wavtokenizer import WavTokenizer, WavTokenizerNetwork, rename
 from tokbench.errors import WeightsError
 from tokbench.models.seanet import SeanetConfig, SeanetEncoder
@@ -107,30 +107,6 @@ def test_the_latency_of_the_cards_is_how_far_the_encoder_looks_ahead(strides: tu
         if card.adapter.endswith(":WavTokenizer") and card.name.endswith(str(hop_length))
     }
     assert latencies == {round(after / 24000, 4)}
-
-
-@pytest.mark.parametrize("num_samples", [48000, 48001, 47999, 50 * 320 + 1])
-@torch.inference_mode()
-def test_encoding_in_pieces_equals_encoding_the_whole(num_samples: int) -> None:
-    torch.manual_seed(0)
-    encoder, samples = SeanetEncoder(SeanetConfig(dimension=4, num_filters=2)), torch.randn(1, 1, num_samples)
-    expected = encoder(samples)
-    for piece_frames in (10, 33):
-        actual = encode_in_pieces(encoder, samples, hop_length=320, piece_frames=piece_frames)
-        torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-5)
-
-
-@torch.inference_mode()
-def test_a_last_frame_of_one_sample_is_completed_from_the_same_samples() -> None:
-    """Reflection reaches further back than the kernels do where the last frame is nearly empty."""
-    torch.manual_seed(0)
-    encoder = SeanetEncoder(SeanetConfig(dimension=4, num_filters=2, num_lstm_layers=0))
-    num_samples = 60 * 320 + 1
-    samples = torch.randn(1, 1, num_samples)
-    before, _ = encoder_reach(encoder, hop_length=320)
-    changed = samples.clone()
-    changed[..., : 60 * 320 - before] = 0
-    torch.testing.assert_close(encoder(changed)[..., -1], encoder(samples)[..., -1])
 
 
 def test_long_audio_is_encoded_in_pieces(

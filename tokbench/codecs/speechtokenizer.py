@@ -1,7 +1,8 @@
 """SpeechTokenizer (Zhang et al. 2023, arXiv:2308.16692): a SEANet whose first codebook is taught by HuBERT.
 
-The encoder's LSTM runs in both directions: every code depends on the whole utterance, so long audio cannot be cut
-into pieces. The published code is https://github.com/ZhangXInFD/SpeechTokenizer, commit 30c96fb.
+The encoder's LSTM runs in both directions: every code depends on the whole utterance. Its convolutions, which take
+the memory, see long audio in pieces all the same; the LSTM sees all that they make of it. The published code is
+https://github.com/ZhangXInFD/SpeechTokenizer, commit 30c96fb.
 """
 
 import re
@@ -12,6 +13,7 @@ from torch import Tensor
 from tokbench.codecs.base import Codec, TokenizerInfo
 from tokbench.codecs.checkpoints import fold_weight_norms, load_strictly, read_tensors
 from tokbench.codecs.configs import ModelConfig, read_json
+from tokbench.codecs.seanet_pieces import decode_in_pieces, encode_in_pieces
 from tokbench.codes import StreamInfo
 from tokbench.errors import WeightsError
 from tokbench.models.seanet import SeanetConfig, rename_published
@@ -46,20 +48,27 @@ class SpeechTokenizer(Codec):
             sample_rate_hz=sample_rate_hz,
             streams=(StreamInfo(num_codebooks, codebook_size, frame_rate_hz),),
             causal=False,
+            num_parameters=sum(parameter.numel() for parameter in self.model.parameters()),
         )
 
     def _encode(self, samples: Tensor) -> list[Tensor]:
-        return [self.model.encode(samples[None], self._num_codebooks)[0]]
+        return [self.model.quantizer.encode(self._encoder_output(samples), self._num_codebooks)[0]]
 
     def _decode(self, streams: list[Tensor]) -> Tensor:
-        return self.model.decode(streams[0][None])[0]
+        quantized, hop_length = self.model.quantizer.decode(streams[0][None]), self.model.hop_length
+        decoder, frames = self.model.decoder, self._chunk_frames
+        return decode_in_pieces(decoder, quantized, hop_length=hop_length, piece_frames=frames)[0]
 
     def _latents(self, samples: Tensor) -> Tensor:
-        latents: Tensor = self.model.encoder(samples[None])[0].T
-        return latents
+        return self._encoder_output(samples)[0].T
 
     def _quantized(self, streams: list[Tensor], codebooks: slice) -> Tensor:
         return self.model.quantizer.decode(streams[0][None], codebooks)[0].T
+
+    def _encoder_output(self, samples: Tensor) -> Tensor:
+        """Return latents [1, D, F] of ``samples`` [1, T]."""
+        hop_length, frames = self.model.hop_length, self._chunk_frames
+        return encode_in_pieces(self.model.encoder, samples[None], hop_length=hop_length, piece_frames=frames)
 
 
 def read_model(config: ModelConfig, checkpoint: Path) -> SeanetCodec:

@@ -135,6 +135,17 @@ def _lstm(width: int, config: SeanetConfig) -> list[nn.Module]:
     return [SkipLstm(width, num_layers=layers, bidirectional=config.bidirectional)] if layers else []
 
 
+Stages = tuple[nn.Sequential, SkipLstm | None, nn.Sequential]
+
+
+def _stages(model: nn.Sequential) -> Stages:
+    layers = list(model)
+    for index, layer in enumerate(layers):
+        if isinstance(layer, SkipLstm):
+            return nn.Sequential(*layers[:index]), layer, nn.Sequential(*layers[index + 1 :])
+    return nn.Sequential(), None, nn.Sequential(*layers)
+
+
 class SeanetEncoder(nn.Module):
     """[B, C, T] -> [B, D, ceil(T / hop)]."""
 
@@ -161,13 +172,10 @@ class SeanetEncoder(nn.Module):
         self.model = nn.Sequential(*layers)
 
     @property
-    def stages(self) -> tuple[nn.Sequential, SkipLstm | None, nn.Sequential]:
-        """What comes before the LSTM, the LSTM, and what comes after it."""
-        layers = list(self.model)
-        for index, layer in enumerate(layers):
-            if isinstance(layer, SkipLstm):
-                return nn.Sequential(*layers[:index]), layer, nn.Sequential(*layers[index + 1 :])
-        return nn.Sequential(*layers), None, nn.Sequential()
+    def stages(self) -> Stages:
+        """What comes before the LSTM, the LSTM, and what comes after it; all of it before where there is none."""
+        before, lstm, after = _stages(self.model)
+        return (before, lstm, after) if lstm is not None else (after, None, before)
 
     def forward(self, samples: Tensor) -> Tensor:
         """Return latents [B, D, F] of float32 ``samples`` [B, C, T]."""
@@ -199,6 +207,11 @@ class SeanetDecoder(nn.Module):
             PaddedConv1d(width, config.num_channels, config.last_kernel_size, causal=causal, norm=norm),
         ]
         self.model = nn.Sequential(*layers)
+
+    @property
+    def stages(self) -> Stages:
+        """What comes before the LSTM, the LSTM, and what comes after it; all of it after where there is none."""
+        return _stages(self.model)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Return samples [B, C, F · hop] of ``latents`` [B, D, F]."""

@@ -1,0 +1,70 @@
+"""A SEANet in pieces gives what it gives on the whole, and looks as far as its gradients show."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from tokbench.codecs.seanet_pieces import decode_in_pieces, decoder_reach, encode_in_pieces, encoder_reach
+from tokbench.models.seanet import SeanetConfig, SeanetDecoder, SeanetEncoder
+
+HOP = 40
+
+
+def config(*, num_lstm_layers: int = 1, causal: bool = False, bidirectional: bool = False) -> SeanetConfig:
+    return SeanetConfig(
+        dimension=4,
+        num_filters=2,
+        strides=(5, 4, 2),
+        num_residual_units=2,
+        num_lstm_layers=num_lstm_layers,
+        causal=causal,
+        bidirectional=bidirectional,
+    )
+
+
+CONFIGS = {
+    "as published": config(),
+    "without an LSTM": config(num_lstm_layers=0),
+    "causal": config(causal=True),
+    "both directions": config(bidirectional=True),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("num_samples", [HOP, 60 * HOP, 61 * HOP + 1, 62 * HOP - 1])
+@torch.inference_mode()
+def test_pieces_give_what_the_whole_gives(name: str, num_samples: int) -> None:
+    torch.manual_seed(0)
+    encoder, decoder = SeanetEncoder(CONFIGS[name]), SeanetDecoder(CONFIGS[name])
+    samples = torch.randn(1, 1, num_samples)
+    latents = encoder(samples)
+    decoded = decoder(latents)
+    for piece_frames in (5, 13, 30):
+        frames = encode_in_pieces(encoder, samples, hop_length=HOP, piece_frames=piece_frames)
+        torch.testing.assert_close(frames, latents, atol=1e-6, rtol=1e-5)
+        pieces = decode_in_pieces(decoder, latents, hop_length=HOP, piece_frames=piece_frames)
+        torch.testing.assert_close(pieces, decoded, atol=1e-6, rtol=1e-5)
+
+
+def touched(outputs: Tensor, inputs: Tensor) -> tuple[int, int]:
+    outputs.abs().sum().backward()
+    assert inputs.grad is not None
+    steps = inputs.grad.abs().sum(dim=(0, 1)).nonzero()
+    return int(steps.min()), int(steps.max())
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_an_encoder_reaches_as_far_as_its_gradients_show(*, causal: bool) -> None:
+    torch.manual_seed(0)
+    encoder = SeanetEncoder(config(num_lstm_layers=0, causal=causal))
+    samples = torch.randn(1, 1, 60 * HOP, requires_grad=True)
+    first, last = touched(encoder(samples)[..., 30], samples)
+    assert encoder_reach(encoder, hop_length=HOP) == (30 * HOP - first, last - (31 * HOP - 1))
+
+
+def test_a_decoder_reaches_as_far_as_its_gradients_show() -> None:
+    torch.manual_seed(0)
+    decoder = SeanetDecoder(CONFIGS["without an LSTM"])
+    latents = torch.randn(1, 4, 60, requires_grad=True)
+    first, last = touched(decoder(latents)[..., 30 * HOP : 31 * HOP], latents)
+    assert decoder_reach(decoder) == (30 - first, last - 30)
