@@ -194,7 +194,14 @@ def test_wrong_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"expected the tensors of HifiCodecEncoder, found no output_conv\.bias"):
         codec_of(tmp_path)
     saved(without(tensors, "quantizer", "quantizer_modules.0.embedding.weight"), tmp_path)
-    with pytest.raises(WeightsError, match=r"HiFi-Codec, found no codebooks\.0\.weight"):
+    with pytest.raises(WeightsError, match=r"checkpoint: expected a tensor codebooks\.0\.weight, found none"):
+        codec_of(tmp_path)
+    saved(without(tensors, "encoder", "ups.0.weight_v"), tmp_path)
+    with pytest.raises(WeightsError, match=r"found no downsamples\.0\.weight; an unknown downsamples\.0\.weight_g"):
+        codec_of(tmp_path)
+    flat = {"quantizer_modules.0.embedding.weight": torch.zeros(1024)}
+    saved({**tensors, "quantizer": {**tensors["quantizer"], **flat}}, tmp_path)
+    with pytest.raises(WeightsError, match=r"codebooks\.0\.weight with 2 axes, found the shape \[1024\]"):
         codec_of(tmp_path)
     saved({**tensors, "generator": {**tensors["generator"], "extra": torch.zeros(1)}}, tmp_path)
     with pytest.raises(WeightsError, match=r"the tensors of HifiGan, found an unknown extra"):

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from tokbench.codecs.base import Codec, TokenizerInfo
 from tokbench.codecs.checkpoints import fold_weight_norms, load_strictly, read_tensors
+from tokbench.codecs.shapes import shape_of
 from tokbench.codes import StreamInfo
-from tokbench.errors import WeightsError
 from tokbench.models.hificodec import GroupResidualQuantizer, HifiCodecEncoder
 from tokbench.models.hifigan import HifiGan, HifiGanConfig
 from tokbench.models.pieces import in_pieces
@@ -45,9 +45,9 @@ class AcademiCodec(Codec):
     ) -> None:
         path = weights / checkpoint
         parts = {part: _read(path, part) for part in _NAMES}
-        channels, in_channels, _ = _shape(parts["generator"], "input_conv.weight", path)
-        encoder_channels, *_ = _shape(parts["encoder"], "input_conv.weight", path)
-        codebook_size, _ = _shape(parts["quantizer"], "codebooks.0.weight", path)
+        channels, in_channels, _ = shape_of(parts["generator"], "input_conv.weight", num_axes=3, path=path)
+        encoder_channels, *_ = shape_of(parts["encoder"], "input_conv.weight", num_axes=3, path=path)
+        codebook_size, _ = shape_of(parts["quantizer"], "codebooks.0.weight", num_axes=2, path=path)
         config = HifiGanConfig(
             in_channels=in_channels,
             channels=channels,
@@ -135,10 +135,3 @@ def _read(path: Path, part: str) -> dict[str, Tensor]:
     """Return the tensors of a ``part`` of a checkpoint, without weight normalization, as they are called here."""
     folded = fold_weight_norms(read_tensors(path, part))
     return {renamed(name, part): tensor for name, tensor in folded.items()}
-
-
-def _shape(tensors: Mapping[str, Tensor], name: str, path: Path) -> tuple[int, ...]:
-    """Return the shape of the tensor that tells a size of the model."""
-    if name not in tensors:
-        raise WeightsError(path, expected="a checkpoint of AcademiCodec's HiFi-Codec", found=f"no {name}")
-    return tuple(tensors[name].shape)

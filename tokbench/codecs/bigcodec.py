@@ -5,13 +5,13 @@ already: the codes end with the frame that the first of these zeros belongs to.
 """
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from tokbench.codecs.base import Codec, TokenizerInfo
 from tokbench.codecs.checkpoints import fold_weight_norms, load_strictly, read_tensors
+from tokbench.codecs.shapes import shape_of
 from tokbench.codes import StreamInfo
 from tokbench.errors import WeightsError
 from tokbench.models.bigcodec import BigCodecDecoder, BigCodecEncoder, FactorizedQuantizer
@@ -31,9 +31,9 @@ class BigCodec(Codec):
     def __init__(self, *, weights: Path) -> None:
         path = weights / FILE_NAME
         parts = _parts(path)
-        channels, *_ = _shape(parts["encoder"], "input_conv.weight", path)
-        decoder_channels, dimension, _ = _shape(parts["decoder"], "input_conv.weight", path)
-        codebook_size, codebook_dimension = _shape(parts["quantizer"], "codebook.weight", path)
+        channels, *_ = shape_of(parts["encoder"], "input_conv.weight", num_axes=3, path=path)
+        decoder_channels, dimension, _ = shape_of(parts["decoder"], "input_conv.weight", num_axes=3, path=path)
+        codebook_size, codebook_dimension = shape_of(parts["quantizer"], "codebook.weight", num_axes=2, path=path)
         self.encoder = load_strictly(
             BigCodecEncoder(channels=channels, dimension=dimension), parts["encoder"], path
         )
@@ -85,13 +85,6 @@ def _parts(path: Path) -> dict[str, dict[str, Tensor]]:
     if unknown := sorted(parts.keys() - {"encoder", "quantizer", "decoder"}):
         raise WeightsError(path, expected="the tensors of BigCodec", found=f"an unknown {unknown[0]}")
     return parts
-
-
-def _shape(tensors: Mapping[str, Tensor], name: str, path: Path) -> tuple[int, ...]:
-    """Return the shape of the tensor that tells a size of the model."""
-    if name not in tensors:
-        raise WeightsError(path, expected="the tensors of BigCodec", found=f"no {name}")
-    return tuple(tensors[name].shape)
 
 
 _FILTERS = (".upsample.filter", ".downsample.lowpass.filter")
