@@ -13,7 +13,7 @@ from tokbench.codecs.registry import CodecReference, expand, list_cards, load
 from tokbench.errors import MissingLibraryError, MissingPackageError
 
 NAMES = [name for name, card in list_cards().items() if card.kind == "classical codec" and not card.sources]
-VOCODERS = ("codec2", "lpc10")
+VOCODERS = ("codec2", "lpc", "lpc10")
 """What they decode has another waveform than what they encoded."""
 PARTLY_VOCODERS = ("speex:3.95kbps", "speex-nb:2.15kbps")
 """Settings that draw the excitation, or most of it, at random."""
