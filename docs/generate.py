@@ -83,7 +83,7 @@ def codecs_page() -> str:
         "One is called for as `NAME:SETTING`, all of them as `NAME:all`; `NAME` alone means the one in **bold**.",
         "`tokbench doctor` says which are ready on a machine. Weights are looked for in",
         "`$TOKBENCH_HOME/weights/<folder>`, then on the hub; `--weights DIR` names another place. Latency is the",
-        "audio beyond a frame's own end that its codes need: `all` of it for a codec that looks at whole utterances.",
+        "audio beyond a frame's own end that its codes need: `all` of it where that is the whole utterance.",
     ]
     for kind in get_args(Kind):
         chosen = [card for card in cards.values() if card.kind == kind]
