@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tokbench.codecs.seanet_pieces import decode_in_pieces, decoder_reach, encode_in_pieces, encoder_reach
+from tokbench.codecs.seanet_pieces import _reach, decode_in_pieces, decoder_reach, encode_in_pieces, encoder_reach
+from tokbench.models.convolutions import PaddedConv1d
 from tokbench.models.seanet import SeanetConfig, SeanetDecoder, SeanetEncoder
 
 HOP = 40
@@ -68,3 +69,11 @@ def test_a_decoder_reaches_as_far_as_its_gradients_show() -> None:
     latents = torch.randn(1, 4, 60, requires_grad=True)
     first, last = touched(decoder(latents)[..., 30 * HOP : 31 * HOP], latents)
     assert decoder_reach(decoder) == (30 - first, last - 30)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_what_a_last_frame_lacks_is_reflected_from_further_back_than_the_kernel_reaches(*, causal: bool) -> None:
+    layer = PaddedConv1d(1, 1, 16, stride=8, causal=causal)
+    samples = torch.randn(1, 1, 10 * 8 + 1, requires_grad=True)
+    first, _ = touched(layer(samples)[..., -1], samples)
+    assert _reach(layer)[0] == 10 * 8 - first
