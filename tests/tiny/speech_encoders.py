@@ -23,6 +23,7 @@ __all__ = ["NUM_FEATURES", "encoder", "save"]
 
 NUM_FEATURES = 16
 
+_DEEP = 14
 _BLOCKS = {"hidden_size": NUM_FEATURES, "num_attention_heads": 2, "intermediate_size": 16}
 _WAVES = {
     **_BLOCKS,
@@ -69,7 +70,8 @@ def save(source: WeightsSource, folder: Path, *, num_layers: int) -> PreTrainedM
     model.save_pretrained(place)
     preprocessor = _MEL_FILE if isinstance(model, Wav2Vec2BertModel) else _WAVE_FILE
     (place / "preprocessor_config.json").write_text(json.dumps(preprocessor))
-    if "pytorch_model.bin" in source.files:
+    # Many small tensors are read slowly from the older format, so deep models are saved in the newer one.
+    if "pytorch_model.bin" in source.files and num_layers <= _DEEP:
         (place / "model.safetensors").unlink()
         torch.save(released(model), place / "pytorch_model.bin")
     return model

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 from transformers import HubertModel, PreTrainedModel, Wav2Vec2BertModel, Wav2Vec2Model, WavLMModel
+from transformers.initialization import no_init_weights
 
 from tokbench.codecs.checkpoints import fold_weight_norm, load_strictly, read_tensors
 from tokbench.codecs.transformers_models import CONFIG_FILE, load_pretrained_config
@@ -50,15 +51,13 @@ def load_speech_encoder(
         expected = f"at least {layer} layers (num_hidden_layers)"
         raise WeightsError(folder / CONFIG_FILE, expected=expected, found=f"{config.num_hidden_layers}")
     preprocessor = _preprocessor(folder)
-    # transformers' class has no annotations.
-    make: Any = cls
-    model = _filled(make(config), folder)
+    model = _filled(cls, config, folder, layer)
     rate_hz = int(preprocessor["sampling_rate"])
     if cls is Wav2Vec2BertModel:
         fields = {name: preprocessor[name] for name in _MEL_FIELDS if name in preprocessor}
-        return MelEncoder(model, layer=layer, preprocessor=fields).eval(), rate_hz
+        return MelEncoder(model, preprocessor=fields).eval(), rate_hz
     chosen = bool(preprocessor["do_normalize"]) if normalize is None else normalize
-    return WaveEncoder(model, layer=layer, normalize=chosen, margin=margin).eval(), rate_hz
+    return WaveEncoder(model, normalize=chosen, margin=margin).eval(), rate_hz
 
 
 _MEL_FIELDS = ("feature_size", "num_mel_bins", "padding_value", "sampling_rate", "stride")
@@ -92,20 +91,26 @@ def _json(file: Path, expected: str) -> dict[str, Any]:
     return values
 
 
-def _filled(model: PreTrainedModel, folder: Path) -> nn.Module:
+def _filled(cls: type[PreTrainedModel], config: Any, folder: Path, layer: int) -> nn.Module:
+    """Return the model as far as ``layer``: blocks that come after it are neither built nor looked at."""
     file = next((folder / name for name in _FILES if (folder / name).is_file()), folder / _FILES[0])
+    unused = tuple(f"encoder.layers.{index}." for index in range(layer, config.num_hidden_layers))
+    config.num_hidden_layers = layer
+    make: Any = cls  # without annotations in transformers
+    with no_init_weights():
+        model: PreTrainedModel = make(config)
+    tensors = _renamed(read_tensors(file), f"{cls.base_model_prefix}.")
+    used = {name: tensor.float() for name, tensor in tensors.items() if not name.startswith(unused)}
     wanted = model.state_dict()
-    tensors = {name: tensor.float() for name, tensor in _renamed(read_tensors(file), model).items()}
     if _MASK in wanted:
-        tensors.setdefault(_MASK, wanted[_MASK])
+        used.setdefault(_MASK, wanted[_MASK])
     else:
-        tensors.pop(_MASK, None)
-    return fold_weight_norm(load_strictly(model, tensors, file))
+        used.pop(_MASK, None)
+    return fold_weight_norm(load_strictly(model, used, file))
 
 
-def _renamed(tensors: dict[str, Tensor], model: PreTrainedModel) -> dict[str, Tensor]:
+def _renamed(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Return the tensors of the encoder by the names that it has in transformers today."""
-    prefix = f"{model.base_model_prefix}."
     own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if not name.startswith(_HEADS)}
     renamed = {}
     for name, tensor in own.items():

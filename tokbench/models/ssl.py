@@ -6,7 +6,7 @@ normalises before its blocks (``do_stable_layer_norm``) normalises once more aft
 layer: fairseq leaves it out where a layer is asked for, as transformers 5 does (and transformers 4 did not, in the
 last layer).
 
-The blocks after the one that is asked for are dropped: they would cost time and change nothing.
+A network here ends with the block that is asked for: those after it would cost memory and time for nothing.
 """
 
 from collections.abc import Mapping
@@ -45,9 +45,9 @@ class WaveEncoder(nn.Module):
     than the receptive field. ``margin`` zeros at either end, which some add, move the frames by as much.
     """
 
-    def __init__(self, model: nn.Module, *, layer: int, normalize: bool, margin: int = 0) -> None:
+    def __init__(self, model: nn.Module, *, normalize: bool, margin: int = 0) -> None:
         super().__init__()
-        self.model = _shortened(model, layer)
+        self.model = _without_last_norm(model)
         self.normalize = normalize
         self.margin = margin
         config: Any = model.config
@@ -76,9 +76,9 @@ class MelEncoder(nn.Module):
     with padding; where that leaves fewer pairs than the rate promises, the last one is repeated.
     """
 
-    def __init__(self, model: nn.Module, *, layer: int, preprocessor: Mapping[str, Any]) -> None:
+    def __init__(self, model: nn.Module, *, preprocessor: Mapping[str, Any]) -> None:
         super().__init__()
-        self.model = _shortened(model, layer)
+        self.model = _without_last_norm(model)
         make: Any = SeamlessM4TFeatureExtractor
         self.extract = make(**preprocessor)
         config: Any = model.config
@@ -107,10 +107,8 @@ def _num_frames(num_samples: int, hop_length: int) -> int:
     return max(-(-num_samples // hop_length) - 1, 1)
 
 
-def _shortened(model: nn.Module, layer: int) -> nn.Module:
-    """Drop what comes after ``layer``, so that the model's last hidden state is that layer."""
-    encoder: Any = model.get_submodule("encoder")
-    encoder.layers = encoder.layers[:layer]
+def _without_last_norm(model: nn.Module) -> nn.Module:
     if getattr(model.config, "do_stable_layer_norm", False):
+        encoder: Any = model.get_submodule("encoder")
         encoder.layer_norm = nn.Identity()
     return model
