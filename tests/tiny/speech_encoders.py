@@ -23,7 +23,7 @@ __all__ = ["NUM_FEATURES", "encoder", "save"]
 
 NUM_FEATURES = 16
 
-_DEEP = 14
+_DEEP = 8
 _BLOCKS = {"hidden_size": NUM_FEATURES, "num_attention_heads": 2, "intermediate_size": 16}
 _WAVES = {
     **_BLOCKS,

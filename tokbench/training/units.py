@@ -137,7 +137,7 @@ def _notes(spec: UnitKmeansSpec, corpus: Corpus, scale: str, seed: int) -> str:
 
 def _licence(source: Card, corpus: Corpus) -> str:
     own = corpus.licence or "unknown"
-    return own if source.weights is None else f"{source.licence} (features), {own} (corpus of the centroids)"
+    return own if source.weights is None or source.licence == own else f"{source.licence} AND {own}"
 
 
 def _toml(values: Mapping[str, Any]) -> str:
