@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 from tokbench.audio import Audio
 from tokbench.codecs.registry import load, one
 from tokbench.codecs.snac import Snac
+from tokbench.codes import Codes
 from tokbench.errors import WeightsError, WeightsNotFoundError
 from tokbench.testing import run_checks
 
@@ -92,6 +94,24 @@ def test_the_noise_is_as_strong_as_that_of_the_original(model: Model, voice: Aud
     expected = float((drawn[0] - drawn[1]).std())
     assert expected > 0
     assert float((placed - drawn[0]).std()) == pytest.approx(expected, rel=0.1)
+
+
+def test_codes_that_do_not_fill_a_window_are_decoded(model: Model, voice: Audio) -> None:
+    """Such as those of a language model: the audio before the last window is that of the codes in full."""
+    codec = model.codec()
+    codes = codec.encode(voice)
+    num_samples = 13 * model.hop_length
+    cut = [
+        replace(s, indices=s.indices[:, : 13 * round(s.frame_rate_hz / codes.streams[0].frame_rate_hz)])
+        for s in codes.streams
+    ]
+    decoded = codec.decode(Codes(tuple(cut), num_samples, model.sample_rate_hz)).samples
+    assert decoded.shape == (1, num_samples)
+    whole = codec.decode(codes).samples
+    # A window is of four frames, and the one before the last hears it.
+    torch.testing.assert_close(
+        decoded[:, : 4 * model.hop_length], whole[:, : 4 * model.hop_length], atol=1e-5, rtol=0
+    )
 
 
 def test_a_batch_has_the_codes_of_each(model: Model, voice: Audio) -> None:

@@ -86,8 +86,15 @@ class Snac(Codec):
         for module in self.model.modules():
             if isinstance(module, _PlacedNoise):
                 module.first_frame = first_frame
-        audio: Tensor = self.model.decode(streams)[0]
-        return audio
+        num_frames = streams[0].shape[1]
+        # Codes that were encoded here fill their windows; the last one of others goes on until they do.
+        lacking = -num_frames % self._window_frames
+        filled = [
+            torch.cat([stream, stream[:, -1:].expand(-1, lacking * self._strides[0] // stride)], dim=1)
+            for stream, stride in zip(streams, self._strides, strict=True)
+        ]
+        audio: Tensor = self.model.decode(filled)[0]
+        return audio[:, : num_frames * self._hop_length]
 
     def _latents(self, samples: Tensor) -> Tensor:
         latents: Tensor = self.model.encoder(self.model.preprocess(samples[None]))[0].T
