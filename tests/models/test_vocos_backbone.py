@@ -90,3 +90,26 @@ def test_frames_stay_as_many_as_they_are(num_frames: int) -> None:
     features.square().sum().backward()
     unused = {name for name, parameter in backbone.named_parameters() if parameter.grad is None}
     assert unused == set()
+
+
+@torch.inference_mode()
+def test_asking_some_at_a_time_gives_what_asking_at_once_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    layer, values = FrameAttention(32), torch.randn(1, 32, 10)
+    expected = layer(values)
+    monkeypatch.setattr("tokbench.models.vocos_backbone._QUERIES_AT_A_TIME", 3)
+    torch.testing.assert_close(layer(values), expected)
+
+
+@torch.inference_mode()
+def test_what_follows_attention_reaches_as_far_as_it_says() -> None:
+    torch.manual_seed(0)
+    backbone, head = VocosBackbone(TINY).double(), InverseStftHead(64, n_fft=16, hop_length=4).double()
+    values = torch.randn(1, 64, 41, dtype=torch.float64)
+    samples = head(backbone.refine(values))[0]
+    reach = backbone.reach + head.reach
+    for distance, changes in ((reach, True), (reach + 1, False)):
+        changed = values.clone()
+        changed[..., 20 + distance] = torch.randn(64)
+        own = head(backbone.refine(changed))[0, 80:84]
+        assert torch.equal(own, samples[80:84]) is not changes

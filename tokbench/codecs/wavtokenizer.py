@@ -1,7 +1,7 @@
 """WavTokenizer (Ji et al. 2024, arXiv:2408.16532): one codebook, a SEANet in front and Vocos with attention behind.
 
 The published code is https://github.com/jishengpeng/WavTokenizer, commit 5cf440d. Its attention and its group
-normalization look at the whole utterance, so that decoding cannot be cut into pieces; encoding can.
+normalization look at the whole utterance; all else sees long audio in pieces, between which the LSTM remembers.
 """
 
 import re
@@ -15,6 +15,7 @@ from tokbench.codecs.checkpoints import fold_weight_norms, load_strictly, read_t
 from tokbench.codecs.configs import ModelConfig, read_yaml
 from tokbench.codecs.seanet_pieces import encode_in_pieces
 from tokbench.codes import StreamInfo
+from tokbench.models.pieces import Reach, in_pieces
 from tokbench.models.residual_vq import ResidualQuantizer
 from tokbench.models.seanet import SeanetConfig, SeanetEncoder, rename_published
 from tokbench.models.vocos_backbone import InverseStftHead, VocosBackbone, VocosConfig
@@ -61,10 +62,20 @@ class WavTokenizerNetwork(nn.Module):
             hop_length=config.value(f"{_HEAD}.hop_length", int),
         )
 
-    def decode(self, codes: Tensor) -> Tensor:
-        """Return float32 samples [B, F · hop] of int64 ``codes`` [B, K, F]."""
-        samples: Tensor = self.head(self.backbone(self.quantizer.decode(codes)))
-        return samples
+    def decode(self, codes: Tensor, *, piece_frames: int) -> Tensor:
+        """Return float32 samples [B, F · hop] of int64 ``codes`` [B, K, F].
+
+        What looks at all frames does so at once; what follows, which takes the memory, sees them in pieces.
+        """
+        attended = self.backbone.attend(self.quantizer.decode(codes))
+        reach = self.backbone.reach + self.head.reach
+        return in_pieces(
+            lambda values: self.head(self.backbone.refine(values))[:, None],
+            attended,
+            reach=Reach(reach, reach),
+            num_frames=piece_frames,
+            out_step=self.hop_length,
+        )[:, 0]
 
 
 class WavTokenizer(Codec):
@@ -93,7 +104,7 @@ class WavTokenizer(Codec):
         return [self.model.quantizer.encode(self._encoder_output(samples))[0]]
 
     def _decode(self, streams: list[Tensor]) -> Tensor:
-        return self.model.decode(streams[0][None])
+        return self.model.decode(streams[0][None], piece_frames=self._chunk_frames)
 
     def _latents(self, samples: Tensor) -> Tensor:
         return self._encoder_output(samples)[0].T

@@ -7,6 +7,7 @@ published code, so that its tensors load under their names.
 Axes: ``B`` batch, ``D`` features, ``F`` frames, ``T`` samples.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,7 @@ __all__ = [
 ]
 
 _NORM_GROUPS = 32
+_QUERIES_AT_A_TIME = 1024
 _LARGEST_MAGNITUDE = 1e2
 """Magnitudes are exponentials; those above this are clipped."""
 
@@ -94,7 +96,7 @@ class _ResidualBlock(nn.Module):
 class FrameAttention(nn.Module):
     """One head of attention of every frame to all, added to the input; [B, D, F] -> same.
 
-    The frames are not stored against each other, so an hour of them fits into memory.
+    Frames ask some at a time: all against all of an hour would not fit into memory.
     """
 
     def __init__(self, dim: int) -> None:
@@ -106,8 +108,9 @@ class FrameAttention(nn.Module):
         """Return [B, D, F] of [B, D, F]."""
         normed = self.norm(values)
         query, key, value = (layer(normed).transpose(1, 2)[:, None] for layer in (self.q, self.k, self.v))
-        attended = nn.functional.scaled_dot_product_attention(query, key, value)
-        output: Tensor = values + self.proj_out(attended[:, 0].transpose(1, 2))
+        asked = query.split(_QUERIES_AT_A_TIME, dim=2)
+        attended = [nn.functional.scaled_dot_product_attention(some, key, value) for some in asked]
+        output: Tensor = values + self.proj_out(torch.cat(attended, dim=2)[:, 0].transpose(1, 2))
         return output
 
 
@@ -126,11 +129,25 @@ class VocosBackbone(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Return features [B, F, D] of ``latents`` [B, C, F]."""
-        values = self.norm(self.pos_net(self.embed(latents)).transpose(1, 2)).transpose(1, 2)
+        return self.refine(self.attend(latents))
+
+    def attend(self, latents: Tensor) -> Tensor:
+        """Return [B, D, F] of ``latents`` [B, C, F]; every frame depends on all."""
+        attended: Tensor = self.pos_net(self.embed(latents))
+        return attended
+
+    def refine(self, values: Tensor) -> Tensor:
+        """Return features [B, F, D] of ``values`` [B, D, F]; a frame depends on ``reach`` on either side."""
+        values = self.norm(values.transpose(1, 2)).transpose(1, 2)
         for block in self.convnext:
             values = block(values)
         features: Tensor = self.final_layer_norm(values.transpose(1, 2))
         return features
+
+    @property
+    def reach(self) -> int:
+        """Frames on either side of a frame on which :meth:`refine` depends, by its kernels of 7."""
+        return 3 * len(self.convnext)
 
 
 class InverseStftHead(nn.Module):
@@ -143,6 +160,11 @@ class InverseStftHead(nn.Module):
         self.out = nn.Linear(dim, n_fft + 2)
         self.n_fft, self.hop_length = n_fft, hop_length
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+
+    @property
+    def reach(self) -> int:
+        """Frames on either side of a frame whose windows overlap its hop."""
+        return math.ceil((self.n_fft - self.hop_length) / 2 / self.hop_length)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return samples [B, F · hop] of ``features`` [B, F, D]."""
