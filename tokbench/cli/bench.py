@@ -156,7 +156,9 @@ def train(
     folder = out or Path("trained") / f"{Path(spec).stem}-{scale}"
     with training_progress() as on_progress:
         train_spec(spec, open_corpus(corpus), folder, scale=scale, seed=seed, on_progress=on_progress)
-    stdout().print(f"Trained. Score it with: tokbench run --codec {folder} --task tokens,reconstruction", markup=False)
+    stdout().print(
+        f"Trained. Score it with: tokbench run --codec {folder} --task tokens,reconstruction", markup=False
+    )
 
 
 def check(
