@@ -118,7 +118,7 @@ class SpectrogramKmeans(Codec):
         self.info = TokenizerInfo(
             sample_rate_hz=spec.log_mel.sample_rate_hz,
             streams=(StreamInfo(num_codebooks, spec.codebook_size, frame_rate_hz),),
-            causal=False,
+            causal=True,
             num_parameters=centroids.numel(),
         )
 

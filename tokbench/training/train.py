@@ -1,6 +1,7 @@
 """From a spec and a corpus to a folder that is a codec: ``card.toml``, ``spec.toml`` and weights."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -87,6 +88,12 @@ def _card(spec: SpectrogramKmeansSpec, corpus: Corpus, scale: str, seed: int, ou
         f"{num_codebooks}x{spec.codebook_size} = {{ num_codebooks = {num_codebooks} }}"
         for num_codebooks in spec.settings
     )
+    rates = "\n".join(
+        f"{num_codebooks}x{spec.codebook_size} = {num_codebooks * math.log2(spec.codebook_size) * frame_rate_hz:g}"
+        for num_codebooks in spec.settings
+    )
+    # A frame is centred on its first sample: half a window lies beyond, of which a hop is the frame's own.
+    look_ahead = max(log_mel.window_length // 2 - log_mel.hop_length, 0)
     notes = (
         f"{spec.num_codebooks} codebooks of {log_mel.num_mels} log-mel bands at {frame_rate_hz:g} Hz, decoded by "
         f"Griffin-Lim. Scale {scale}, seed {seed}, trained on {len(corpus)} utterances of {corpus.reference}."
@@ -95,10 +102,16 @@ def _card(spec: SpectrogramKmeansSpec, corpus: Corpus, scale: str, seed: int, ou
     return f"""\
 name = {_quoted(name)}
 title = "Spectrogram k-means, Griffin-Lim"
+kind = "classical codec"
 adapter = "tokbench.codecs.spectrogram_kmeans:SpectrogramKmeans"
 licence = {_quoted(corpus.licence or "unknown")}
 source = "tokbench train {spec.name}"
 default_setting = "{spec.settings[len(spec.settings) // 2]}x{spec.codebook_size}"
+sample_rate_hz = {log_mel.sample_rate_hz}
+causal = true
+latency_s = {look_ahead / log_mel.sample_rate_hz:g}
+streaming = false
+num_parameters = {spec.num_codebooks * spec.codebook_size * log_mel.num_mels}
 trained_on = [{_quoted(corpus.name)}]
 requires = ["torchaudio"]
 notes = {_quoted(notes)}
@@ -111,6 +124,9 @@ folder = {_quoted(name)}
 
 [settings]
 {settings}
+
+[bitrate_bps]
+{rates}
 """
 
 
