@@ -102,11 +102,16 @@ def test_a_hash_that_differs_is_told(card: Card, written: Callable[[Card], Path]
     reference = default(card)
     name, source = next(iter(reference.card.sources.items()))
     folder = locate_sources(reference.card, reference.setting)[name]
-    file = next(weights_files(source, reference.setting, folder)).relative_to(folder).as_posix()
+    present = [path.relative_to(folder).as_posix() for path in weights_files(source, reference.setting, folder)]
+    [file, *_] = next(files for files in source.choices(reference.setting) if set(files) <= set(present))
     pinned = {file: "0" * 64}
     changed_source = source.model_copy(
         update={
-            "files": {**source.files, **pinned},
+            "files": {**source.files, **(pinned if file in source.files else {})},
+            "by_setting": {
+                setting: {**files, **(pinned if file in files else {})}
+                for setting, files in source.by_setting.items()
+            },
             "alternatives": tuple({**files, **(pinned if file in files else {})} for files in source.alternatives),
         }
     )
