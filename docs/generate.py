@@ -162,7 +162,7 @@ def _or_unknown(value: int | None) -> str:
 
 
 def _latency(latency_s: float | None) -> str:
-    return "?" if latency_s is None else "all" if latency_s == math.inf else f"{1000 * latency_s:g}"
+    return "?" if latency_s is None else "all" if latency_s == math.inf else f"{1000 * latency_s:.3g}"
 
 
 def _count(number: int | None) -> str:
