@@ -3,6 +3,7 @@
 Each such layer has the convolution as ``conv``, and says by ``causal`` whether all its padding is on the left.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +11,29 @@ from torch import Tensor, nn
 
 from tokbench.codecs.pieces import Convolution, Stage, reach
 
-__all__ = ["stage"]
+__all__ = ["stage", "streamline"]
+
+
+def streamline(model: nn.Module) -> None:
+    """Save ``model``, in place, copies that change nothing: padding by nothing, and activations of their own input.
+
+    What is overwritten is the output of the layer before, which nobody else reads; that of an LSTM is read again
+    by the next piece, and the input of a residual unit by its shortcut.
+    """
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if _pads_by_nothing(child):
+                setattr(parent, name, child.conv)
+        if isinstance(parent, nn.ModuleList):
+            for before, layer in itertools.pairwise(parent):
+                if isinstance(layer, nn.ELU) and not hasattr(before, "lstm"):
+                    layer.inplace = True
+
+
+def _pads_by_nothing(layer: nn.Module) -> bool:
+    conv = getattr(layer, "conv", None)
+    is_alone = hasattr(layer, "causal") and not hasattr(layer, "norm")
+    return is_alone and isinstance(conv, nn.Conv1d) and conv.kernel_size == conv.stride == (1,)
 
 
 def stage(

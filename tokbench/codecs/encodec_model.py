@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import EncodecConfig, EncodecModel
 from transformers.models.encodec import modeling_encodec as layers
 
+from tokbench.codecs.causal_layers import streamline
 from tokbench.codecs.checkpoints import fold_weight_norm, fold_weight_norms, load_strictly, read_tensors
 from tokbench.codecs.pieces import Memory
 from tokbench.codecs.transformers_models import CONFIG_FILE, WEIGHTS_FILE, load_pretrained
@@ -71,6 +72,7 @@ def load_encodec(folder: Path, num_codebooks: int, *, is_chunked: bool) -> tuple
     if num_codebooks > config.num_quantizers:
         expected = f"{num_codebooks} codebooks (num_quantizers)"
         raise WeightsError(file, expected=expected, found=f"{config.num_quantizers}")
+    streamline(model)
     return model, num_parameters
 
 

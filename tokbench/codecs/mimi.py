@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import MimiModel
 
 from tokbench.codecs.base import Codec, TokenizerInfo
-from tokbench.codecs.causal_layers import stage
+from tokbench.codecs.causal_layers import stage, streamline
 from tokbench.codecs.pieces import Memory, in_pieces
 from tokbench.codecs.transformers_models import CONFIG_FILE, load_pretrained
 from tokbench.codes import StreamInfo
@@ -38,6 +38,7 @@ class Mimi(Codec):
         if num_codebooks > config.num_quantizers:
             expected = f"{num_codebooks} codebooks (num_quantizers)"
             raise WeightsError(weights / CONFIG_FILE, expected=expected, found=f"{config.num_quantizers}")
+        streamline(self.model)
         self._num_codebooks = num_codebooks
         self._steps = config.latent_stride
         self._hop = round(config.sampling_rate / config.frame_rate)
