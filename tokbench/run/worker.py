@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING
 
+from tokbench.allocator import keep_freed_memory
 from tokbench.codecs.registry import CodecReference, fingerprint, load
 from tokbench.records import CodecSummary
 from tokbench.run.plan import CellSpec
@@ -66,6 +67,7 @@ def prepare_process(settings: Mapping[str, str]) -> None:
     signal.signal(signal.SIGTERM, _leave)
     Finalize(None, signal.signal, args=(signal.SIGTERM, signal.SIG_IGN), exitpriority=100)
     torch.set_num_threads(1)
+    keep_freed_memory()
 
 
 def _leave(*_: object) -> None:
