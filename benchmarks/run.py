@@ -1,7 +1,7 @@
 """Speed and memory of tokbench itself, as ratios taken in one run on one machine.
 
 ``python benchmarks/run.py`` measures everything and rewrites ``benchmarks/results.json``;
-``python benchmarks/run.py start scoring memory cache`` measures some of it.
+``python benchmarks/run.py start scoring memory cache codecs`` measures some of it.
 """
 
 import json
@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
+from codec_speed import measure_codecs
 
 from tokbench.run.worker import THREAD_VARIABLES
 
@@ -235,6 +236,7 @@ MEASUREMENTS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "scoring": measure_scoring,
     "memory": measure_memory,
     "cache": measure_cache,
+    "codecs": measure_codecs,
 }
 
 
