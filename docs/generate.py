@@ -124,7 +124,7 @@ def _codec_entry(card: Card) -> list[str]:
         "licence": card.licence,
         "trained on": ", ".join(card.trained_on),
         "streaming": {True: "yes", False: "no", None: ""}[card.streaming],
-        "needs": ", ".join(item.rpartition("=")[2] for item in card.requires),
+        "needs": ", ".join(card.packages),
         "system libraries": ", ".join(card.libraries.values()),
         **{f"{name} from": _origin(source) for name, source in card.sources.items()},
     }

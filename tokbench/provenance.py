@@ -30,14 +30,14 @@ _PACKAGES = (
     "transformers",
     "visqol-python",
 )
-"""Packages whose version can move a score."""
+"""Packages whose version can move the score of any codec."""
 
 
 @functools.cache
-def package_versions() -> Mapping[str, str]:
-    """Return the installed version of each package that can move a score."""
+def package_versions(more: tuple[str, ...] = ()) -> Mapping[str, str]:
+    """Return the installed version of each package that can move a score, and of ``more`` that a codec needs."""
     versions = {}
-    for name in _PACKAGES:
+    for name in sorted({*_PACKAGES, *more}):
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -71,13 +71,15 @@ def _git(root: Path, *arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def provenance(*, device: str, seed: int, limit: int | None, resampler: str) -> dict[str, Any]:
+def provenance(
+    *, device: str, seed: int, limit: int | None, resampler: str, requires: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Return what a record says of its making; equal for equal code, packages and options."""
     return {
         "tokbench": tokbench.__version__,
         "commit": commit(),
         "python": platform.python_version(),
-        "packages": dict(package_versions()),
+        "packages": dict(package_versions(requires)),
         "device": device,
         "seed": seed,
         "limit": limit,

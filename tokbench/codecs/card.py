@@ -122,6 +122,11 @@ class Card(StrictModel):
         return self
 
     @property
+    def packages(self) -> tuple[str, ...]:
+        """What ``requires`` names, as pip knows it."""
+        return tuple(requirement.rpartition("=")[2] for requirement in self.requires)
+
+    @property
     def sources(self) -> Mapping[str, WeightsSource]:
         """Every folder of weights by the name of the adapter's argument."""
         return {**({"weights": self.weights} if self.weights else {}), **self.parts}

@@ -298,8 +298,7 @@ def fingerprint(reference: CodecReference, *, weights: Path | None = None) -> st
     digest = hashlib.sha256(repr((card.name, reference.setting, sorted(reference.arguments.items()))).encode())
     for file in sorted(_source_files(_adapter_class(reference.adapter).__module__)):
         digest.update(file_sha256(Path(file)).encode())
-    for requirement in card.requires:
-        package = requirement.rpartition("=")[2]
+    for package in card.packages:
         digest.update(f"{package} {importlib.metadata.version(package)}".encode())
     for argument, folder in sorted(_folders(reference, weights).items()):
         for path in weights_files(card.sources[argument], reference.setting, folder):

@@ -89,7 +89,13 @@ def _record(cell: Cell, *, resampler: str, duration_s: float | None, **fields: A
         interval=IntervalMethod(
             level=LEVEL, method="percentile bootstrap", by=task.interval_by, num_resamples=NUM_RESAMPLES
         ),
-        provenance=provenance(device=options.device, seed=options.seed, limit=options.limit, resampler=resampler),
+        provenance=provenance(
+            device=options.device,
+            seed=options.seed,
+            limit=options.limit,
+            resampler=resampler,
+            requires=cell.spec.codec.card.packages,
+        ),
         **fields,
     )
 
