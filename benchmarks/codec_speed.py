@@ -230,7 +230,10 @@ def _latency(encode: Callable[[Any], Any], decode: Callable[[Any], Any], samples
 
 
 def run_tokbench_once(name: str, folder: Path) -> dict[str, float]:
-    """Time a single utterance, with the threads that torch takes."""
+    """Time a single utterance, with the threads that torch takes, in a process as `tokbench encode` prepares it."""
+    from tokbench.allocator import keep_freed_memory
+
+    keep_freed_memory()
     codec, audio = _codec(name, folder), _audio(name, round(LATENCY_UTTERANCE_S * FAMILIES[name].sample_rate_hz))
     codec.decode(codec.encode(audio))
     return _latency(codec.encode, codec.decode, audio)

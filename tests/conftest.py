@@ -1,6 +1,7 @@
 """What every test may use: seeded signals, a home of its own, the command line, and recorded speech if present."""
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,14 @@ def tokbench_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     """Let the tests of one process use one thread: several of them run side by side."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def two_threads(one_thread: None) -> Iterator[None]:
+    """Let torch use two threads, as an original does by default: with one, it rounds some convolutions otherwise."""
+    torch.set_num_threads(2)
+    yield
     torch.set_num_threads(1)
 
 

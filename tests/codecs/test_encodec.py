@@ -35,6 +35,8 @@ SETTINGS = [
     for card, bandwidths in BANDWIDTHS_KBPS.items()
     for setting, kbps in zip(list_cards()[card].settings, bandwidths, strict=True)
 ]
+pytestmark = pytest.mark.usefixtures("two_threads")
+
 PUBLISHED = [case for case in SETTINGS if case[0] != "encodec-32khz"]
 
 

@@ -19,6 +19,8 @@ from tokbench.errors import WeightsError, WeightsNotFoundError
 
 SETTINGS = list(list_cards()["mimi"].settings)
 
+pytestmark = pytest.mark.usefixtures("two_threads")
+
 
 @pytest.fixture(scope="module")
 def original() -> MimiModel:

@@ -142,6 +142,8 @@ class Tokenizer(ABC):
         for value in vars(self).values():
             if isinstance(value, nn.Module):
                 value.to(self.device)
+                if self.device.type == "cpu":
+                    _use_onednn(value)
         return self
 
     @property
@@ -228,6 +230,17 @@ class Tokenizer(ABC):
             raise FrameRateError(
                 name, advertised_hz=info.frame_rate_hz, num_frames=num_frames, duration_s=duration_s
             )
+
+
+def _use_onednn(network: nn.Module) -> None:
+    """Let oneDNN run the convolutions of a single tap as well, which makes them up to twice as fast.
+
+    With one thread PyTorch runs them by a slower way of its own, unless they are strided or dilated
+    (``use_mkldnn`` in ``aten/src/ATen/native/Convolution.cpp``); to a single tap, a dilation means nothing.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv1d | nn.Conv2d) and set(layer.kernel_size) == {1}:
+            layer.dilation = (2,) * len(layer.kernel_size)
 
 
 class ContinuousTokenizer(Tokenizer):

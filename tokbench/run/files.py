@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tokbench.allocator import keep_freed_memory
 from tokbench.codecs.registry import CodecReference, load
 from tokbench.errors import NotSupportedError
 from tokbench.run.executor import LocalExecutor, completed
@@ -100,6 +101,7 @@ def process(jobs: Iterable[FileJob], *, num_workers: int) -> Iterator[tuple[int,
     One worker is this process itself, which may use every core for one file.
     """
     if num_workers == 1:
+        keep_freed_memory()
         yield from ((index, _attempt(job)) for index, job in enumerate(jobs))
         return
     with LocalExecutor(num_workers) as executor:
