@@ -37,8 +37,8 @@ def one_thread() -> None:
 
 
 @pytest.fixture
-def two_threads(one_thread: None) -> Iterator[None]:
-    """Let torch use two threads, as an original does by default: with one, it rounds some convolutions otherwise."""
+def two_threads() -> Iterator[None]:
+    """Let torch use two threads, as an original does by default: with one, some convolutions round otherwise."""
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(1)

@@ -23,11 +23,12 @@ def test_a_single_tap_computes_the_same_however_it_is_run(num_threads: int) -> N
     torch.manual_seed(0)
     layer = nn.Conv1d(3, 5, 1)
     samples = torch.rand(3, 40)
+    weight, bias, values = layer.weight.detach().numpy(), layer.bias.detach().numpy(), samples.numpy()
     expected = np.zeros((40, 5))
     for frame in range(40):
         for output in range(5):
-            terms = [float(layer.weight[output, c, 0]) * float(samples[c, frame]) for c in range(3)]
-            expected[frame, output] = sum(terms) + float(layer.bias[output])
+            terms = [weight[output, channel, 0] * values[channel, frame] for channel in range(3)]
+            expected[frame, output] = sum(terms) + bias[output]
     torch.set_num_threads(num_threads)
     try:
         latents = Mixes(nn.Sequential(layer)).to("cpu").latents(Audio(samples, 16000)).values
