@@ -6,25 +6,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
-import torch
+from stored_codes import assert_equal, hammer, some_codes
 
-from tokbench.codes import Codes, CodeStream
 from tokbench.errors import CodesFileError
 from tokbench.store import CodesFile, CodeStore, StoredCodes
-
-
-def some_codes(seed: int = 0, *, size: int = 1024, num_frames: int = 50) -> Codes:
-    generator = torch.Generator().manual_seed(seed)
-    indices = torch.randint(0, size, (4, num_frames), generator=generator)
-    slow = torch.randint(0, 3, (1, 5), generator=generator)
-    return Codes((CodeStream(indices, size, 50.0), CodeStream(slow, 3, None)), 16000, 16000)
-
-
-def assert_equal(first: Codes, second: Codes) -> None:
-    assert (first.num_samples, first.sample_rate_hz) == (second.num_samples, second.sample_rate_hz)
-    for mine, theirs in zip(first.streams, second.streams, strict=True):
-        assert torch.equal(mine.indices, theirs.indices)
-        assert (mine.codebook_size, mine.frame_rate_hz) == (theirs.codebook_size, theirs.frame_rate_hz)
 
 
 @pytest.mark.parametrize("size", [2, 256, 257, 32768, 65536, 2**33])
@@ -78,21 +63,6 @@ def test_a_full_disk_costs_the_entry_only(tmp_path: Path, monkeypatch: pytest.Mo
     store = CodeStore(tmp_path)
     store.put("codec", "audio", StoredCodes(some_codes(), 0.1))
     assert store.get("codec", "audio") is None
-
-
-def hammer(folder: Path, seed: int) -> int:
-    """Write, read and evict in a small cache; return how many reads found the right codes."""
-    store, found = CodeStore(folder, limit_bytes=20_000), 0
-    for index in range(150):
-        key = str((index * 7 + seed) % 40)
-        stored = store.get("codec", key)
-        if stored is not None:
-            assert_equal(stored.codes, some_codes(int(key)))
-            found += 1
-        store.put("codec", key, StoredCodes(some_codes(int(key)), 0.1))
-        if index % 10 == 0:
-            store.evict()
-    return found
 
 
 def test_several_processes_share_one_cache(tmp_path: Path) -> None:

@@ -21,11 +21,11 @@ columns = [{ metric = "pesq_wb" }]
 """
 
 
-def test_three_leaderboards_are_shipped() -> None:
-    assert set(list_leaderboards()) == {"overview", "reconstruction", "tokens"}
+def test_four_leaderboards_are_shipped() -> None:
+    assert set(list_leaderboards()) == {"classical", "overview", "reconstruction", "tokens"}
 
 
-@pytest.mark.parametrize("name", ["overview", "reconstruction", "tokens"])
+@pytest.mark.parametrize("name", ["classical", "overview", "reconstruction", "tokens"])
 def test_a_shipped_leaderboard_shows_only_what_its_tasks_measure(name: str) -> None:
     shown = find_leaderboard(name)
     costs = {"encode_rtf", "decode_rtf", "peak_memory_bytes"}
