@@ -156,13 +156,9 @@ class Tokenizer(ABC):
         if self.context is None:
             return self._encode(samples)
         hop, before, after = self._hop_length, self.context.encode_before, self.context.encode_after
-        kept = []
+        ratios, kept = self._frame_ratios, []
         for piece in _pieces(-(-samples.shape[1] // hop), self._chunk_frames, before=before, after=after):
             streams = self._encode(samples[:, piece.start * hop : piece.stop * hop])
-            # A faster stream has a whole number of frames for each frame of the slowest.
-            ratios = [
-                round(hop * (info.frame_rate_hz or 0) / self.info.sample_rate_hz) for info in self.info.streams
-            ]
             kept.append([s[:, piece.kept(ratio)] for s, ratio in zip(streams, ratios, strict=True)])
         return [torch.cat(pieces, dim=1) for pieces in zip(*kept, strict=True)]
 
@@ -175,6 +171,12 @@ class Tokenizer(ABC):
         # Latents may be faster than the slowest stream, as codes may; the last piece need not be whole frames.
         ratio = round(len(values[0]) / (pieces[0].stop - pieces[0].start))
         return torch.cat([v[piece.kept(ratio)] for v, piece in zip(values, pieces, strict=True)], dim=0)
+
+    @property
+    def _frame_ratios(self) -> list[int]:
+        """Frames of each stream for a frame of the slowest; a faster one has a whole number of them."""
+        hop_s = self._hop_length / self.info.sample_rate_hz
+        return [round(hop_s * (info.frame_rate_hz or 0)) for info in self.info.streams]
 
     @property
     def _chunk_frames(self) -> int:
@@ -287,7 +289,7 @@ class Codec(Tokenizer):
         if self.context is None:
             return self._decode(streams)
         hop, before, after = self._hop_length, self.context.decode_before, self.context.decode_after
-        ratios = [round(hop * (info.frame_rate_hz or 0) / self.info.sample_rate_hz) for info in self.info.streams]
+        ratios = self._frame_ratios
         num_frames = -(-streams[0].shape[1] // ratios[0])
         kept = []
         for piece in _pieces(num_frames, self._chunk_frames, before=before, after=after):

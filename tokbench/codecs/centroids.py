@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tokbench.codecs.checkpoints import Inert, read_checkpoint, read_tensors
+from tokbench.codecs.checkpoints import Inert, first_line, read_checkpoint, read_tensors
 from tokbench.errors import WeightsError
 
 __all__ = ["read_centroids"]
@@ -66,7 +66,7 @@ def _found(path: Path, expected: str) -> Any:
         found = _JoblibUnpickler(path.read_bytes()).load()
     except Exception as error:
         # A damaged pickle can raise anything: each of its bytes is an instruction to the unpickler.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise WeightsError(path, expected=expected, found=f"an unreadable file ({reason})") from error
     return found.state if isinstance(found, Inert) and isinstance(found.state, Mapping) else found
 

@@ -20,7 +20,15 @@ from torch import Tensor, nn
 
 from tokbench.errors import WeightsError
 
-__all__ = ["Inert", "fold_weight_norm", "fold_weight_norms", "load_strictly", "read_checkpoint", "read_tensors"]
+__all__ = [
+    "Inert",
+    "first_line",
+    "fold_weight_norm",
+    "fold_weight_norms",
+    "load_strictly",
+    "read_checkpoint",
+    "read_tensors",
+]
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -87,8 +95,14 @@ def read_checkpoint(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=False, pickle_module=_INERT_PICKLE)
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(path, expected="a PyTorch checkpoint", found=f"an unreadable file ({reason})") from error
+        reason = f"an unreadable file ({first_line(error)})"
+        raise WeightsError(path, expected="a PyTorch checkpoint", found=reason) from error
+
+
+def first_line(error: Exception) -> str:
+    """Return what ``error`` says first, for a sentence; its name where it says nothing."""
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def read_tensors(path: Path, *keys: str) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from tokbench.codecs.checkpoints import first_line
 from tokbench.errors import WeightsError
 
 __all__ = ["ModelConfig", "read_json", "read_yaml"]
@@ -64,7 +65,7 @@ def read_json(file: Path) -> ModelConfig:
     try:
         return ModelConfig(file, json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise WeightsError(file, expected="a JSON file", found=_first_line(error)) from error
+        raise WeightsError(file, expected="a JSON file", found=first_line(error)) from error
 
 
 def read_yaml(file: Path) -> ModelConfig:
@@ -75,8 +76,4 @@ def read_yaml(file: Path) -> ModelConfig:
     try:
         return ModelConfig(file, yaml.safe_load(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise WeightsError(file, expected="a YAML file", found=_first_line(error)) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(file, expected="a YAML file", found=first_line(error)) from error

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Convolution", "Memory", "Stage", "convolutions", "in_pieces", "reach"]
+__all__ = ["Convolution", "Memory", "Stage", "causal_convolutions", "convolutions", "in_pieces", "reach"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,14 @@ def convolutions(module: nn.Module) -> Iterator[Convolution]:
             kernel = (layer.kernel_size[0] - 1) * layer.dilation[0] + 1
             left = int(layer.padding[0])
             yield Convolution(kernel, layer.stride[0], left, isinstance(layer, nn.ConvTranspose1d))
+
+
+def causal_convolutions(network: nn.Module) -> Iterator[Convolution]:
+    """Yield every convolution of ``network``, each padded from outside by all that it sees of the past."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv1d):
+            kernel = (layer.kernel_size[0] - 1) * layer.dilation[0] + 1
+            yield Convolution(kernel, layer.stride[0], kernel - layer.stride[0])
 
 
 def reach(layers: Iterable[Convolution]) -> tuple[int, int]:

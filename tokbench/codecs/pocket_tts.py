@@ -4,20 +4,19 @@ Rouard et al. 2025, arXiv:2509.06926, train such latents for language models. Th
 decode here: the latents are what it is measured by.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PocketTTSAudioTokenizerModel
 
 from tokbench.codecs.base import Context, ContinuousTokenizer, TokenizerInfo
-from tokbench.codecs.pieces import Convolution, reach
+from tokbench.codecs.pieces import causal_convolutions, reach
 from tokbench.codecs.transformers_models import CONFIG_FILE, load_pretrained
 from tokbench.errors import WeightsError
 
-__all__ = ["PocketTts", "causal_convolutions"]
+__all__ = ["PocketTts"]
 
 
 class PocketTts(ContinuousTokenizer):
@@ -53,11 +52,3 @@ class PocketTts(ContinuousTokenizer):
     def _hop_length(self) -> int:
         frame_size: int = self.model.config.frame_size
         return frame_size
-
-
-def causal_convolutions(network: nn.Module) -> Iterator[Convolution]:
-    """Yield every convolution of ``network``, each padded from outside by all that it sees of the past."""
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv1d):
-            kernel = (layer.kernel_size[0] - 1) * layer.dilation[0] + 1
-            yield Convolution(kernel, layer.stride[0], kernel - layer.stride[0])

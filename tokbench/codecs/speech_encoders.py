@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import HubertModel, PreTrainedModel, Wav2Vec2BertModel, Wav2Vec2Model, WavLMModel
 from transformers.initialization import no_init_weights
 
-from tokbench.codecs.checkpoints import fold_weight_norm, load_strictly, read_tensors
+from tokbench.codecs.checkpoints import first_line, fold_weight_norm, load_strictly, read_tensors
 from tokbench.codecs.transformers_models import CONFIG_FILE, load_pretrained_config
 from tokbench.errors import WeightsError
 from tokbench.models.ssl import MelEncoder, WaveEncoder
@@ -85,7 +85,7 @@ def _json(file: Path, expected: str) -> dict[str, Any]:
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise WeightsError(file, expected=expected, found=str(error).splitlines()[0]) from error
+        raise WeightsError(file, expected=expected, found=first_line(error)) from error
     if not isinstance(values, dict):
         raise WeightsError(file, expected=expected, found=f"a {type(values).__name__}")
     return values

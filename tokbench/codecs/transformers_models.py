@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from tokbench.codecs.checkpoints import fold_weight_norm
+from tokbench.codecs.checkpoints import first_line, fold_weight_norm
 from tokbench.errors import WeightsError
 
 __all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "load_pretrained", "load_pretrained_config"]
@@ -53,7 +53,7 @@ def load_pretrained(
             **config,
         )
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:
-        raise WeightsError(file, expected=expected, found=_first_line(error)) from error
+        raise WeightsError(file, expected=expected, found=first_line(error)) from error
     model, report = loaded
     if missing := sorted(report["missing_keys"]):
         raise WeightsError(file, expected=expected, found=f"none for {_some(missing)}")
@@ -73,18 +73,13 @@ def load_pretrained_config(cls: type[PreTrainedModel], folder: Path) -> Any:
         values = json.loads(file.read_text(encoding="utf-8"))
         found = values["model_type"]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise WeightsError(file, expected=expected, found=_first_line(error) or type(error).__name__) from error
+        raise WeightsError(file, expected=expected, found=first_line(error) or type(error).__name__) from error
     if found != wanted:
         raise WeightsError(file, expected=expected, found=f"one of type {found!r}")
     try:
         return config_class.from_dict(values)
     except (StrictDataclassError, TypeError, ValueError) as error:
-        raise WeightsError(file, expected=expected, found=_first_line(error)) from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
+        raise WeightsError(file, expected=expected, found=first_line(error)) from error
 
 
 def _some(names: list[str], limit: int = 3) -> str:

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from tokbench.codecs.base import Codec
-from tokbench.codecs.checkpoints import fold_weight_norms, load_strictly, read_tensors
+from tokbench.codecs.checkpoints import first_line, fold_weight_norms, load_strictly, read_tensors
 from tokbench.codecs.ssl_units import SslUnits
 from tokbench.errors import WeightsError
 from tokbench.models.unit_hifigan import UnitHifiGan, UnitHifiGanConfig
@@ -89,4 +89,4 @@ def _network(path: Path) -> UnitHifiGan:
     except ValidationError as error:
         raise WeightsError(path, expected=expected, found="; ".join(problems(error))) from error
     except (OSError, ValueError, AttributeError, RuntimeError) as error:
-        raise WeightsError(path, expected=expected, found=str(error).splitlines()[0]) from error
+        raise WeightsError(path, expected=expected, found=first_line(error)) from error

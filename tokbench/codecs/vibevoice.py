@@ -11,8 +11,7 @@ from torch import Tensor
 from transformers import VibeVoiceAcousticTokenizerFeatureExtractor, VibeVoiceAcousticTokenizerModel
 
 from tokbench.codecs.base import Context, ContinuousTokenizer, TokenizerInfo
-from tokbench.codecs.pieces import reach
-from tokbench.codecs.pocket_tts import causal_convolutions
+from tokbench.codecs.pieces import causal_convolutions, reach
 from tokbench.codecs.transformers_models import load_pretrained
 
 __all__ = ["VibeVoice"]
