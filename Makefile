@@ -7,9 +7,13 @@ CODECS := noise,identity,mulaw:8bit,opus:6kbps,opus:24kbps,spectrogram-kmeans
 # Every setting of every codec that needs no download, for the committed results.
 ALL_CODECS := noise:all,identity:all,mulaw:all,opus:all,spectrogram-kmeans:all
 TASKS := reconstruction,tokens,quality
+# Folder of recorded speech with a manifest.csv, for what is trained here.
+SPEECH ?= speech
+LEARNT := manifest:$(SPEECH)/manifest.csv?split=train&corpus=librispeech|mandarin-syllables|spoken-digits|keywords|commands
+SCORED := manifest:$(SPEECH)/manifest.csv?corpus=librispeech&split=test
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit results leaderboards benchmark clean
+.PHONY: help demo test lint types unit results leaderboards trained study benchmark clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +49,16 @@ leaderboards: $(BIN)/.installed ## Check that the committed tables follow from t
 results: $(BIN)/.installed ## Run again what is committed under results/ and leaderboards/
 	$(BIN)/tokbench run --codec $(ALL_CODECS) --task $(TASKS) --corpus synth --results results
 	$(BIN)/tokbench leaderboard build
+
+trained: $(BIN)/.installed ## Train the shipped codecs that are missing (a night), score them, and compare them
+	-$(BIN)/tokbench study designs --corpus '$(LEARNT)' --corpus 'synth?split=train' --scored-on '$(SCORED)' --ship tokbench/codecs/weights_data
+	$(BIN)/tokbench leaderboard build designs
+	$(BIN)/python docs/generate.py
+
+study: $(BIN)/.installed ## Train and score one spec with one switch at a time flipped (a night)
+	-$(BIN)/tokbench study ablations --corpus '$(LEARNT)' --corpus 'synth?split=train' --scored-on '$(SCORED)'
+	$(BIN)/tokbench leaderboard build ablations
+	$(BIN)/python docs/generate.py
 
 benchmark: $(BIN)/.installed ## Measure speed and memory against bare loops
 	$(BIN)/python benchmarks/run.py

@@ -1,7 +1,8 @@
 """Speed and memory of tokbench itself, as ratios taken in one run on one machine.
 
 ``python benchmarks/run.py`` measures everything and rewrites ``benchmarks/results.json``;
-``python benchmarks/run.py start scoring memory cache codecs`` measures some of it.
+``python benchmarks/run.py start scoring memory cache data codecs step`` measures some of it;
+``abx`` needs an environment with fastabx (see ``abx_speed.py``) and is measured where it is named.
 """
 
 import json
@@ -20,7 +21,10 @@ from typing import Any
 
 import numpy as np
 import soundfile
+from abx_speed import measure_abx
 from codec_speed import measure_codecs
+from training_data import measure_training_data
+from training_step import measure_training_step
 
 from tokbench.run.worker import THREAD_VARIABLES
 
@@ -236,7 +240,10 @@ MEASUREMENTS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "scoring": measure_scoring,
     "memory": measure_memory,
     "cache": measure_cache,
+    "data": measure_training_data,
     "codecs": measure_codecs,
+    "step": measure_training_step,
+    "abx": measure_abx,
 }
 
 
@@ -244,7 +251,7 @@ def main() -> None:
     """Measure what was asked for and keep the rest of the file as it is."""
     path = HERE / "results.json"
     results = json.loads(path.read_text()) if path.is_file() else {}
-    for name in sys.argv[1:] or MEASUREMENTS:
+    for name in sys.argv[1:] or [name for name in MEASUREMENTS if name != "abx"]:
         results[name] = MEASUREMENTS[name]()
         print(name, json.dumps(results[name], indent=1))
     results["machine"] = {"python": platform.python_version(), "num_cores": len(os.sched_getaffinity(0))}

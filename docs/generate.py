@@ -3,7 +3,9 @@
 - ``docs/metrics.md`` from the catalogue of metrics;
 - ``docs/codecs.md`` from the cards;
 - the table of ``README.md`` from ``leaderboards/overview.csv``;
-- ``docs/speed.md`` from ``benchmarks/results.json``.
+- ``docs/designs.md`` and its pictures from the records and curves of the studies;
+- ``docs/speed.md`` from ``benchmarks/results.json``;
+- ``tokbench/specs/sizes.json``, the parameters that ``tokbench list specs`` shows, from the networks.
 """
 
 import csv
@@ -14,11 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from codecs_page import codecs_page
+from designs_page import designs_page, designs_pictures
 
 from tokbench.metrics.base import Metric
 from tokbench.metrics.catalogue import METRICS
+from tokbench.specs.codec import find_spec, list_specs, scales_of
+from tokbench.training.sizes import num_parameters
 
 ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results"
 BEGIN, END = "<!-- table: made by docs/generate.py from leaderboards/overview.csv -->\n", "<!-- end of table -->"
 CORPUS = "synth.v1"
 COLUMNS = {
@@ -111,13 +117,20 @@ def speed_page() -> str:
         f"Measured by `make benchmark` on {found['machine']['num_cores']} cores, each ratio within one run.",
         "",
     ]
-    for name in ("scoring", "start", "memory", "cache"):
+    for name in ("scoring", "start", "memory", "cache", "data"):
         lines += [f"## {name.capitalize()}", "", WHAT[name], "", *_figures(found[name]), ""]
+    for name in ("step", "abx"):
+        if name in found:
+            lines += [f"## {HEADINGS[name]}", "", WHAT[name], "", *_rows(found[name]), ""]
     lines += ["## Codecs", "", WHAT["codecs"], "", *_speed_ups(found["codecs"]), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
+HEADINGS = {"step": "Training steps", "abx": "ABX"}
 WHAT = {
+    "step": "A training step (forward, backward, optimizer) against one with the modules of the package that "
+    "published the codec, at equal size, losses and discriminators, in turns: medians of processor time.",
+    "abx": "ABX errors of random items against fastabx, one thread each, without limits on the size of cells.",
     "scoring": "`tokbench run` with every metric of the reconstruction task, start included, against the same "
     "metric calls in a bare loop over the same arrays in memory; one thread per process.",
     "start": "CPU seconds of commands that should come at once, with `import torch` for scale.",
@@ -127,6 +140,9 @@ WHAT = {
     "by either, with all threads. Both have the same random weights at the published size. Equal codes are the "
     "share of all codes that are the same.",
     "cache": "A task over codes that an earlier task left in the cache, against the same task without them.",
+    "data": "The share of a training step that is spent waiting for audio, which other processes read ahead: crops "
+    "of FLAC files for the tiny EnCodec, without discriminators and quantizer, whose steps are the shortest; one "
+    "thread trains.",
 }
 
 
@@ -136,6 +152,14 @@ def _figures(found: Mapping[str, Any]) -> list[str]:
         inner = value if isinstance(value, dict) else {name.replace("_", " "): value}
         lines += [f"| {key} | {_readable(item)} |" for key, item in inner.items()]
     return lines
+
+
+def _rows(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a table of one row for each key, whose columns are those of the first."""
+    columns = list(next(iter(found.values())))
+    headings = " | ".join(column.replace("_", " ") for column in columns)
+    lines = [f"| | {headings} |", f"|---|{'---:|' * len(columns)}"]
+    return lines + [f"| {name} | {' | '.join(str(row[key]) for key in columns)} |" for name, row in found.items()]
 
 
 def _speed_ups(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -162,19 +186,30 @@ def _readable(value: Any) -> str:
     return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
 
 
+def sizes() -> str:
+    """Return the parameters of every shipped spec at each of its scales, as JSON."""
+    counted = {
+        name: {scale: num_parameters(find_spec(name, scale)[0]) for scale in scales_of(spec)}
+        for name, spec in list_specs().items()
+    }
+    return json.dumps(counted, indent=1) + "\n"
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "docs/codecs.md": codecs_page,
+    "docs/designs.md": lambda: designs_page(RESULTS),
     "docs/metrics.md": metrics_page,
     "README.md": readme,
     "docs/speed.md": speed_page,
+    "tokbench/specs/sizes.json": sizes,
 }
 
 
 def main() -> None:
     """Write every page, or say which of them is not what it would be."""
     stale = []
-    for name, make in PAGES.items():
-        path, text = ROOT / name, make()
+    for name, text in ({name: make() for name, make in PAGES.items()} | designs_pictures(RESULTS)).items():
+        path = ROOT / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             stale.append(name)
             if "--check" not in sys.argv:

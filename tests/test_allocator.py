@@ -38,7 +38,7 @@ def use():
 
 before = resident_mib()
 kept = []
-for _ in range(4):
+for _ in range(8):
     use()
     kept.append(resident_mib() - before)
 print(*kept)
@@ -58,6 +58,6 @@ def test_what_was_freed_is_used_again_without_asking_the_kernel() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc alone")
 def test_what_is_kept_does_not_grow() -> None:
-    first, *later = map(float, output(RETURN).split())
-    assert first < 1100
-    assert max(later) < first + 100
+    # A small block that happens to lie at the end of the heap holds back all that is below it: what was in use once
+    # may stay, with some gaps between the pieces. Eight rounds that each kept their own would be 8 GiB.
+    assert max(map(float, output(RETURN).split())) < 2 * 1024

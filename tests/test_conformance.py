@@ -6,15 +6,21 @@ import pytest
 import tiny
 
 from tokbench.codecs.card import Card
-from tokbench.codecs.registry import TRAINED, list_cards, load, missing_packages, require_installed
-from tokbench.errors import MissingLibraryError
+from tokbench.codecs.registry import list_cards, load, missing_packages, require_installed
+from tokbench.codecs.weights import locate_sources
+from tokbench.errors import MissingLibraryError, WeightsNotFoundError
 from tokbench.testing import run_checks
 
 CARDS = list_cards()
 
 
 def needs_weights(card: Card) -> bool:
-    return any(not (TRAINED / source.folder).is_dir() for source in card.sources.values())
+    """Say whether anything that ``card`` is made of does not come with the package."""
+    try:
+        locate_sources(card, card.default_setting, download=False, verify=False)
+    except WeightsNotFoundError:
+        return True
+    return False
 
 
 @pytest.fixture

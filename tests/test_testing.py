@@ -10,8 +10,11 @@ from torch import Tensor
 
 from tokbench.audio import Audio
 from tokbench.codecs.base import Codec, Context, Tokenizer, TokenizerInfo
+from tokbench.codecs.entropy import EntropyCoder
 from tokbench.codes import Codes, StreamInfo
 from tokbench.errors import UnknownNameError
+from tokbench.models.code_lm import CodeLm
+from tokbench.specs.entropy_coding import EntropyCoding
 from tokbench.testing import CHECKS, CheckFailedError, CheckResult, check_codec, run_checks
 
 HOP = 160
@@ -174,6 +177,16 @@ class DrawsItsLatents(Steps):
         return torch.rand(samples.shape[1] // HOP, 2)
 
 
+class DrawsItsModel(Steps):
+    """Codes by a model of codes that is another one in each instance."""
+
+    @functools.cached_property
+    def entropy_coder(self) -> EntropyCoder:
+        training = {"num_steps": 1, "batch_size": 1, "crop_s": 1.0, "optimizer": {"learning_rate": 1e-3}}
+        spec = EntropyCoding.model_validate({"num_layers": 1, "num_heads": 1, "dimension": 4, "training": training})
+        return EntropyCoder(CodeLm(spec, num_codebooks=1, codebook_size=256, frame_rate_hz=100.0))
+
+
 BROKEN: list[tuple[str, Callable[[], Tokenizer], str]] = [
     ("code_shape", FloatCodes, r"Codes are int64 \[K, F\].* returned float32 \[1, 230\]"),
     ("code_range", OutOfRange, r"codes from \d+ to \d+, outside of 0 \.\. 255"),
@@ -201,6 +214,7 @@ BROKEN: list[tuple[str, Callable[[], Tokenizer], str]] = [
     ("silence", DividesByThePeak, r"Digital silence is encoded .* outside of 0 \.\. 255"),
     ("one_sample", ReflectsAtTheEdge, r"A single sample is encoded, .* Found: RuntimeError: .*[Pp]adding"),
     ("chunks", ForgetsItsPast, r"codes differ in pieces; its context is too short"),
+    ("entropy_coding", DrawsItsModel, r"coded it by the model \w{12}; the codec here has \w{12}"),
     ("latents", DrawsItsLatents, r"for 1 s the second time differs"),
     ("long_input", Drifts, r"advertises 100 frames per second but returned 5988 frames for 60\.0000 s"),
 ]

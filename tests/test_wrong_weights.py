@@ -10,11 +10,11 @@ import pytest
 import tiny
 
 from tokbench.codecs.card import Card
-from tokbench.codecs.registry import CodecReference, list_cards, load
+from tokbench.codecs.registry import CARD_FILE, TRAINED, CodecReference, list_cards, load
 from tokbench.codecs.weights import locate_sources, weights_files
 from tokbench.errors import WeightsError, WeightsNotFoundError
 
-PACKAGED = ("spectrogram-kmeans",)
+PACKAGED = tuple(path.parent.name for path in TRAINED.glob(f"*/{CARD_FILE}"))
 """Their files are the package's own: nothing is to be downloaded, and nothing here may touch them."""
 REAL = ("lyra",)
 """No tiny weights can be made of these; their own tests use the published files."""

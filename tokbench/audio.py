@@ -19,12 +19,34 @@ from torch import Tensor
 from tokbench.errors import AudioFileError, ChannelsError, EmptyAudioError, NonFiniteAudioError
 from tokbench.paths import atomic_write
 
-__all__ = ["RESAMPLER", "Audio", "Features"]
+__all__ = ["RESAMPLER", "Audio", "AudioSize", "Features"]
 
 RESAMPLER = f"soxr {soxr.__version__} HQ"
 """Name, version and quality of the one resampler; copied into every record."""
 
 _NUM_AXES = 2
+
+
+@dataclass(frozen=True)
+class AudioSize:
+    """How much there is in a file."""
+
+    num_samples: int
+    sample_rate_hz: int
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Read the header of the file ``path`` alone; raises :class:`AudioFileError` with the reason."""
+        try:
+            info = soundfile.info(path)
+        except (soundfile.LibsndfileError, RuntimeError) as error:
+            raise AudioFileError(path, "no such file" if not path.exists() else str(error).rstrip(".")) from error
+        return cls(info.frames, info.samplerate)
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.num_samples / self.sample_rate_hz
 
 
 @dataclass(frozen=True)

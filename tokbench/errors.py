@@ -12,6 +12,7 @@ from typing import Self
 __all__ = [
     "AudioFileError",
     "BitrateOrderError",
+    "BitstreamError",
     "ChannelsError",
     "CodeRangeError",
     "CodesFileError",
@@ -24,10 +25,12 @@ __all__ = [
     "NonFiniteAudioError",
     "NotApplicableError",
     "NotSupportedError",
+    "NothingToLoadError",
     "RecordError",
     "SampleRateError",
     "SpecError",
     "TokbenchError",
+    "TrainingError",
     "UndefinedMetricError",
     "UnknownNameError",
     "UsageError",
@@ -108,6 +111,13 @@ class WeightsNotFoundError(TokbenchError):
         )
 
 
+class NothingToLoadError(TokbenchError):
+    """Of several models of which one would do, none is there."""
+
+    def __init__(self, names: Sequence[str], reasons: Sequence[str]) -> None:
+        super().__init__(f"none of {', '.join(names)} is there ({'; '.join(reasons)})")
+
+
 class WeightsError(TokbenchError):
     """A weights file that is not what its card says."""
 
@@ -176,6 +186,10 @@ class CodesFileError(TokbenchError):
         super().__init__(f"{path}: not a file of codes that `tokbench encode` wrote ({reason})")
 
 
+class BitstreamError(TokbenchError):
+    """Bytes that hold no codes, or not by the model that is there to read them."""
+
+
 class FrameRateError(TokbenchError):
     """A number of frames that contradicts the advertised frame rate."""
 
@@ -213,6 +227,10 @@ class NotApplicableError(TokbenchError):
 
 class UndefinedMetricError(TokbenchError):
     """What the codec made of the reference leaves the metric without a value: a failure, never a number."""
+
+
+class TrainingError(TokbenchError):
+    """A run of training that cannot go on, or not from where it stands."""
 
 
 class RecordError(TokbenchError):

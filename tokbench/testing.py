@@ -25,6 +25,7 @@ import torch
 from tokbench.audio import Audio
 from tokbench.codecs import registry
 from tokbench.codecs.base import Codec, ContinuousTokenizer, Tokenizer, TokenizerInfo
+from tokbench.codecs.bitstream import Bitstream
 from tokbench.codes import Codes
 from tokbench.errors import (
     BitrateOrderError,
@@ -218,6 +219,15 @@ def check_decode_from_codes(subject: Subject) -> None:
     )
 
 
+def check_entropy_coding(subject: Subject) -> None:
+    """A fresh instance restores entropy coded codes bit for bit, where there is a model by which they are coded."""
+    if subject.tokenizer.entropy_coder is None:
+        return
+    codes = subject.tokenizer.encode(subject.voice(0.9))
+    stream = Bitstream.pack(subject.tokenizer.info.name, codes, subject.tokenizer.entropy_coder)
+    _expect_same_codes(codes, stream.unpack(subject.make().entropy_coder), "from a bitstream")
+
+
 def check_latents(subject: Subject) -> None:
     """Latents, where there are any, are finite, the same the second time, and as many per second for any length."""
     if not isinstance(subject.tokenizer, ContinuousTokenizer) and not _has_latents(subject):
@@ -351,6 +361,7 @@ CHECKS = (
     Check(check_one_sample),
     Check(check_long_input),
     Check(check_chunks),
+    Check(check_entropy_coding),
     Check(check_latents, needs_codes=False),
 )
 """The suite, in the order in which it runs."""

@@ -180,3 +180,23 @@ def test_the_version_is_told(cli: Cli) -> None:
 
 def test_no_command_shows_the_help(cli: Cli) -> None:
     assert "Usage" in cli().stdout
+
+
+def test_a_bitstream_decodes_to_the_same_audio_as_codes(cli: Cli, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "tone.wav", 0.3 * np.sin(np.arange(16000) / 20), 16000)
+    encoded = cli("encode", "tone.wav", "--codec", "mulaw", "--entropy")
+    assert encoded.returncode == 0, encoded.stderr
+    assert [line.split("\t") for line in encoded.stdout.splitlines()] == [
+        ["codes", "seconds", "codebooks x frames", "tokens", "bit/s", "coded bit/s", "coder"],
+        ["tone.tokb", "1.000", "1 x 16000", "16000", "128000", "128000", "fixed-width"],
+    ]
+    assert 16000 < (tmp_path / "tone.tokb").stat().st_size < 16300
+    assert cli("encode", "tone.wav", "--codec", "mulaw", "--out", "plain").returncode == 0
+    for codes in ("tone.tokb", "plain/tone.safetensors"):
+        decoded = cli("decode", codes)
+        assert decoded.returncode == 0, decoded.stderr
+    assert (tmp_path / "tone.decoded.wav").read_bytes() == (tmp_path / "plain/tone.decoded.wav").read_bytes()
+    (tmp_path / "tone.tokb").write_bytes((tmp_path / "tone.tokb").read_bytes()[:-9])
+    cut = cli("decode", "tone.tokb")
+    assert cut.returncode == 1
+    assert "tone.tokb: 15991 bytes of codes, where more were written" in cut.stderr

@@ -14,7 +14,8 @@ from tokbench.codecs.checkpoints import fold_weight_norms, load_strictly
 from tokbench.codecs.registry import list_cards
 from tokbench.errors import WeightsError
 from tokbench.models.hificodec import GroupResidualQuantizer, HifiCodecEncoder
-from tokbench.models.hifigan import HifiGan, HifiGanConfig
+from tokbench.models.hifigan import HifiGanGenerator
+from tokbench.specs.networks import HifiCodec, HifiGan
 
 CARDS = {name: card for name, card in list_cards().items() if name.startswith("academicodec")}
 
@@ -55,15 +56,12 @@ def test_the_published_tensors_load_strictly(name: str) -> None:
     card, shapes = CARDS[name], listed(listing_of(name))
     arguments = card.arguments
     with torch.device("meta"):
-        config = HifiGanConfig(
-            in_channels=512,
-            channels=512,
-            strides=tuple(arguments["strides"]),
-            kernel_sizes=tuple(arguments["kernel_sizes"]),
-        )
+        strides, kernel_sizes = tuple(arguments["strides"]), tuple(arguments["kernel_sizes"])
+        encoder = HifiCodec(kind="hificodec", kernel_sizes=kernel_sizes[::-1])
+        generator = HifiGan(kind="hifigan", kernel_sizes=kernel_sizes)
         networks = {
-            "encoder": HifiCodecEncoder(config),
-            "generator": HifiGan(config),
+            "encoder": HifiCodecEncoder(encoder, dimension=512, strides=strides[::-1]),
+            "generator": HifiGanGenerator(generator, dimension=512, strides=strides),
             "quantizer": GroupResidualQuantizer(dimension=512),
         }
         for role, network in networks.items():
@@ -168,7 +166,7 @@ def test_codes_are_not_all_the_same(folder: Path) -> None:
 def test_quantized_puts_each_codebook_in_its_group(folder: Path) -> None:
     codec = codec_of(folder)
     codes = codec.encode(sweep(3200, 16000))
-    tables = [embedding.weight.detach() for embedding in codec.quantizer.codebooks]
+    tables = [embedding.weight.detach() for embedding in codec.quantizer.layers]
     rows = codes.streams[0].indices
     half = tables[0].shape[1]
     for codebooks in (slice(None), slice(0, 1), slice(1, 4), slice(2, 4)):
@@ -194,17 +192,17 @@ def test_wrong_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"expected the tensors of HifiCodecEncoder, found no output_conv\.bias"):
         codec_of(tmp_path)
     saved(without(tensors, "quantizer", "quantizer_modules.0.embedding.weight"), tmp_path)
-    with pytest.raises(WeightsError, match=r"checkpoint: expected a tensor codebooks\.0\.weight, found none"):
+    with pytest.raises(WeightsError, match=r"checkpoint: expected a tensor layers\.0\.weight, found none"):
         codec_of(tmp_path)
     saved(without(tensors, "encoder", "ups.0.weight_v"), tmp_path)
     with pytest.raises(WeightsError, match=r"found no downsamples\.0\.weight; an unknown downsamples\.0\.weight_g"):
         codec_of(tmp_path)
     flat = {"quantizer_modules.0.embedding.weight": torch.zeros(1024)}
     saved({**tensors, "quantizer": {**tensors["quantizer"], **flat}}, tmp_path)
-    with pytest.raises(WeightsError, match=r"codebooks\.0\.weight with 2 axes, found the shape \[1024\]"):
+    with pytest.raises(WeightsError, match=r"layers\.0\.weight with 2 axes, found the shape \[1024\]"):
         codec_of(tmp_path)
     saved({**tensors, "generator": {**tensors["generator"], "extra": torch.zeros(1)}}, tmp_path)
-    with pytest.raises(WeightsError, match=r"the tensors of HifiGan, found an unknown extra"):
+    with pytest.raises(WeightsError, match=r"the tensors of HifiGanGenerator, found an unknown extra"):
         codec_of(tmp_path)
     file = saved(tensors, tmp_path) / "checkpoint"
     file.write_bytes(file.read_bytes()[:-5000])

@@ -9,53 +9,52 @@ from tiny.audiodec import tensors, write_model
 from tiny.listings import listed, num_parameters
 
 from tokbench.audio import Audio
-from tokbench.codecs.audiodec import AudioDec, renamed
+from tokbench.codecs.audiodec import AudioDec, Autoencoder, Sizes, Vocoder, renamed
 from tokbench.codecs.checkpoints import fold_weight_norms, load_strictly
 from tokbench.codecs.registry import list_cards
 from tokbench.errors import WeightsError
-from tokbench.models.audiodec import AudioDecAutoencoder, AudioDecConfig, AudioDecVocoder
-from tokbench.models.hifigan import HifiGanConfig
+from tokbench.specs import networks
 
 CARDS = {name: card for name, card in list_cards().items() if name.startswith("audiodec")}
 BUFFERS = (".pad_buffer", ".cluster_size", ".embed_avg", ".embed", "mean", "scale")
 
 
-def published_autoencoder(listing: str) -> AudioDecConfig:
+def published_autoencoder(listing: str) -> Autoencoder:
     strides = (2, 4, 5, 8) if listing.endswith("c16") else (3, 4, 5, 5)
-    return AudioDecConfig(
-        encoder_channels=(32, 64, 128, 256, 512),
+    network = networks.AudioDec(kind="audiodec", activated=listing.endswith("symaad"))
+    sizes = Sizes(
+        encoder=network,
         encoder_strides=strides,
-        decoder_channels=(512, 256, 128, 64, 32),
+        decoder=network,
         decoder_strides=strides[::-1],
         num_codebooks=16 if listing.endswith("c16") else 8,
-        is_activated=listing.endswith("symaad"),
     )
+    return Autoencoder(sizes)
 
 
-def published_vocoder(listing: str) -> HifiGanConfig:
+def published_vocoder(listing: str) -> Vocoder:
     kernel_sizes = {"audiodec_v0": (3, 7, 11), "audiodec_v1": (11,), "audiodec_v2": (3,)}[listing]
-    return HifiGanConfig(
-        in_channels=64,
-        channels=512,
-        strides=(5, 5, 4, 3),
-        kernel_sizes=(10, 10, 8, 6),
+    network = networks.HifiGan(
+        kind="hifigan",
         block_kernel_sizes=kernel_sizes,
         block_dilations=((1, 3, 5),) * len(kernel_sizes),
         num_groups=1 if len(kernel_sizes) > 1 else 3,
-        is_causal=True,
+        causal=True,
     )
+    return Vocoder(network, dimension=64, strides=(5, 5, 4, 3))
 
 
 @pytest.mark.parametrize("name", ["symad", "symad_c16", "symaad", "v0", "v1", "v2"])
 def test_the_published_tensors_load_strictly(name: str) -> None:
     listing = f"audiodec_{name}"
     with torch.device("meta"):
+        values = renamed(fold_weight_norms({key: torch.empty(shape) for key, shape in listed(listing).items()}))
         if name.startswith("v"):
-            network: torch.nn.Module = AudioDecVocoder(published_vocoder(listing))
+            network: torch.nn.Module = published_vocoder(listing)
+            values = {key if key in {"mean", "scale"} else f"network.{key}": value for key, value in values.items()}
         else:
-            network = AudioDecAutoencoder(published_autoencoder(listing))
-        values = {key: torch.empty(shape) for key, shape in listed(listing).items()}
-        load_strictly(network, renamed(fold_weight_norms(values)), Path(listing))
+            network = published_autoencoder(listing)
+        load_strictly(network, values, Path(listing))
 
 
 def test_the_parameters_are_as_many_as_published() -> None:
@@ -208,7 +207,7 @@ def test_the_context_is_what_frames_and_samples_depend_on(
 def test_the_reach_of_the_encoder_is_the_published_one() -> None:
     """The publisher's demonstration gives the receptive field of this model as 7209 samples, its own included."""
     with torch.device("meta"):
-        assert AudioDecAutoencoder(published_autoencoder("audiodec_symad")).encoder.reach == 7209 - 1
+        assert published_autoencoder("audiodec_symad").encoder.reach == 7209 - 1
 
 
 def test_quantized_is_the_sum_of_the_chosen_codebooks(tmp_path: Path) -> None:
@@ -236,9 +235,7 @@ def test_wrong_files_are_named(tmp_path: Path) -> None:
     state = tensors("audiodec_v1")
     del state["output_conv.conv.bias"]
     torch.save({"model": {"generator": state}}, tmp_path / decoder)
-    with pytest.raises(
-        WeightsError, match=r"checkpoint\.pkl: expected the tensors of AudioDecVocoder, found no outp"
-    ):
+    with pytest.raises(WeightsError, match=r"checkpoint\.pkl: expected the tensors of Vocoder, found no network"):
         AudioDec(encoder=encoder, decoder=decoder, weights=tmp_path)
     torch.save({"model": state}, tmp_path / decoder)
     with pytest.raises(WeightsError, match=r"expected tensors under the key 'model\.generator'"):

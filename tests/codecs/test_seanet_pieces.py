@@ -5,22 +5,29 @@ import torch
 from torch import Tensor
 
 from tokbench.codecs.seanet_pieces import _reach, decode_in_pieces, decoder_reach, encode_in_pieces, encoder_reach
-from tokbench.models.convolutions import PaddedConv1d
-from tokbench.models.seanet import SeanetConfig, SeanetDecoder, SeanetEncoder
+from tokbench.models.convolutions import PaddedConv1d, Style
+from tokbench.models.seanet import SeanetDecoder, SeanetEncoder
+from tokbench.specs.networks import Seanet
 
 HOP = 40
 
 
-def config(*, num_lstm_layers: int = 1, causal: bool = False, bidirectional: bool = False) -> SeanetConfig:
-    return SeanetConfig(
-        dimension=4,
+def config(*, num_lstm_layers: int = 1, causal: bool = False, bidirectional: bool = False) -> Seanet:
+    return Seanet(
         num_filters=2,
-        strides=(5, 4, 2),
-        num_residual_units=2,
+        dilations=(1, 2),
         num_lstm_layers=num_lstm_layers,
         causal=causal,
         bidirectional=bidirectional,
     )
+
+
+def encoder_of(network: Seanet) -> SeanetEncoder:
+    return SeanetEncoder(network, dimension=4, strides=(2, 4, 5))
+
+
+def decoder_of(network: Seanet) -> SeanetDecoder:
+    return SeanetDecoder(network, dimension=4, strides=(5, 4, 2))
 
 
 CONFIGS = {
@@ -36,7 +43,7 @@ CONFIGS = {
 @torch.inference_mode()
 def test_pieces_give_what_the_whole_gives(name: str, num_samples: int) -> None:
     torch.manual_seed(0)
-    encoder, decoder = SeanetEncoder(CONFIGS[name]), SeanetDecoder(CONFIGS[name])
+    encoder, decoder = encoder_of(CONFIGS[name]), decoder_of(CONFIGS[name])
     samples = torch.randn(1, 1, num_samples)
     latents = encoder(samples)
     decoded = decoder(latents)
@@ -57,7 +64,7 @@ def touched(outputs: Tensor, inputs: Tensor) -> tuple[int, int]:
 @pytest.mark.parametrize("causal", [True, False])
 def test_an_encoder_reaches_as_far_as_its_gradients_show(*, causal: bool) -> None:
     torch.manual_seed(0)
-    encoder = SeanetEncoder(config(num_lstm_layers=0, causal=causal))
+    encoder = encoder_of(config(num_lstm_layers=0, causal=causal))
     samples = torch.randn(1, 1, 60 * HOP, requires_grad=True)
     first, last = touched(encoder(samples)[..., 30], samples)
     assert encoder_reach(encoder, hop_length=HOP) == (30 * HOP - first, last - (31 * HOP - 1))
@@ -65,7 +72,7 @@ def test_an_encoder_reaches_as_far_as_its_gradients_show(*, causal: bool) -> Non
 
 def test_a_decoder_reaches_as_far_as_its_gradients_show() -> None:
     torch.manual_seed(0)
-    decoder = SeanetDecoder(CONFIGS["without an LSTM"])
+    decoder = decoder_of(CONFIGS["without an LSTM"])
     latents = torch.randn(1, 4, 60, requires_grad=True)
     first, last = touched(decoder(latents)[..., 30 * HOP : 31 * HOP], latents)
     assert decoder_reach(decoder) == (30 - first, last - 30)
@@ -73,7 +80,7 @@ def test_a_decoder_reaches_as_far_as_its_gradients_show() -> None:
 
 @pytest.mark.parametrize("causal", [True, False])
 def test_what_a_last_frame_lacks_is_reflected_from_further_back_than_the_kernel_reaches(*, causal: bool) -> None:
-    layer = PaddedConv1d(1, 1, 16, stride=8, causal=causal)
+    layer = PaddedConv1d(1, 1, 16, stride=8, style=Style(causal=causal))
     samples = torch.randn(1, 1, 10 * 8 + 1, requires_grad=True)
     first, _ = touched(layer(samples)[..., -1], samples)
     assert _reach(layer)[0] == 10 * 8 - first

@@ -64,6 +64,29 @@ def test_layers_equal_the_hidden_states_of_transformers(name: str, tmp_path: Pat
     assert all(np.abs(a - b).max() > 0.01 for a, b in itertools.pairwise(expected))
 
 
+@pytest.mark.parametrize("name", ["hubert-base-features", "wavlm-large-features", "w2v-bert-2-features"])
+def test_the_mean_is_that_of_all_hidden_states(name: str, tmp_path: Path, voice_16khz: np.ndarray) -> None:
+    model, folder = saved(FEATURES[name], tmp_path)
+    described(folder, model.config.model_type)
+    expected = np.mean(hidden_states(model, folder, voice_16khz), axis=0)
+    encoder, _ = load_speech_encoder(folder, layer="mean")
+    with torch.inference_mode():
+        actual = encoder(torch.from_numpy(voice_16khz)[None]).numpy()
+    np.testing.assert_allclose(actual, expected, atol=5e-5, rtol=1e-4)
+
+
+def test_a_batch_is_what_each_example_is_alone(hubert: Path, voice_16khz: np.ndarray) -> None:
+    """With other means and variances, which are each example's own."""
+    encoder, _ = load_speech_encoder(hubert, layer=2)
+    voice = torch.from_numpy(voice_16khz)[:8000]
+    batch = torch.stack([voice, 0.1 * voice.flip(0) + 0.3])[:, None]
+    with torch.inference_mode():
+        together = encoder.features(batch)
+        alone = torch.stack([encoder(samples) for samples in batch])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+    assert (together[0] - together[1]).abs().max() > 0.1
+
+
 def test_a_released_checkpoint_is_what_transformers_loads_from_it(tmp_path: Path, voice_16khz: np.ndarray) -> None:
     """Old names, a prefix and a head are understood as transformers understands them."""
     _, folder = saved(FEATURES["wav2vec2-base-features"], tmp_path)

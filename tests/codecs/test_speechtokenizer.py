@@ -17,8 +17,8 @@ from tokbench.codecs.checkpoints import fold_weight_norms
 from tokbench.codecs.registry import list_cards, load, one
 from tokbench.codecs.speechtokenizer import SpeechTokenizer, rename
 from tokbench.errors import WeightsError
-from tokbench.models.seanet import SeanetConfig
 from tokbench.models.seanet_codec import SeanetCodec
+from tokbench.specs.networks import Seanet
 
 CONFIG_FILE, CHECKPOINT = "speechtokenizer_hubert_avg/config.json", "speechtokenizer_hubert_avg/SpeechTokenizer.pt"
 WIDE = {"n_filters": 64, "dimension": 1024, "semantic_dimension": 768}
@@ -94,10 +94,9 @@ def test_the_published_sizes_have_the_published_tensors(name: str) -> None:
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         theirs = Original({**CONFIG, **WIDE, "activation": CARDS[name]})
-        sizes = SeanetConfig(
-            dimension=1024, num_filters=64, bidirectional=True, activation="snake" if "snake" in name else "elu"
-        )
-        ours = SeanetCodec(sizes, num_codebooks=8, codebook_size=1024)
+        network = Seanet(num_filters=64, bidirectional=True, activation="snake" if "snake" in name else "elu")
+        sizes = {"dimension": 1024, "strides": (2, 4, 5, 8), "num_codebooks": 8, "codebook_size": 1024}
+        ours = SeanetCodec(network, **sizes)
     tensors = rename(fold_weight_norms(theirs.state_dict()))
     assert {key: value.shape for key, value in tensors.items()} == {
         key: value.shape for key, value in ours.state_dict().items()

@@ -14,11 +14,16 @@ from tiny import references, speech_encoders, ssl_units
 from tokbench.audio import Audio
 from tokbench.codecs.card import Card
 from tokbench.codecs.kmeans_units import NearestCentroid, deduplicated
-from tokbench.codecs.registry import fingerprint, list_cards, load, one
+from tokbench.codecs.registry import TRAINED, fingerprint, list_cards, load, one
 from tokbench.codecs.ssl_units import SslUnits
 from tokbench.errors import WeightsError, WeightsNotFoundError
 
-UNITS = {name: card for name, card in list_cards().items() if card.adapter.endswith(":SslUnits")}
+UNITS = {
+    name: card
+    for name, card in list_cards().items()
+    if card.adapter.endswith(":SslUnits") and not (TRAINED / name).is_dir()
+}
+"""Published units."""
 CARD = UNITS["hubert-base-units"]
 
 

@@ -16,6 +16,7 @@ import soundfile
 from tokbench.audio import Audio
 from tokbench.corpora import espeak, synth
 from tokbench.corpora.intervals import Interval
+from tokbench.corpora.joined import join
 from tokbench.corpora.manifest import ManifestCorpus
 from tokbench.corpora.registry import open_corpus
 from tokbench.corpora.synth import NAME, build_synth
@@ -170,6 +171,21 @@ def test_intervals_follow_each_other_within_their_utterance(synth_home: Path) ->
             assert intervals[0].start_s >= 0.1
             assert intervals[-1].end_s <= soundfile.info(aligned.utterance.path).duration - 0.1 + 1e-6
             assert all(first.end_s <= second.start_s for first, second in pairwise(intervals))
+
+
+def test_utterances_come_with_their_intervals_or_without(synth_home: Path) -> None:
+    del synth_home
+    corpus = synth_corpus("synth?split=train|test")
+    known = {aligned.utterance.id: aligned.intervals for aligned in corpus.read_alignments("tone")}
+    found = list(corpus.with_intervals("tone"))
+    assert [utterance.id for utterance in found] == [utterance.id for utterance in corpus]
+    assert {utterance.id: utterance.intervals for utterance in found if utterance.intervals} == known
+    assert 0 < len(known) < len(found)
+    joined = join([synth_corpus("synth?split=train"), synth_corpus("synth?split=test")])
+    assert joined.has_intervals
+    assert len(joined.intervals_sha256) == 64
+    parts = [utterance.id.partition("/")[2] for utterance in joined.with_intervals("tone")]
+    assert sorted(parts) == sorted(utterance.id for utterance in found)
 
 
 def test_words_join_to_the_text_and_phones_fill_the_words(synth_home: Path) -> None:

@@ -3,10 +3,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from leaderboard.builder import Results, add_published
+from leaderboard.builder import Results, add_published, bitrate
 
 from tokbench.errors import UnknownNameError
 from tokbench.leaderboard.build import NothingToShowError, OutputError, build
+from tokbench.leaderboard.spec import list_leaderboards
 
 QUALITY = {"visqol": [3.0, 3.5, 2.5, 3.0]}
 
@@ -104,12 +105,8 @@ def test_a_leaderboard_without_records_is_an_error_only_if_it_was_named(results:
     ):
         build(["tokens"], results=results.folder, out=tmp_path)
     done = build([], results=results.folder, out=tmp_path)
-    assert {item.path.name: item.status for item in done} == {
-        "classical.html": "skipped",
-        "overview.html": "skipped",
-        "reconstruction.html": "skipped",
-        "tokens.html": "skipped",
-    }
+    expected = {f"{name}.html": "skipped" for name in list_leaderboards()}
+    assert {item.path.name: item.status for item in done} == expected
 
 
 def test_an_unknown_leaderboard_is_an_error(results: Results, tmp_path: Path) -> None:
@@ -136,3 +133,10 @@ def test_no_leaderboard_needs_torch(results: Results, tmp_path: Path) -> None:
     )
     arguments = [sys.executable, "-c", program, str(results.folder), str(tmp_path / "out")]
     assert subprocess.run(arguments, check=True, capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_bitrates_alone_make_no_page_of_another_question(results: Results, tmp_path: Path) -> None:
+    results.add("mulaw", "8bit", task="tokens.v1", summaries=[bitrate(64000)])
+    done = {item.path.name: item.status for item in build([], results=results.folder, out=tmp_path)}
+    assert done["tokens.html"] == "written"
+    assert done["phonetics.html"] == done["overview.html"] == "skipped"

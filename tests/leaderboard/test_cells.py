@@ -118,6 +118,15 @@ def test_a_column_never_mixes_two_judges(results: Results) -> None:
         read_sections(board(), results.folder)
 
 
+def test_a_cell_skipped_for_want_of_its_judge_stands_beside_others(results: Results) -> None:
+    results.add("a", "1", summaries=[summary_of("pesq_wb", [None])])
+    results.add("b", "1", summaries=[summary_of("pesq_wb", [3.0], judge="wer by whisper-large")])
+    assert len(read_sections(board(), results.folder)[0].rows) == 2
+    results.add("c", "1", summaries=[summary_of("pesq_wb", [3.0], judge="wer by whisper-tiny")])
+    with pytest.raises(MixedRecordsError, match="the judge of pesq_wb is 'wer by whisper-large' in the one"):
+        read_sections(board(), results.folder)
+
+
 @pytest.mark.parametrize(("field", "value"), [("unit", "dB"), ("source", "another paper"), ("better", "lower")])
 def test_a_column_never_mixes_two_definitions(results: Results, field: str, value: str) -> None:
     results.add("a", "1", summaries=[summary_of("pesq_wb", [3.0])])
@@ -193,3 +202,11 @@ def test_a_damaged_record_of_another_task_disturbs_nobody(results: Results) -> N
     results.add("a", "1", task="abx.v1")
     results.files("a", "1", "abx.v1").record.write_text("{}")
     assert len(section(results).rows) == 1
+
+
+def test_a_board_that_names_its_codecs_has_no_table_of_anchors_alone(results: Results) -> None:
+    results.add("identity", "1", QUALITY)
+    assert read_sections(board(codecs=("opus",)), results.folder) == []
+    assert len(read_sections(board(codecs="*"), results.folder)) == 1
+    results.add("opus", "1", QUALITY)
+    assert {row.codec.name for row in section(results, codecs=("opus",)).rows} == {"identity", "opus"}

@@ -5,6 +5,7 @@ from leaderboard.builder import board
 
 from tokbench.errors import SpecError, UnknownNameError
 from tokbench.leaderboard.spec import find_leaderboard, list_leaderboards
+from tokbench.specs.study import find_study
 from tokbench.specs.task import find_task
 
 GOOD = """
@@ -21,8 +22,10 @@ columns = [{ metric = "pesq_wb" }]
 """
 
 
-def test_four_leaderboards_are_shipped() -> None:
-    assert set(list_leaderboards()) == {"classical", "overview", "reconstruction", "tokens"}
+def test_six_leaderboards_are_shipped() -> None:
+    about_tokens = {"economy", "phonetics", "probes", "robustness", "speaker", "tokens", "tone"}
+    others = {"ablations", "classical", "designs", "overview", "reconstruction"}
+    assert set(list_leaderboards()) == about_tokens | others
 
 
 @pytest.mark.parametrize("name", ["classical", "overview", "reconstruction", "tokens"])
@@ -88,3 +91,9 @@ def test_a_group_is_part_of_the_name_of_its_column() -> None:
     groups = [{"heading": "Use", "task": "tokens.v1", "columns": columns}]
     shown = board(groups=groups, sort_by="codebook_usage", plot=None)
     assert list(shown.columns) == ["codebook_usage", "codebook_usage/codebook 1"]
+
+
+@pytest.mark.parametrize("name", ["designs", "ablations"])
+def test_the_board_of_a_study_names_all_that_it_scores(name: str) -> None:
+    scored = sorted(trial.name for trial in find_study(name).all_trials if trial.tasks)
+    assert list(find_leaderboard(name).codecs) == scored

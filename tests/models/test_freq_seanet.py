@@ -7,18 +7,19 @@ import torch
 from torch import Tensor
 
 from tokbench.models.freq_seanet import (
-    FreqSeanetConfig,
     FreqSeanetDecoder,
     FreqSeanetEncoder,
     PaddedConv2d,
     TrimmedConvTranspose2d,
 )
-from tokbench.models.phase_spectrogram import PhaseSpectrogram
+from tokbench.models.freqcodec import FreqCodecDecoder, FreqCodecEncoder
+from tokbench.models.phase_spectrogram import Phase, PhaseSpectrogram
+from tokbench.specs.networks import FreqSeanet
 
-TINY = FreqSeanetConfig(
-    dimension=6,
+TINY = FreqSeanet(
+    kind="freq-seanet",
     num_filters=4,
-    strides=((4, 1), (2, 2)),
+    frequency_strides=(2, 4),
     num_lstm_layers=1,
     group_ratio=1,
     transposed_group_ratio=1,
@@ -78,9 +79,9 @@ def test_groups_keep_channels_apart() -> None:
 
 @pytest.mark.parametrize("num_frames", [1, 2, 9, 10])
 def test_frequencies_are_folded_into_frames_and_out_again(num_frames: int) -> None:
-    latents = FreqSeanetEncoder(TINY)(torch.randn(2, 3, NUM_FREQUENCIES, num_frames))
+    latents = FreqSeanetEncoder(TINY, dimension=6, strides=(2, 1))(torch.randn(2, 3, NUM_FREQUENCIES, num_frames))
     assert latents.shape == (2, 6, math.ceil(num_frames / 2))
-    spectrogram = FreqSeanetDecoder(TINY)(latents)
+    spectrogram = FreqSeanetDecoder(TINY, dimension=6, strides=(1, 2))(latents)
     assert spectrogram.shape == (2, 3, NUM_FREQUENCIES, 2 * math.ceil(num_frames / 2))
 
 
@@ -105,13 +106,59 @@ def test_a_spectrogram_is_log_magnitude_and_phase() -> None:
     torch.testing.assert_close(channels[0, :, band, frame], torch.tensor(expected), atol=1e-4, rtol=1e-4)
 
 
-def test_the_inverse_undoes_the_spectrogram() -> None:
-    samples, transform = noise(1600), PhaseSpectrogram(n_fft=64, hop_length=16)
-    log_magnitude, real, imaginary = transform(samples).unbind(dim=1)
+def test_an_angle_is_that_of_the_point() -> None:
+    samples = noise(2000)
+    magnitude, real, imaginary = PhaseSpectrogram(n_fft=64, hop_length=16)(samples).unbind(dim=1)
+    logs, angle = PhaseSpectrogram(n_fft=64, hop_length=16, phase="angle")(samples).unbind(dim=1)
+    assert torch.equal(logs, magnitude)
+    torch.testing.assert_close(angle.cos(), real)
+    torch.testing.assert_close(angle.sin(), imaginary)
+
+
+@pytest.mark.parametrize("phase", ["point", "angle"])
+def test_the_inverse_undoes_the_spectrogram(phase: Phase) -> None:
+    samples, transform = noise(1600), PhaseSpectrogram(n_fft=64, hop_length=16, phase=phase)
+    log_magnitude, *others = transform(samples).unbind(dim=1)
     magnitude = log_magnitude.exp()
     before_softplus = magnitude + torch.log(-torch.expm1(-magnitude))
-    inverted = transform.inverse(torch.stack([before_softplus, real, imaginary], dim=1))
+    if phase == "angle":
+        others = [(others[0] / math.pi).asin()]
+    inverted = transform.inverse(torch.stack([before_softplus, *others], dim=1))
     torch.testing.assert_close(inverted, samples, atol=1e-4, rtol=1e-3)
+
+
+def test_the_frame_on_the_end_is_not_needed() -> None:
+    """The last hop comes back from the frame before it alone, as from all frames."""
+    samples, transform = noise(1600), PhaseSpectrogram(n_fft=64, hop_length=16)
+    logs, real, imaginary = transform(samples).unbind(dim=1)
+    before_softplus = logs.exp() + torch.log(-torch.expm1(-logs.exp()))
+    channels = torch.stack([before_softplus, real, imaginary], dim=1)
+    inverted = transform.inverse(channels[..., :-1], 1600)
+    torch.testing.assert_close(inverted, samples, atol=1e-3, rtol=1e-3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("phase", ["point", "angle"])
+def test_whole_frames_come_back_as_so_many_samples(phase: Phase) -> None:
+    torch.manual_seed(0)
+    network, strides = TINY.model_copy(update={"phase": phase}), (4, 2, 1)
+    encoder = FreqCodecEncoder(network, dimension=6, strides=strides)
+    decoder = FreqCodecDecoder(network, dimension=6, strides=strides[::-1])
+    for num_samples in (1, 8, 80, 83):
+        latents = encoder(noise(num_samples)[:, None])
+        assert latents.shape == (1, 6, -(-num_samples // 8))
+        assert decoder(latents).shape == (1, 1, 8 * latents.shape[-1])
+
+
+@torch.no_grad()
+def test_between_its_ends_a_latent_is_that_of_the_published_frames() -> None:
+    """Of as many samples as the published crops have: whole frames, less one hop of the spectrogram."""
+    torch.manual_seed(0)
+    network = TINY.model_copy(update={"norm": "none"})
+    encoder = FreqCodecEncoder(network, dimension=6, strides=(4, 2, 1))
+    samples = noise(796)
+    published = encoder.network(encoder.spectrogram(samples))
+    torch.testing.assert_close(encoder(samples[:, None])[..., :80], published[..., :80])
 
 
 def test_silence_and_single_samples_have_a_spectrogram() -> None:

@@ -3,7 +3,7 @@
 import torch
 
 from tokbench.models.hificodec import GroupResidualQuantizer, HifiCodecEncoder, NormalizedFields
-from tokbench.models.hifigan import HifiGanConfig
+from tokbench.specs.networks import HifiCodec
 
 
 def nearest(vector: list[float], table: list[list[float]]) -> int:
@@ -15,12 +15,12 @@ def nearest(vector: list[float], table: list[list[float]]) -> int:
 def test_the_quantizer_against_loops() -> None:
     torch.manual_seed(0)
     quantizer = GroupResidualQuantizer(dimension=6, num_groups=2, num_layers=2, codebook_size=16)
-    for codebook in quantizer.codebooks:
+    for codebook in quantizer.layers:
         torch.nn.init.normal_(codebook.weight)
     latents = torch.randn(1, 6, 9)
     codes = quantizer.encode(latents)
     decoded = quantizer.decode(codes)
-    tables = [codebook.weight.tolist() for codebook in quantizer.codebooks]
+    tables = [codebook.weight.tolist() for codebook in quantizer.layers]
     for frame in range(9):
         vector = latents[0, :, frame].tolist()
         expected: dict[int, int] = {}
@@ -54,16 +54,20 @@ def test_the_sum_of_blocks_is_normalized_after_each() -> None:
 
 
 @torch.no_grad()
-def test_the_encoder_mirrors_the_decoder() -> None:
-    config = HifiGanConfig(
-        in_channels=24,
-        channels=16,
-        strides=(4, 3, 2),
-        kernel_sizes=(8, 7, 4),
-        block_kernel_sizes=(3, 5),
-        block_dilations=((1, 2), (1,)),
+def test_the_encoder_drops_an_incomplete_frame_or_completes_it() -> None:
+    network = HifiCodec(
+        kind="hificodec",
+        num_filters=8,
+        kernel_sizes=(4, 7, 8),
+        block_kernel_sizes=(5, 3),
+        block_dilations=((1,), (1, 2)),
     )
-    encoder = HifiCodecEncoder(config, channels=8)
-    assert [conv.stride[0] for conv in encoder.downsamples] == [2, 3, 4]
-    assert [block.convs1[0].kernel_size[0] for block in encoder.stages[0].blocks] == [5, 3]
-    assert encoder(torch.randn(2, 1, 24 * 7 + 5)).shape == (2, 24, 7)
+    torch.manual_seed(0)
+    encoder = HifiCodecEncoder(network, dimension=24, strides=(2, 3, 4))
+    samples = torch.randn(2, 1, 24 * 7 + 5)
+    assert encoder(samples).shape == (2, 24, 7)
+    completing = HifiCodecEncoder(network, dimension=24, strides=(2, 3, 4), is_completed=True)
+    completing.load_state_dict(encoder.state_dict())
+    whole = torch.nn.functional.pad(samples, (0, 19))
+    torch.testing.assert_close(completing(samples), encoder(whole))
+    torch.testing.assert_close(completing(whole), encoder(whole))

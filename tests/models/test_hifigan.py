@@ -6,19 +6,13 @@ import pytest
 import torch
 from torch.nn.functional import leaky_relu
 
-from tokbench.models.hifigan import GroupedFields, HifiGan, HifiGanConfig, ReceptiveFields, ResidualBlock
+from tokbench.models.hifigan import GroupedFields, HifiGanGenerator, ReceptiveFields, ResidualBlock
+from tokbench.specs.networks import HifiGan
 
 
-def config(**changes: object) -> HifiGanConfig:
-    sizes = {
-        "in_channels": 6,
-        "channels": 16,
-        "strides": (4, 3),
-        "kernel_sizes": (8, 7),
-        "block_kernel_sizes": (3, 5),
-        "block_dilations": ((1, 3), (1, 2)),
-    }
-    return HifiGanConfig(**{**sizes, **changes})
+def network(**changes: object) -> HifiGan:
+    sizes = {"num_filters": 4, "block_kernel_sizes": (3, 5), "block_dilations": ((1, 3), (1, 2))}
+    return HifiGan.model_validate({"kind": "hifigan", **sizes, **changes})
 
 
 def convolved(values: torch.Tensor, conv: torch.nn.Conv1d, first: int) -> torch.Tensor:
@@ -52,7 +46,7 @@ def test_a_residual_block_against_sums() -> None:
 @torch.no_grad()
 def test_fields_are_the_mean_of_their_blocks() -> None:
     torch.manual_seed(0)
-    fields = ReceptiveFields(4, config()).double()
+    fields = ReceptiveFields(4, network()).double()
     values = torch.randn(1, 4, 50, dtype=torch.float64)
     expected = (fields.blocks[0](values) + fields.blocks[1](values)) / 2
     torch.testing.assert_close(fields(values), expected)
@@ -63,7 +57,7 @@ def test_groups_are_blocks_side_by_side() -> None:
     """Each group alone, with its part of the weights, and the mixture of the three."""
     torch.manual_seed(0)
     sizes = {"block_kernel_sizes": (3,), "block_dilations": ((1, 3),)}
-    grouped = GroupedFields(4, config(num_groups=3, is_causal=True, **sizes)).double()
+    grouped = GroupedFields(4, network(num_groups=3, causal=True, **sizes)).double()
     values = torch.randn(1, 4, 20, dtype=torch.float64)
     outputs = []
     for group in range(3):
@@ -79,7 +73,8 @@ def test_groups_are_blocks_side_by_side() -> None:
 def test_frames_become_samples_between_minus_one_and_one() -> None:
     torch.manual_seed(0)
     for is_causal in (False, True):
-        samples = HifiGan(config(is_causal=is_causal))(100 * torch.randn(2, 6, 5))
+        generator = HifiGanGenerator(network(causal=is_causal), dimension=6, strides=(4, 3))
+        samples = generator(100 * torch.randn(2, 6, 5))
         assert samples.shape == (2, 1, 5 * 12)
         assert float(samples.abs().max()) <= 1.0
 
@@ -90,8 +85,8 @@ def test_a_generator_looks_as_far_as_it_says(
     strides: tuple[tuple[int, ...], tuple[int, ...]], *, is_causal: bool
 ) -> None:
     torch.manual_seed(0)
-    sizes = config(is_causal=is_causal, strides=strides[0], kernel_sizes=strides[1])
-    generator = HifiGan(sizes).double()
+    sizes = network(num_filters=16 // 2 ** len(strides[0]), causal=is_causal, kernel_sizes=strides[1])
+    generator = HifiGanGenerator(sizes, dimension=6, strides=strides[0]).double()
     hop, frame = math.prod(strides[0]), 30
     touched = []
     for sample in (hop * frame, hop * frame + hop - 1):

@@ -5,12 +5,18 @@ import math
 import pytest
 import torch
 
-from tokbench.models.convolutions import PaddedConv1d, TrimmedConvTranspose1d, reflect_pad
+from tokbench.models.convolutions import PaddedConv1d, Style, TrimmedConvTranspose1d, reflect_pad
 from tokbench.models.residual_vq import ResidualQuantizer
-from tokbench.models.seanet import SeanetConfig, SeanetDecoder, SeanetEncoder, Snake, rename_published
+from tokbench.models.seanet import SeanetDecoder, SeanetEncoder, Snake, rename_published
 from tokbench.models.seanet_codec import SeanetCodec
+from tokbench.specs.networks import Padding, Seanet
 
-TINY = SeanetConfig(dimension=6, num_filters=2, strides=(3, 2), num_residual_units=2)
+TINY = Seanet(num_filters=2, dilations=(1, 2))
+
+
+def halves(network: Seanet) -> tuple[SeanetEncoder, SeanetDecoder]:
+    encoder = SeanetEncoder(network, dimension=6, strides=(2, 3))
+    return encoder, SeanetDecoder(network, dimension=6, strides=(3, 2))
 
 
 def mirrored(values: list[float], index: int) -> float:
@@ -32,21 +38,35 @@ def test_a_signal_that_is_too_short_to_be_reflected_is_extended_by_zeros() -> No
     assert reflect_pad(torch.tensor([[5.0, 6.0]]), 3, 0).tolist() == [[0, 0, 6, 5, 6]]
 
 
+OUTSIDE = {
+    "reflect": mirrored,
+    "replicate": lambda values, index: values[min(max(index, 0), len(values) - 1)],
+    "zeros": lambda values, index: values[index] if 0 <= index < len(values) else 0.0,
+}
+
+
+@pytest.mark.parametrize("padding", OUTSIDE)
 @pytest.mark.parametrize("causal", [True, False])
-@pytest.mark.parametrize(("kernel_size", "stride", "dilation"), [(7, 1, 1), (3, 1, 4), (6, 3, 1), (4, 2, 1)])
-def test_a_convolution_equals_its_definition(kernel_size: int, stride: int, dilation: int, *, causal: bool) -> None:
+@pytest.mark.parametrize("num_samples", [20, 21])
+@pytest.mark.parametrize(
+    ("kernel_size", "stride", "dilation"), [(7, 1, 1), (3, 1, 4), (4, 1, 1), (6, 3, 1), (4, 2, 1), (10, 5, 1)]
+)
+def test_a_convolution_equals_its_definition(
+    kernel_size: int, stride: int, dilation: int, num_samples: int, *, causal: bool, padding: Padding
+) -> None:
     torch.manual_seed(0)
-    layer = PaddedConv1d(1, 1, kernel_size, stride=stride, dilation=dilation, causal=causal)
-    values, weights = torch.randn(20), layer.conv.weight[0, 0].tolist()
+    style = Style(causal=causal, padding=padding)
+    layer = PaddedConv1d(1, 1, kernel_size, stride=stride, dilation=dilation, style=style)
+    values, weights = torch.randn(num_samples), layer.conv.weight[0, 0].tolist()
     outside = (kernel_size - 1) * dilation + 1 - stride
     left = outside if causal else math.ceil(outside / 2)
     expected = [
         sum(
-            weight * mirrored(values.tolist(), frame * stride + tap * dilation - left)
+            weight * OUTSIDE[padding](values.tolist(), frame * stride + tap * dilation - left)
             for tap, weight in enumerate(weights)
         )
         + layer.conv.bias[0].item()
-        for frame in range(math.ceil(20 / stride))
+        for frame in range(math.ceil(num_samples / stride))
     ]
     torch.testing.assert_close(layer(values[None, None])[0, 0], torch.tensor(expected))
 
@@ -55,7 +75,7 @@ def test_a_convolution_equals_its_definition(kernel_size: int, stride: int, dila
 @pytest.mark.parametrize("stride", [2, 5])
 def test_a_transposed_convolution_spreads_each_frame(stride: int, *, causal: bool) -> None:
     torch.manual_seed(0)
-    layer = TrimmedConvTranspose1d(1, 1, 2 * stride, stride=stride, causal=causal)
+    layer = TrimmedConvTranspose1d(1, 1, 2 * stride, stride=stride, style=Style(causal=causal))
     values, weights = torch.randn(4), layer.conv.weight[0, 0].tolist()
     full = [layer.conv.bias[0].item()] * (5 * stride)
     for frame in range(4):
@@ -74,18 +94,27 @@ def test_snake_is_its_formula() -> None:
     torch.testing.assert_close(snake(values), torch.tensor([expected]))
 
 
+def test_the_gradient_of_snake_is_that_of_its_formula() -> None:
+    torch.manual_seed(0)
+    snake = Snake(3).double()
+    snake.alpha.data.uniform_(0.5, 2.0)
+    values = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda inputs, _: snake(inputs), (values, snake.alpha))
+
+
 @pytest.mark.parametrize("num_samples", [1, 5, 6, 7, 60])
 def test_frames_are_a_hop_each(num_samples: int) -> None:
-    latents = SeanetEncoder(TINY)(torch.randn(2, 1, num_samples))
+    encoder, decoder = halves(TINY)
+    latents = encoder(torch.randn(2, 1, num_samples))
     num_frames = math.ceil(num_samples / 6)
     assert latents.shape == (2, 6, num_frames)
-    assert SeanetDecoder(TINY)(latents).shape == (2, 1, 6 * num_frames)
+    assert decoder(latents).shape == (2, 1, 6 * num_frames)
 
 
 def test_a_causal_network_does_not_look_ahead() -> None:
     torch.manual_seed(0)
-    config = SeanetConfig(dimension=6, num_filters=2, strides=(3, 2), causal=True)
-    codec = SeanetCodec(config, num_codebooks=2, codebook_size=8).eval()
+    network = Seanet(num_filters=2, causal=True)
+    codec = SeanetCodec(network, dimension=6, strides=(2, 3), num_codebooks=2, codebook_size=8).eval()
     samples = torch.randn(1, 1, 120)
     changed = samples.clone()
     changed[..., 60:] = 0
@@ -98,8 +127,7 @@ def test_a_causal_network_does_not_look_ahead() -> None:
 
 def test_every_parameter_gets_a_gradient() -> None:
     torch.manual_seed(0)
-    config = SeanetConfig(dimension=6, num_filters=2, strides=(3, 2), activation="snake", bidirectional=True)
-    encoder, decoder = SeanetEncoder(config), SeanetDecoder(config)
+    encoder, decoder = halves(Seanet(num_filters=2, activation="snake", bidirectional=True))
     decoder(encoder(torch.randn(2, 1, 60))).pow(2).sum().backward()
     for network in (encoder, decoder):
         assert all(parameter.grad is not None for parameter in network.parameters())

@@ -127,6 +127,12 @@ def test_a_tokenizer_without_decoder_is_skipped_where_decoding_is_the_question(
     assert json.loads(tokens.read_text())["status"] == "ok"
 
 
+def test_a_corpus_without_alignments_is_skipped_where_they_are_asked_for(cli: Cli, corpus: Path) -> None:
+    done = cli("run", "--codec", codec("Good"), "--corpus", f"folder:{corpus}", "--task", "abx")
+    assert done.returncode == 1
+    assert "has no alignments: abx.v1 asks for intervals of the tier phone" in " ".join(done.stderr.split())
+
+
 def test_a_broken_file_costs_its_own_row_and_is_named(cli: Cli, corpus: Path, task: Path) -> None:
     (corpus / "utterance 07.wav").write_text("not audio")
     done = cli("run", "--codec", codec("Good"), "--task", task, "--corpus", f"folder:{corpus}")

@@ -1,5 +1,7 @@
 """Token statistics of a codec with known codes."""
 
+import dataclasses
+import functools
 from collections import Counter
 from pathlib import Path
 
@@ -10,10 +12,14 @@ import soundfile
 import torch
 
 from tokbench.codecs.base import Codec, TokenizerInfo
+from tokbench.codecs.bitstream import Bitstream
+from tokbench.codecs.entropy import EntropyCoder
 from tokbench.codes import StreamInfo
 from tokbench.corpora.base import Utterance
+from tokbench.models.code_lm import CodeLm
 from tokbench.runners.base import Bench, Measurement
 from tokbench.runners.tokens import NUM_GROUPS, Counts, TokensRunner
+from tokbench.specs.entropy_coding import EntropyCoding
 from tokbench.specs.task import find_task
 from tokbench.store import CodeStore
 
@@ -155,3 +161,48 @@ def test_the_cache_serves_a_second_runner(
     second = runner.measure(Bench(TwoStreams(), "f", store), utterances[0], with_examples=False)
     assert first.payload == second.payload
     assert first.costs["encode_rtf"] == second.costs["encode_rtf"]
+
+
+# Codes that a model predicts
+
+
+class Predicted(TwoStreams):
+    """The first two codebooks, with a model of their codes."""
+
+    info = dataclasses.replace(TwoStreams.info, streams=TwoStreams.info.streams[:1])
+
+    @functools.cached_property
+    def entropy_coder(self) -> EntropyCoder:
+        torch.manual_seed(0)
+        training = {"num_steps": 1, "batch_size": 1, "crop_s": 1.0, "optimizer": {"learning_rate": 1e-3}}
+        spec = EntropyCoding.model_validate({"num_layers": 1, "num_heads": 2, "dimension": 8, "training": training})
+        return EntropyCoder(CodeLm(spec, num_codebooks=2, codebook_size=16, frame_rate_hz=50.0))
+
+    def _encode(self, samples: torch.Tensor) -> list[torch.Tensor]:
+        return super()._encode(samples)[:1]
+
+
+def test_entropy_coding_is_measured_in_what_is_written(utterances: list[Utterance]) -> None:
+    codec = Predicted()
+    bench, runner = Bench(codec, "fingerprint", None), TokensRunner(find_task("entropy-coding")[0])
+    measurement = runner.measure(bench, utterances[0], with_examples=False)
+    codes = codec.encode(utterances[0].read())
+    stream = Bitstream.pack("predicted", codes, codec.entropy_coder)
+    coded = measurement.scores["bitrate_coded_bps"].value()
+    assert coded == stream.bitrate_bps == 8 * len(stream.payload) / codes.duration_s
+    ideal = measurement.scores["bitrate_lm_bps"].value()
+    assert ideal is not None
+    assert ideal * codes.duration_s - 8 <= 8 * len(stream.payload) <= 1.01 * ideal * codes.duration_s + 8
+    assert measurement.failures == {}
+
+
+def test_without_a_model_entropy_coding_has_a_reason_and_no_number(utterances: list[Utterance]) -> None:
+    bench, runner = Bench(TwoStreams(), "fingerprint", None), TokensRunner(find_task("entropy-coding")[0])
+    measurement = runner.measure(bench, utterances[0], with_examples=False)
+    assert not {"bitrate_lm_bps", "bitrate_coded_bps"} & measurement.scores.keys()
+    assert measurement.failures.keys() == {"bitrate_lm_bps", "bitrate_coded_bps"}
+    assert "two-streams has no model" in measurement.failures["bitrate_lm_bps"].reason
+
+
+def test_the_plain_task_asks_for_no_model(measurements: list[Measurement]) -> None:
+    assert all(measurement.failures == {} for measurement in measurements)

@@ -11,5 +11,6 @@ __all__ = ["write"]
 def write(card: Card, folder: Path) -> None:
     """Save an encoder with the layers that the settings ask for, and one more."""
     assert card.weights is not None
-    num_layers = max(arguments["layer"] for arguments in card.settings.values()) + 1
+    layers = [arguments["layer"] for arguments in card.settings.values()]
+    num_layers = max(layer for layer in layers if layer != "mean") + 1
     speech_encoders.save(card.weights, folder, num_layers=num_layers)

@@ -11,7 +11,7 @@ from tiny import ssl_units
 from tokbench.codecs.card import Card
 from tokbench.models.unit_hifigan import UnitHifiGan, UnitHifiGanConfig
 
-__all__ = ["CONFIG", "save_vocoder", "write"]
+__all__ = ["CONFIG", "published", "save_vocoder", "write"]
 
 CONFIG: dict[str, Any] = {
     "resblock": "1",
@@ -61,10 +61,25 @@ def save_vocoder(path: Path, config_path: Path, config: dict[str, Any], seed: in
     return network
 
 
+def published(network: UnitHifiGan) -> dict[str, torch.Tensor]:
+    """Return the tensors of ``network`` by the names that checkpoints have for them."""
+    num_widths, tensors = len(network.config.resblock_kernel_sizes), {}
+    for name, tensor in network.state_dict().items():
+        match name.split("."):
+            case ["generator", "blocks", stage, "blocks", width, *rest]:
+                parts = ["resblocks", str(num_widths * int(stage) + int(width)), *rest]
+            case ["generator", part, *rest]:
+                parts = [{"input_conv": "conv_pre", "upsamples": "ups", "output_conv": "conv_post"}[part], *rest]
+            case parts:
+                pass
+        tensors[".".join(parts)] = tensor
+    return tensors
+
+
 def released(network: UnitHifiGan) -> dict[str, torch.Tensor]:
     """Return the tensors with each convolution's weight as a magnitude and a direction of another length."""
     tensors = {}
-    for name, tensor in network.state_dict().items():
+    for name, tensor in published(network).items():
         if name.endswith("weight") and tensor.ndim > 2:
             stem = name.removesuffix("weight")
             tensors[f"{stem}weight_g"] = tensor.norm(dim=(1, 2), keepdim=True)

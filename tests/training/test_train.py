@@ -10,9 +10,12 @@ from tokbench.codecs.base import Codec
 from tokbench.codecs.registry import expand, fingerprint, load, one
 from tokbench.corpora.base import Corpus
 from tokbench.errors import SpecError, UnknownNameError, WeightsError
-from tokbench.specs.codec import list_specs
+from tokbench.specs.codec import list_specs, read_spec, scales_of
+from tokbench.specs.spectrogram_kmeans import KmeansScale, SpectrogramKmeansSpec
 from tokbench.testing import run_checks
-from tokbench.training.train import train
+from tokbench.training.folder import RunExistsError
+from tokbench.training.train import Options, train
+from tokbench.training.watcher import Watcher
 
 SPEC = """
 name = "mini"
@@ -45,7 +48,7 @@ def spec(tmp_path: Path) -> str:
 
 def test_a_trained_folder_is_a_codec_that_conforms(spec: str, corpus: Corpus, tmp_path: Path) -> None:
     out = train(spec, corpus, tmp_path / "my-kmeans")
-    assert sorted(path.name for path in out.iterdir()) == ["card.toml", "spec.toml", "weights.safetensors"]
+    assert sorted(path.name for path in out.iterdir()) == ["card.toml", "log", "spec.toml", "weights.safetensors"]
     assert [reference.label for reference in expand(f"{out}:all")] == [f"my-kmeans:{k}x16" for k in (1, 2, 3)]
     info = load(one(f"{out}:3x16")).info
     assert info.bitrate_bps == 3 * 4 * 100
@@ -67,8 +70,34 @@ def test_the_same_command_writes_the_same_bytes(spec: str, corpus: Corpus, tmp_p
 def test_a_folder_can_be_trained_again_from_its_own_spec(spec: str, corpus: Corpus, tmp_path: Path) -> None:
     out = train(spec, corpus, tmp_path / "codec")
     before = (out / "weights.safetensors").read_bytes()
-    train(str(out / "spec.toml"), corpus, out)
+    (out / "weights.safetensors").unlink()
+    train(str(out / "spec.toml"), corpus, out, options=Options(restart=True))
     assert (out / "weights.safetensors").read_bytes() == before
+
+
+def test_what_is_finished_is_not_trained_again(spec: str, corpus: Corpus, tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Hearing(Watcher):
+        def say(self, sentence: str) -> None:
+            said.append(sentence)
+
+    for _ in range(2):
+        out = train(spec, corpus, tmp_path / "codec", watcher=Hearing())
+    assert said == ["finished already"]
+    with pytest.raises(RunExistsError, match="another spec"):
+        train(spec, corpus, out, options=Options(changes={"scales": {"tiny": {"num_epochs": 6}}}))
+
+
+def test_changes_are_trained_and_written_down(spec: str, corpus: Corpus, tmp_path: Path) -> None:
+    small = {"max_frames": 9, "batch_frames": 9, "num_epochs": 9}
+    options = Options(changes={"codebook_size": 8, "scales": {"small": small, "tiny": {"num_epochs": 1}}})
+    out = train(spec, corpus, tmp_path / "codec", options=options)
+    assert load_file(out / "weights.safetensors")["centroids"].shape == (3, 8, 20)
+    written = read_spec(out / "spec.toml")
+    assert isinstance(written, SpectrogramKmeansSpec)
+    assert written.codebook_size == 8
+    assert written.scales == {"tiny": KmeansScale(max_frames=500, batch_frames=256, num_epochs=1)}
 
 
 def test_more_codebooks_bring_the_frames_closer(
@@ -86,7 +115,12 @@ def test_more_codebooks_bring_the_frames_closer(
 
 def test_progress_ends_at_one_in_each_stage(spec: str, corpus: Corpus, tmp_path: Path) -> None:
     seen: list[tuple[str, float]] = []
-    train(spec, corpus, tmp_path / "codec", on_progress=lambda stage, share: seen.append((stage, share)))
+
+    class Seeing(Watcher):
+        def stage(self, name: str, share: float) -> None:
+            seen.append((name, share))
+
+    train(spec, corpus, tmp_path / "codec", watcher=Seeing())
     assert dict(seen) == {"reading audio": 1.0, "clustering frames": 1.0}
     assert [stage for stage, _ in seen] == ["reading audio"] * 5 + ["clustering frames"] * 3
 
@@ -136,5 +170,5 @@ def test_a_wrong_spec_says_which_key_and_why(
 
 
 def test_every_shipped_spec_is_listed_with_its_scales() -> None:
-    assert list_specs()["spectrogram-kmeans"] == "spectrogram-kmeans, scales tiny, small, paper"
-    assert list_specs()["mfcc-km100"] == "unit-kmeans, scales tiny, small, paper"
+    for name in ("spectrogram-kmeans", "mfcc-km100", "encodec"):
+        assert list(scales_of(list_specs()[name])) == ["tiny", "small", "paper"]

@@ -1,4 +1,4 @@
-"""Commands that work: run, train, check."""
+"""Commands that work: run and check."""
 
 from enum import StrEnum
 from importlib.util import find_spec
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tokbench.run.plan import Cell
     from tokbench.run.ray_executor import RayExecutor
 
-__all__ = ["Engine", "check", "run", "train"]
+__all__ = ["Engine", "check", "run"]
 
 DEFAULT_TIMEOUT_S = 300.0
 
@@ -133,32 +133,6 @@ def _show_outcomes(outcomes: "list[CellOutcome]") -> None:
     from tokbench.cli.summary_table import print_outcomes
 
     print_outcomes(outcomes)
-
-
-def train(
-    spec: Annotated[str, typer.Argument(help="Name of a shipped spec, or a TOML file.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the trained codec. By default trained/SPEC-SCALE.")
-    ] = None,
-    scale: Annotated[str, typer.Option(help="tiny, small or paper.")] = "tiny",
-    corpus: Annotated[str, typer.Option(help="What to train on.")] = "synth?split=train",
-    seed: Annotated[int, typer.Option(help="Seed of initialisation and sampling.")] = 0,
-) -> None:
-    """Train a codec from a spec; the folder that comes out is a codec like any other.
-
-    Example: [bold]tokbench train spectrogram-kmeans --out my-codec[/]
-    """
-    from tokbench.cli.progress import training_progress
-    from tokbench.cli.terminal import stdout
-    from tokbench.corpora.registry import open_corpus
-    from tokbench.training.train import train as train_spec
-
-    folder = out or Path("trained") / f"{Path(spec).stem}-{scale}"
-    with training_progress() as on_progress:
-        train_spec(spec, open_corpus(corpus), folder, scale=scale, seed=seed, on_progress=on_progress)
-    stdout().print(
-        f"Trained. Score it with: tokbench run --codec {folder} --task tokens,reconstruction", markup=False
-    )
 
 
 def check(

@@ -22,6 +22,10 @@ def encode(
     device: Device = "cpu",
     jobs: Jobs = None,
     weights: Weights = None,
+    entropy: Annotated[  # noqa: FBT002  (an option of the command line)
+        bool,
+        typer.Option("--entropy", help="Write FILE.tokb, a bitstream, entropy coded where the codec has a model."),
+    ] = False,
 ) -> None:
     """Encode audio files to codes on disk: FILE.safetensors, which `tokbench decode` reads."""
     from tokbench.cli.terminal import print_table
@@ -29,14 +33,17 @@ def encode(
     from tokbench.run.files import FileJob
 
     reference = one(codec)
-    work = [FileJob(file, out or file.parent, reference, codec, device, weights) for file in files]
+    work = [FileJob(file, out or file.parent, reference, codec, device, weights, entropy=entropy) for file in files]
     done = _process(work, jobs, device)
-    columns = ("codes", "seconds", "codebooks x frames", "tokens", "bit/s")
+    columns = ["codes", "seconds", "codebooks x frames", "tokens", "bit/s"]
     rows = [
-        (str(item.path), f"{item.duration_s:.3f}", item.shapes, str(item.num_tokens), f"{item.bitrate_bps:.0f}")
+        [str(item.path), f"{item.duration_s:.3f}", item.shapes, str(item.num_tokens), f"{item.bitrate_bps:.0f}"]
         for item in done
     ]
-    print_table(rows, columns=columns, numeric=("seconds", "tokens", "bit/s"))
+    if entropy:
+        columns += ["coded bit/s", "coder"]
+        rows = [[*row, f"{item.coded_bitrate_bps:.0f}", item.coder] for row, item in zip(rows, done, strict=True)]
+    print_table(rows, columns=columns, numeric=("seconds", "tokens", "bit/s", "coded bit/s"))
     _leave(len(files) - len(done))
 
 
@@ -98,9 +105,9 @@ def _named_in(file: Path) -> str:
     """Return the codec that a file names; only one that is registered, since a file must not choose code to run."""
     from tokbench.codecs.registry import list_cards, list_plugins
     from tokbench.errors import UsageError
-    from tokbench.store import CodesFile
+    from tokbench.run.files import codec_of_file
 
-    codec = CodesFile.read(file).codec
+    codec = codec_of_file(file)
     if codec.partition(":")[0] not in (*list_cards(), *list_plugins()):
         msg = f"{file} was made by {codec}, which is not a registered codec; name it with --codec"
         raise UsageError(msg)

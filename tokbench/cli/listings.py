@@ -1,10 +1,12 @@
 """What there is to list and to show, as plain rows."""
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tokbench.cli.spec_view import head_comment
 from tokbench.codecs.registry import list_cards, list_plugins
 from tokbench.codecs.state import examine
 from tokbench.corpora.registry import list_corpora
@@ -12,11 +14,16 @@ from tokbench.errors import UnknownNameError
 from tokbench.metrics.catalogue import METRICS
 from tokbench.paths import declarations_dir
 from tokbench.records import read_record
+from tokbench.specs.codec import find_spec, list_specs, scales_of
+from tokbench.specs.scales import SCALES
 from tokbench.specs.task import find_task, list_tasks
 
-__all__ = ["JSON_ONLY", "LISTINGS", "find"]
+__all__ = ["JSON_ONLY", "LISTINGS", "NUMERIC", "SIZES", "find", "is_spec"]
 
 Row = dict[str, Any]
+
+SIZES = Path(__file__).parent.parent / "specs" / "sizes.json"
+"""Parameters of every shipped spec at every scale; written by ``docs/generate.py``."""
 
 
 def _codecs() -> list[Row]:
@@ -96,11 +103,22 @@ def _metrics() -> list[Row]:
 
 
 def _judges() -> list[Row]:
-    judges: dict[str, list[str]] = {}
+    from tokbench.judges.registry import JUDGES
+
+    metrics: dict[str, list[str]] = {}
     for name, metric in METRICS.items():
         if metric.judge:
-            judges.setdefault(metric.judge, []).append(name)
-    return [{"name": judge, "metrics": ", ".join(names)} for judge, names in judges.items()]
+            metrics.setdefault(metric.judge, []).append(name)
+    tasks: dict[str, list[str]] = {}
+    for task_id in list_tasks():
+        judge = str(find_task(task_id)[0].arguments.get("judge", ""))
+        if judge.partition(":")[0] in JUDGES:
+            tasks.setdefault(judge, []).append(task_id)
+    names = dict.fromkeys([*metrics, *tasks])
+    return [
+        {"name": name, "metrics": ", ".join(metrics.get(name, [])), "tasks": ", ".join(tasks.get(name, []))}
+        for name in names
+    ]
 
 
 def _leaderboards() -> list[Row]:
@@ -111,9 +129,39 @@ def _leaderboards() -> list[Row]:
 
 
 def _specs() -> list[Row]:
-    from tokbench.specs.codec import list_specs
+    sizes = json.loads(SIZES.read_text(encoding="utf-8"))
+    return [
+        {
+            "name": name,
+            "kind": spec.kind,
+            **{f"{scale} M": _millions(sizes[name][scale]) for scale in SCALES},
+            "what": head_comment(find_spec(name)[1]),
+            "title": getattr(spec, "title", ""),
+            "source": getattr(spec, "source", ""),
+            "scales": list(scales_of(spec)),
+            "num_parameters": sizes[name],
+        }
+        for name, spec in list_specs().items()
+    ]
 
-    return [{"name": name, "what": what} for name, what in list_specs().items()]
+
+def _millions(number: int | None) -> str:
+    return "" if number is None else f"{number / 1e6:.1f}"
+
+
+def _studies() -> list[Row]:
+    from tokbench.specs.study import list_studies
+
+    return [
+        {
+            "name": name,
+            "scale": study.scale,
+            "runs": len(study.runs),
+            "title": study.title,
+            "asks": study.question,
+        }
+        for name, study in list_studies().items()
+    ]
 
 
 LISTINGS: Mapping[str, Callable[[], list[Row]]] = {
@@ -124,6 +172,7 @@ LISTINGS: Mapping[str, Callable[[], list[Row]]] = {
     "metrics": _metrics,
     "leaderboards": _leaderboards,
     "specs": _specs,
+    "studies": _studies,
 }
 
 JSON_ONLY = {
@@ -138,8 +187,15 @@ JSON_ONLY = {
         "remark",
     ),
     "metrics": ("source", "description"),
+    "specs": ("title", "source", "scales", "num_parameters"),
 }
 """Columns that a terminal has no room for."""
+NUMERIC = frozenset({"bit/s", *(f"{scale} M" for scale in SCALES)})
+
+
+def is_spec(name: str) -> bool:
+    """Return whether ``name`` is that of a spec and of nothing else."""
+    return name.endswith(".toml") or (name in list_specs() and name not in list_cards())
 
 
 def find(name: str) -> tuple[str, dict[str, Any]]:
@@ -164,10 +220,11 @@ def find(name: str) -> tuple[str, dict[str, Any]]:
                 return f"{listing} {name}", row
     known = [
         *list_cards(),
+        *list_specs(),
         *tasks,
         *METRICS,
         *(path.stem for path in declarations_dir("leaderboards").glob("*.toml")),
     ]
     raise UnknownNameError(
-        "codec, task, metric, corpus or leaderboard", name, known, command="tokbench list codecs"
+        "codec, spec, task, metric, corpus or leaderboard", name, known, command="tokbench list codecs"
     )

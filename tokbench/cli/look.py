@@ -24,6 +24,7 @@ class Noun(StrEnum):
     METRICS = "metrics"
     LEADERBOARDS = "leaderboards"
     SPECS = "specs"
+    STUDIES = "studies"
 
 
 def list_names(
@@ -32,7 +33,7 @@ def list_names(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with every field.")] = False,
 ) -> None:
-    """List what there is: codecs, tasks, corpora, judges, metrics, leaderboards or specs."""
+    """List what there is: codecs, tasks, corpora, judges, metrics, leaderboards, specs or studies."""
     from tokbench.cli import listings
     from tokbench.cli.terminal import print_json, print_table
 
@@ -46,20 +47,49 @@ def list_names(
     print_table(
         [tuple(str(row[column]) for column in shown) for row in rows],
         columns=shown,
-        numeric=[column for column in shown if column == "bit/s"],
+        numeric=[column for column in shown if column in listings.NUMERIC],
     )
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A codec, task, metric, corpus, leaderboard or record (.json).")],
+    name: Annotated[
+        str, typer.Argument(help="A codec, task, metric, corpus, leaderboard, spec (also .toml) or record (.json).")
+    ],
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            help="Show the spec of this name, not the codec: tiny or small, beside what the published design has "
+            "where it differs, or paper.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Show a card, task, metric, corpus, leaderboard or record in full."""
+    """Show a card, task, metric, corpus, leaderboard, spec or record in full.
+
+    Example: [bold]tokbench show encodec --scale tiny[/]
+    """
     from tokbench.cli import listings
     from tokbench.cli.terminal import print_table
+    from tokbench.specs.scales import FULL_SCALE
 
+    if scale is not None or listings.is_spec(name):
+        _show_spec(name, scale or FULL_SCALE)
+        return
     title, fields = listings.find(name)
     typer.echo(title)
     print_table([(key, _readable(value)) for key, value in fields.items()], columns=("field", "value"))
+
+
+def _show_spec(name: str, scale: str) -> None:
+    """Print every key of a spec by the name that ``--set`` takes."""
+    from tokbench.cli import spec_view
+    from tokbench.cli.terminal import print_table
+    from tokbench.training.sizes import num_parameters
+
+    spec, columns, rows = spec_view.view(name, scale)
+    size = num_parameters(spec)
+    typer.echo(f"spec {spec.name}" + (f", {size / 1e6:.2f} M parameters" if size else ""))
+    print_table(rows, columns=columns)
 
 
 def _readable(value: Any) -> str:

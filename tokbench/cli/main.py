@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from tokbench.cli import bench, codes, look, tables
+from tokbench.cli import bench, codes, look, study, tables, training
 from tokbench.cli.terminal import stderr
 from tokbench.errors import RecordError, TokbenchError, UsageError
 
@@ -27,7 +27,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(bench.run)
-app.command("train")(bench.train)
+app.command("train")(training.train)
+app.command("study")(study.study)
 app.command("list")(look.list_names)
 app.command("show")(look.show)
 app.command("check")(bench.check)

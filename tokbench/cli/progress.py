@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tokbench.run.plan import Cell
     from tokbench.runners.base import Failure
 
-__all__ = ["TerminalReporter", "file_progress", "training_progress"]
+__all__ = ["TerminalReporter", "file_progress"]
 
 
 class TerminalReporter:
@@ -97,24 +97,3 @@ def file_progress(num_files: int) -> Iterator[Callable[[], None]]:
     with _progress(stderr()) as progress:
         task = progress.add_task("files", total=num_files)
         yield lambda: progress.advance(task)
-
-
-def _say_nothing(_stage: str, _share: float) -> None:
-    """Do without a bar where nobody watches."""
-
-
-@contextlib.contextmanager
-def training_progress() -> Iterator[Callable[[str, float], None]]:
-    """Yield a function of (stage, share done) that draws a bar on a terminal."""
-    if not sys.stderr.isatty():
-        yield _say_nothing
-        return
-    with _progress(stderr()) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def show(stage: str, share: float) -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=100)
-            progress.update(tasks[stage], completed=round(100 * share))
-
-        yield show

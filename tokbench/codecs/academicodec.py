@@ -17,8 +17,9 @@ from tokbench.codecs.checkpoints import fold_weight_norms, load_strictly, read_t
 from tokbench.codecs.shapes import shape_of
 from tokbench.codes import StreamInfo
 from tokbench.models.hificodec import GroupResidualQuantizer, HifiCodecEncoder
-from tokbench.models.hifigan import HifiGan, HifiGanConfig
+from tokbench.models.hifigan import HifiGanGenerator
 from tokbench.models.pieces import in_pieces
+from tokbench.specs.networks import HifiCodec, HifiGan
 
 __all__ = ["AcademiCodec", "renamed"]
 
@@ -46,22 +47,25 @@ class AcademiCodec(Codec):
         path = weights / checkpoint
         parts = {part: _read(path, part) for part in _NAMES}
         channels, in_channels, _ = shape_of(parts["generator"], "input_conv.weight", num_axes=3, path=path)
-        encoder_channels, *_ = shape_of(parts["encoder"], "input_conv.weight", num_axes=3, path=path)
-        codebook_size, _ = shape_of(parts["quantizer"], "codebooks.0.weight", num_axes=2, path=path)
-        config = HifiGanConfig(
-            in_channels=in_channels,
-            channels=channels,
-            strides=tuple(strides),
-            kernel_sizes=tuple(kernel_sizes),
+        num_filters, *_ = shape_of(parts["encoder"], "input_conv.weight", num_axes=3, path=path)
+        codebook_size, _ = shape_of(parts["quantizer"], "layers.0.weight", num_axes=2, path=path)
+        encoder = HifiCodec(kind="hificodec", num_filters=num_filters, kernel_sizes=tuple(kernel_sizes)[::-1])
+        generator = HifiGan(
+            kind="hifigan", num_filters=channels // 2 ** len(strides), kernel_sizes=tuple(kernel_sizes)
         )
+        up = tuple(strides)
         quantizer = GroupResidualQuantizer(
             dimension=in_channels,
             num_groups=NUM_GROUPS,
             num_layers=NUM_LAYERS,
             codebook_size=codebook_size,
         )
-        self.encoder = load_strictly(HifiCodecEncoder(config, channels=encoder_channels), parts["encoder"], path)
-        self.generator = load_strictly(HifiGan(config), parts["generator"], path)
+        self.encoder = load_strictly(
+            HifiCodecEncoder(encoder, dimension=in_channels, strides=up[::-1]), parts["encoder"], path
+        )
+        self.generator = load_strictly(
+            HifiGanGenerator(generator, dimension=in_channels, strides=up), parts["generator"], path
+        )
         self.quantizer = load_strictly(quantizer, parts["quantizer"], path)
         self.hop_length = math.prod(strides)
         networks = (self.encoder, self.generator, self.quantizer)
@@ -119,11 +123,11 @@ def renamed(name: str, part: str) -> str:
     >>> renamed("resblocks.7.convs1.0.weight", "encoder")
     'stages.2.blocks.1.convs1.0.weight'
     >>> renamed("quantizer_modules2.1.embedding.weight", "quantizer")
-    'codebooks.3.weight'
+    'layers.3.weight'
     """
     if match := _CODEBOOK.fullmatch(name):
         layer = 1 if match[1] else 0
-        return f"codebooks.{layer * NUM_GROUPS + int(match[2])}.weight"
+        return f"layers.{layer * NUM_GROUPS + int(match[2])}.weight"
     if match := _NUMBERED.fullmatch(name):
         stage, field = divmod(int(match[2]), NUM_FIELDS)
         return _NAMES[part].get(match[1], match[1]).format(stage=stage, field=field) + f".{match[3]}"

@@ -9,6 +9,7 @@ with the memory of what it heard before.
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -18,10 +19,13 @@ from tokbench.codecs.checkpoints import fold_weight_norms, load_strictly, read_t
 from tokbench.codecs.configs import ModelConfig, read_yaml
 from tokbench.codes import StreamInfo
 from tokbench.errors import WeightsError
-from tokbench.models.audiodec import AudioDecAutoencoder, AudioDecConfig, AudioDecDecoder, AudioDecVocoder
-from tokbench.models.hifigan import HifiGanConfig
+from tokbench.models.audiodec import AudioDecDecoder, AudioDecEncoder
+from tokbench.models.hifigan import HifiGanGenerator
+from tokbench.models.residual_vq import ResidualQuantizer
+from tokbench.models.standardized import Standardized
+from tokbench.specs import networks
 
-__all__ = ["AudioDec", "renamed"]
+__all__ = ["AudioDec", "Autoencoder", "Sizes", "Vocoder", "renamed"]
 
 AUTOENCODERS = ("symAudioDec", "symAudioDecUniv")
 VOCODERS = ("HiFiGAN", "UnivNet")
@@ -39,7 +43,7 @@ class AudioDec(Codec):
 
     def __init__(self, *, encoder: str, decoder: str, weights: Path) -> None:
         config = read_yaml((weights / encoder).parent / "config.yml")
-        sizes = _autoencoder_config(config)
+        sizes = _sizes(config)
         autoencoder = _autoencoder(weights / encoder, sizes)
         self.encoder, self.quantizer = autoencoder.encoder, autoencoder.quantizer
         self.decoder = _decoder(weights / decoder, sizes, config.value("sampling_rate", int))
@@ -73,66 +77,110 @@ class AudioDec(Codec):
         return self.quantizer.decode(streams[0][None], codebooks)[0].T
 
 
-def _autoencoder_config(config: ModelConfig) -> AudioDecConfig:
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Of an autoencoder."""
+
+    encoder: networks.AudioDec
+    encoder_strides: tuple[int, ...]
+    decoder: networks.AudioDec
+    decoder_strides: tuple[int, ...]
+    dimension: int = 64
+    """Features of a frame."""
+    num_codebooks: int = 8
+    codebook_size: int = 1024
+
+
+class Autoencoder(nn.Module):
+    """What is trained together, and saved in one file: encoder, quantizer and decoder."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        dimension = sizes.dimension
+        self.encoder = AudioDecEncoder(sizes.encoder, dimension=dimension, strides=sizes.encoder_strides)
+        self.quantizer = ResidualQuantizer(
+            num_codebooks=sizes.num_codebooks, codebook_size=sizes.codebook_size, dimension=dimension
+        )
+        self.decoder = AudioDecDecoder(sizes.decoder, dimension=dimension, strides=sizes.decoder_strides)
+
+
+class Vocoder(Standardized):
+    """What decodes in the place of an autoencoder's decoder."""
+
+    def __init__(self, network: networks.HifiGan, *, dimension: int, strides: tuple[int, ...]) -> None:
+        generator = HifiGanGenerator(network, dimension=dimension, strides=strides)
+        super().__init__(generator, dimension=dimension)
+        self.reach = generator.reach
+
+
+def _sizes(config: ModelConfig) -> Sizes:
     config.expect("generator_params.mode", "causal", default="causal")
     config.expect("generator_params.projector", "conv1d", default="conv1d")
     kind = config.value("generator_params.codec", str, "audiodec")
     if kind not in ("audiodec", "activate_audiodec"):
         raise WeightsError(config.file, expected="generator_params.codec of an AudioDec", found=repr(kind))
-    first = config.value("generator_params.encode_channels", int)
-    last = config.value("generator_params.decode_channels", int)
-    return AudioDecConfig(
-        encoder_channels=(first, *(first * r for r in config.integers("generator_params.enc_ratios"))),
+
+    def network(filters: str, ratios: str, step: int) -> networks.AudioDec:
+        return networks.AudioDec(
+            kind="audiodec",
+            num_filters=config.value(f"generator_params.{filters}", int),
+            ratios=config.integers(f"generator_params.{ratios}")[::step],
+            activated=kind == "activate_audiodec",
+        )
+
+    return Sizes(
+        encoder=network("encode_channels", "enc_ratios", 1),
         encoder_strides=config.integers("generator_params.enc_strides"),
-        decoder_channels=(*(last * r for r in config.integers("generator_params.dec_ratios")), last),
+        decoder=network("decode_channels", "dec_ratios", -1),
         decoder_strides=config.integers("generator_params.dec_strides"),
         dimension=config.value("generator_params.code_dim", int),
         num_codebooks=config.value("generator_params.codebook_num", int),
         codebook_size=config.value("generator_params.codebook_size", int),
-        is_activated=kind == "activate_audiodec",
     )
 
 
-def _vocoder_config(config: ModelConfig) -> HifiGanConfig:
+def _autoencoder(path: Path, sizes: Sizes) -> Autoencoder:
+    return load_strictly(Autoencoder(sizes), _tensors(path), path)
+
+
+def _vocoder(config: ModelConfig, path: Path, *, dimension: int, hop_length: int) -> Vocoder:
     config.expect("generator_params.kernel_size", 7, default=7)
     config.expect("generator_params.use_additional_convs", wanted=True, default=True)
+    config.expect("generator_params.in_channels", dimension)
     dilations = config.raw("generator_params.resblock_dilations")
     if not isinstance(dilations, list) or not all(isinstance(row, list) for row in dilations):
         raise WeightsError(config.file, expected="generator_params.resblock_dilations", found=repr(dilations))
-    return HifiGanConfig(
-        in_channels=config.value("generator_params.in_channels", int),
-        channels=config.value("generator_params.channels", int),
-        strides=config.integers("generator_params.upsample_scales"),
+    strides = config.integers("generator_params.upsample_scales")
+    if math.prod(strides) != hop_length:
+        expected = f"generator_params.upsample_scales that make {hop_length} samples of a frame"
+        raise WeightsError(config.file, expected=expected, found=repr(strides))
+    network = networks.HifiGan(
+        kind="hifigan",
+        num_filters=config.value("generator_params.channels", int) // 2 ** len(strides),
         kernel_sizes=config.integers("generator_params.upsample_kernel_sizes"),
         block_kernel_sizes=config.integers("generator_params.resblock_kernel_sizes"),
         block_dilations=tuple(tuple(row) for row in dilations),
         num_groups=config.value("generator_params.groups", int, 1),
-        is_causal=True,
+        causal=True,
         last_slope=LAST_SLOPE,
     )
+    tensors = {
+        name if name in {"mean", "scale"} else f"network.{name}": tensor for name, tensor in _tensors(path).items()
+    }
+    return load_strictly(Vocoder(network, dimension=dimension, strides=strides), tensors, path)
 
 
-def _autoencoder(path: Path, sizes: AudioDecConfig) -> AudioDecAutoencoder:
-    return load_strictly(AudioDecAutoencoder(sizes), _tensors(path), path)
-
-
-def _decoder(path: Path, sizes: AudioDecConfig, sample_rate_hz: int) -> AudioDecDecoder | AudioDecVocoder:
+def _decoder(path: Path, sizes: Sizes, sample_rate_hz: int) -> AudioDecDecoder | Vocoder:
     """Return what decodes the latents of an autoencoder with ``sizes`` at ``sample_rate_hz``."""
     config = read_yaml(path.parent / "config.yml")
     config.expect("sampling_rate", sample_rate_hz)
     kind = config.value("model_type", str)
     if kind in VOCODERS:
-        vocoder = _vocoder_config(config)
-        config.expect("generator_params.in_channels", sizes.dimension)
-        hop_length = math.prod(sizes.encoder_strides)
-        if math.prod(vocoder.strides) != hop_length:
-            expected = f"generator_params.upsample_scales that make {hop_length} samples of a frame"
-            raise WeightsError(config.file, expected=expected, found=repr(vocoder.strides))
-        return load_strictly(AudioDecVocoder(vocoder), _tensors(path), path)
+        return _vocoder(config, path, dimension=sizes.dimension, hop_length=math.prod(sizes.encoder_strides))
     if kind not in AUTOENCODERS:
         expected = f"a model_type among {', '.join((*AUTOENCODERS, *VOCODERS))}"
         raise WeightsError(config.file, expected=expected, found=repr(kind))
-    return _autoencoder(path, _autoencoder_config(config)).decoder
+    return _autoencoder(path, _sizes(config)).decoder
 
 
 _WRAPPED = re.compile(r"\.(conv|deconv)\.(weight|bias)$")

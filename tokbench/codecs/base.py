@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, final
+from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,9 @@ from tokbench.errors import (
     NotSupportedError,
     SampleRateError,
 )
+
+if TYPE_CHECKING:
+    from tokbench.codecs.entropy import EntropyCoder
 
 __all__ = ["Codec", "Context", "ContinuousTokenizer", "Tokenizer", "TokenizerInfo"]
 
@@ -92,6 +95,11 @@ class Tokenizer(ABC):
     chunk_s: float = CHUNK_S
     """Length of those pieces, context apart."""
 
+    @property
+    def entropy_coder(self) -> "EntropyCoder | None":
+        """What writes the codes of this setting's one stream in fewer bits; None where no model was trained."""
+        return None
+
     @abstractmethod
     def _encode(self, samples: Tensor) -> list[Tensor]:
         """Return int64 [K, F] per stream of float32 ``samples`` [C, T]."""
@@ -127,14 +135,14 @@ class Tokenizer(ABC):
         self._check_format(audio)
         with torch.inference_mode():
             values = self._latents_long(audio.samples.to(self.device)).cpu()
-        return Features(values, frame_rate_hz=values.shape[0] / audio.duration_s)
+        return Features(values, frame_rate_hz=self._rate_of(len(values), audio.duration_s))
 
     @final
     def quantized(self, codes: Codes, codebooks: slice = slice(None)) -> Features:
         """Return the embedding of ``codes``; raises :class:`NotSupportedError` where there is none."""
         with torch.inference_mode():
             values = self._quantized(self._indices(codes), codebooks).cpu()
-        return Features(values, frame_rate_hz=values.shape[0] / codes.duration_s)
+        return Features(values, frame_rate_hz=self._rate_of(len(values), codes.duration_s))
 
     def to(self, device: str | torch.device) -> Self:
         """Move every network of this tokenizer to ``device``."""
@@ -151,6 +159,17 @@ class Tokenizer(ABC):
         """Samples per frame of the slowest stream."""
         rates = [stream.frame_rate_hz for stream in self.info.streams if stream.frame_rate_hz is not None]
         return math.ceil(self.info.sample_rate_hz / min(rates)) if rates else self.info.sample_rate_hz
+
+    def _rate_of(self, num_frames: int, duration_s: float) -> float:
+        """Return the nominal rate of frames of which ``duration_s`` has made ``num_frames``.
+
+        It is that of the slowest stream or a multiple of it; where streams have no rate, what was found.
+        """
+        found_hz = num_frames / duration_s
+        if any(stream.frame_rate_hz is None for stream in self.info.streams):
+            return found_hz
+        slowest_hz = self.info.sample_rate_hz / self._hop_length
+        return max(round(found_hz / slowest_hz), 1) * slowest_hz
 
     def _encode_long(self, samples: Tensor) -> list[Tensor]:
         if self.context is None:

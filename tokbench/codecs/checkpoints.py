@@ -15,10 +15,11 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from tokbench.errors import WeightsError
+from tokbench.paths import write_bytes
 
 __all__ = [
     "Inert",
@@ -28,6 +29,7 @@ __all__ = [
     "load_strictly",
     "read_checkpoint",
     "read_tensors",
+    "write_halves",
 ]
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -189,3 +191,12 @@ def fold_weight_norm(module: Module) -> Module:
         elif hasattr(layer, "weight_g"):
             nn.utils.remove_weight_norm(layer)
     return module
+
+
+def write_halves(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write ``tensors`` to ``path`` as safetensors, atomically, with those of floating point in half precision."""
+    halves = {
+        name: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
+        for name, tensor in tensors.items()
+    }
+    write_bytes(path, save(halves, metadata))

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import DacConfig, DacModel
 from transformers.models.dac.modeling_dac import Snake1d
 
 from tokbench.codecs.checkpoints import fold_weight_norms, load_strictly, read_checkpoint, read_tensors
 from tokbench.codecs.transformers_models import CONFIG_FILE, WEIGHTS_FILE, load_pretrained
 from tokbench.errors import WeightsError
+from tokbench.models.seanet import Snake
 
 __all__ = ["load_dac"]
 
@@ -99,25 +100,15 @@ def _names_in_block(half: str) -> Iterator[tuple[str, str]]:
             yield f"{first + unit}.block.{index}", f"res_unit{unit + 1}.{name}"
 
 
-class _Snake(nn.Module):
-    """x + sin²(ax) / a, alpha for short, in one new tensor instead of four: memory is what it costs."""
-
-    def __init__(self, alpha: Tensor) -> None:
-        super().__init__()
-        self.alpha = nn.Buffer(alpha)
-        self.inverse = nn.Buffer((alpha + 1e-9).reciprocal())
-
-    def forward(self, values: Tensor) -> Tensor:
-        """Return [B, C, T] of [B, C, T]."""
-        return (self.alpha * values).sin_().square_().mul_(self.inverse).add_(values)
-
-
 @torch.no_grad()
 def _replace_snakes(model: nn.Module) -> None:
+    """Give ``model``, in place, the snakes of this project, which make one new tensor instead of four."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, Snake1d):
-                setattr(parent, name, _Snake(child.alpha.detach()))
+                snake = Snake(child.alpha.shape[1])
+                snake.alpha.copy_(child.alpha)
+                setattr(parent, name, snake)
 
 
 def hop_length(config: DacConfig) -> int:

@@ -9,25 +9,24 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from tokbench.codecs.base import Codec, TokenizerInfo
 from tokbench.codecs.checkpoints import fold_weight_norms, load_strictly, read_tensors
 from tokbench.codecs.configs import read_yaml
 from tokbench.codecs.funcodec_config import FunCodecConfig, read_config
+from tokbench.codecs.loudness import LOUDNESS_STREAM, bytes_of, loudness_of
 from tokbench.codes import StreamInfo
 from tokbench.errors import WeightsError
-from tokbench.models.freq_seanet import FreqSeanetConfig, FreqSeanetDecoder, FreqSeanetEncoder
+from tokbench.models.freq_seanet import FreqSeanetDecoder, FreqSeanetEncoder
+from tokbench.models.loudness import loudness
 from tokbench.models.phase_spectrogram import PhaseSpectrogram
 from tokbench.models.residual_vq import ResidualQuantizer
 from tokbench.models.seanet import SeanetDecoder, SeanetEncoder, rename_published
+from tokbench.specs.networks import FreqSeanet, Seanet
 
 __all__ = ["FunCodec", "FunCodecNetwork", "rename"]
 
-_SMALLEST_SCALE = 1e-8
-"""Added to a loudness, so that silence can be divided by it."""
-_SCALE_BYTES = 4
 _LAYER = re.compile(r"(encoder|decoder)\.model\.")
 _CODEBOOKS = "quantizer.rq.model.embed"
 
@@ -43,15 +42,19 @@ class FunCodecNetwork(nn.Module):
         self.encoder: nn.Module
         self.decoder: nn.Module
         self.spectrogram: PhaseSpectrogram | None = None
-        if isinstance(config.encoder, FreqSeanetConfig) and isinstance(config.decoder, FreqSeanetConfig):
-            self.encoder, self.decoder = FreqSeanetEncoder(config.encoder), FreqSeanetDecoder(config.decoder)
-            self.spectrogram = PhaseSpectrogram(n_fft=config.n_fft, hop_length=config.stft_hop_length)
-        elif not isinstance(config.encoder, FreqSeanetConfig) and not isinstance(config.decoder, FreqSeanetConfig):
-            self.encoder, self.decoder = SeanetEncoder(config.encoder), SeanetDecoder(config.decoder)
+        if isinstance(config.encoder, FreqSeanet) and isinstance(config.decoder, FreqSeanet):
+            dimension, (stft_stride, *strides) = config.dimension, config.strides
+            self.encoder = FreqSeanetEncoder(config.encoder, dimension=dimension, strides=tuple(strides))
+            self.decoder = FreqSeanetDecoder(config.decoder, dimension=dimension, strides=tuple(strides[::-1]))
+            self.spectrogram = PhaseSpectrogram(n_fft=config.encoder.window_length, hop_length=stft_stride)
+        elif isinstance(config.encoder, Seanet) and isinstance(config.decoder, Seanet):
+            dimension, order = config.dimension, config.strides
+            self.encoder = SeanetEncoder(config.encoder, dimension=dimension, strides=order)
+            self.decoder = SeanetDecoder(config.decoder, dimension=dimension, strides=order[::-1])
         self.quantizer = ResidualQuantizer(
             num_codebooks=config.num_codebooks,
             codebook_size=config.codebook_size,
-            dimension=config.encoder.dimension,
+            dimension=config.dimension,
         )
 
     def latents(self, samples: Tensor) -> Tensor:
@@ -86,42 +89,25 @@ class FunCodec(Codec):
             sample_rate_hz=config.sample_rate_hz,
             streams=(
                 StreamInfo(num_codebooks, config.codebook_size, frame_rate_hz),
-                StreamInfo(_SCALE_BYTES, 256, None, "scale"),
+                LOUDNESS_STREAM,
             ),
             causal=False,
             num_parameters=sum(parameter.numel() for parameter in self.model.parameters()),
         )
 
     def _encode(self, samples: Tensor) -> list[Tensor]:
-        scale = _loudness(samples)
+        scale = loudness(samples)
         codes = self.model.quantizer.encode(self.model.latents(samples / scale), self._num_codebooks)
-        return [codes[0], _to_bytes(scale)]
+        return [codes[0], bytes_of(scale)]
 
     def _decode(self, streams: list[Tensor]) -> Tensor:
-        return self.model.samples(streams[0][None]) * _from_bytes(streams[1])
+        return self.model.samples(streams[0][None]) * loudness_of(streams[1])
 
     def _latents(self, samples: Tensor) -> Tensor:
-        return self.model.latents(samples / _loudness(samples))[0].T
+        return self.model.latents(samples / loudness(samples))[0].T
 
     def _quantized(self, streams: list[Tensor], codebooks: slice) -> Tensor:
         return self.model.quantizer.decode(streams[0][None], codebooks)[0].T
-
-
-def _loudness(samples: Tensor) -> Tensor:
-    """Return [1, 1], the root mean square of ``samples`` [1, T]."""
-    return _SMALLEST_SCALE + samples.pow(2).mean(dim=1, keepdim=True).sqrt()
-
-
-def _to_bytes(scale: Tensor) -> Tensor:
-    """Return int64 [4, 1], the bytes of float32 ``scale`` [1, 1]."""
-    bits = scale.reshape(1).view(torch.int32).to(torch.int64)
-    return torch.stack([(bits >> shift) & 255 for shift in (24, 16, 8, 0)])
-
-
-def _from_bytes(indices: Tensor) -> Tensor:
-    """Return float32 [1, 1] of its bytes, int64 ``indices`` [4, 1]."""
-    bits = sum(row << shift for row, shift in zip(indices, (24, 16, 8, 0), strict=True))
-    return torch.as_tensor(bits).to(torch.int32).view(torch.float32)[None]
 
 
 def _load(config: FunCodecConfig, checkpoint: Path) -> FunCodecNetwork:

@@ -1,19 +1,20 @@
 """The configuration of a FunCodec, as it is published. What is not supported is refused, not ignored."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tokbench.codecs.configs import ModelConfig
 from tokbench.errors import WeightsError
-from tokbench.models.convolutions import Norm
-from tokbench.models.freq_seanet import FreqSeanetConfig
-from tokbench.models.seanet import SeanetConfig
+from tokbench.specs.networks import FreqSeanet, Norm, Seanet
 
 __all__ = ["FunCodecConfig", "read_config"]
 
-_NORMS: Mapping[str, Norm] = {"time_group_norm": "time_group_norm", "weight_norm": "none", "none": "none"}
+_NORMS: Mapping[str, Norm] = {"time_group_norm": "time-group", "weight_norm": "none", "none": "none"}
 """What is left of a normalization when its weights are folded."""
+_RATIOS = ((4, 1), (4, 1), (4, 2), (4, 1))
+"""Strides over frequency and time that the published code has where none are given."""
 _FIXED = {
     "activation": "ELU",
     "pad_mode": "reflect",
@@ -42,15 +43,19 @@ class FunCodecConfig:
     """What a model is made of."""
 
     sample_rate_hz: int
-    encoder: SeanetConfig | FreqSeanetConfig
-    decoder: SeanetConfig | FreqSeanetConfig
+    encoder: Seanet | FreqSeanet
+    decoder: Seanet | FreqSeanet
+    dimension: int
+    """Features of a frame."""
+    strides: tuple[int, ...]
+    """In the order of the encoder: first that of the spectrogram, where the networks work on one."""
     num_codebooks: int
     codebook_size: int
-    hop_length: int
-    """Samples per frame."""
-    n_fft: int
-    """Of the spectrogram, where the networks work on one."""
-    stft_hop_length: int
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per frame."""
+        return math.prod(self.strides)
 
 
 def read_config(config: ModelConfig) -> FunCodecConfig:
@@ -58,24 +63,16 @@ def read_config(config: ModelConfig) -> FunCodecConfig:
     is_2d = config.value("model", str) == "freq_codec"
     for name, wanted in _expected(is_2d=is_2d).items():
         config.expect(*((name, *wanted) if isinstance(wanted, tuple) else (name, wanted)))
-    stft_hop_length = config.value("model_conf.domain_conf.hop_length", int, 160)
-    n_fft = config.value("model_conf.domain_conf.n_fft", int, 512)
-    encoder = _read_freq_seanet(config, "encoder") if is_2d else _read_seanet(config, "encoder")
-    decoder = _read_freq_seanet(config, "decoder") if is_2d else _read_seanet(config, "decoder")
-    strides = [stride[1] if isinstance(stride, tuple) else stride for stride in encoder.strides]
-    hop_length = stft_hop_length if is_2d else 1
-    for stride in strides:
-        hop_length *= stride
-    config.expect("quantizer_conf.encoder_hop_length", hop_length, 320)
+    strides = _freq_strides(config) if is_2d else config.integers("encoder_conf.ratios", (8, 5, 4, 2))[::-1]
+    config.expect("quantizer_conf.encoder_hop_length", math.prod(strides), 320)
     return FunCodecConfig(
         sample_rate_hz=config.value("model_conf.target_sample_hz", int),
-        encoder=encoder,
-        decoder=decoder,
+        encoder=_read_freq_seanet(config, "encoder") if is_2d else _read_seanet(config, "encoder"),
+        decoder=_read_freq_seanet(config, "decoder") if is_2d else _read_seanet(config, "decoder"),
+        dimension=config.value("encoder_conf.dimension", int, 128),
+        strides=strides,
         num_codebooks=config.value("quantizer_conf.num_quantizers", int),
         codebook_size=config.value("quantizer_conf.codebook_size", int),
-        hop_length=hop_length,
-        n_fft=n_fft,
-        stft_hop_length=stft_hop_length,
     )
 
 
@@ -100,16 +97,14 @@ def _expected(*, is_2d: bool) -> dict[str, Any]:
     }
 
 
-def _read_seanet(config: ModelConfig, part: str) -> SeanetConfig:
+def _read_seanet(config: ModelConfig, part: str) -> Seanet:
     conf = f"{part}_conf"
     _refuse_others(config, conf)
-    return SeanetConfig(
-        num_channels=config.value(f"{conf}.channels", int, 1),
-        dimension=config.value("encoder_conf.dimension", int, 128),
+    config.expect(f"{conf}.channels", 1, 1)
+    config.expect(f"{conf}.ratios", config.raw("encoder_conf.ratios", [8, 5, 4, 2]), [8, 5, 4, 2])
+    return Seanet(
         num_filters=config.value(f"{conf}.n_filters", int, 32),
-        strides=config.integers(f"{conf}.ratios", (8, 5, 4, 2)),
-        num_residual_units=config.value(f"{conf}.n_residual_layers", int, 1),
-        dilation_base=config.value(f"{conf}.dilation_base", int, 2),
+        dilations=_dilations(config, conf),
         kernel_size=config.value(f"{conf}.kernel_size", int, 7),
         last_kernel_size=config.value(f"{conf}.last_kernel_size", int, 7),
         residual_kernel_size=config.value(f"{conf}.residual_kernel_size", int, 3),
@@ -119,17 +114,15 @@ def _read_seanet(config: ModelConfig, part: str) -> SeanetConfig:
     )
 
 
-def _read_freq_seanet(config: ModelConfig, part: str) -> FreqSeanetConfig:
+def _read_freq_seanet(config: ModelConfig, part: str) -> FreqSeanet:
     conf = f"{part}_conf"
     _refuse_others(config, conf)
     config.expect(f"{conf}.causal", wanted=False, default=False)
-    return FreqSeanetConfig(
-        num_channels=config.value(f"{conf}.channels", int, 1) if part == "decoder" else 3,
-        dimension=config.value("encoder_conf.dimension", int, 128),
+    network = FreqSeanet(
+        kind="freq-seanet",
+        frequency_strides=tuple(frequency for frequency, _ in _ratios(config, conf)),
         num_filters=config.value(f"{conf}.n_filters", int, 32),
-        strides=_pairs(config, f"{conf}.ratios", FreqSeanetConfig.strides),
-        num_residual_units=config.value(f"{conf}.n_residual_layers", int, 1),
-        dilation_base=config.value(f"{conf}.dilation_base", int, 2),
+        dilations=_dilations(config, conf),
         kernel_size=config.value(f"{conf}.kernel_size", int, 7),
         last_kernel_size=config.value(f"{conf}.last_kernel_size", int, 7),
         residual_kernel_size=config.value(f"{conf}.residual_kernel_size", int, 3),
@@ -138,6 +131,10 @@ def _read_freq_seanet(config: ModelConfig, part: str) -> FreqSeanetConfig:
         group_ratio=_ratio(config, f"{conf}.conv_group_ratio"),
         transposed_group_ratio=_ratio(config, f"{conf}.tr_conv_group_ratio"),
     )
+    config.expect("model_conf.domain_conf.n_fft", network.window_length, 512)
+    if part == "decoder":
+        config.expect(f"{conf}.channels", network.num_channels, 1)
+    return network
 
 
 def _refuse_others(config: ModelConfig, conf: str) -> None:
@@ -149,6 +146,11 @@ def _refuse_others(config: ModelConfig, conf: str) -> None:
             config.expect(f"{conf}.{name}", _FIXED[name])
         elif name not in _READ:
             raise WeightsError(config.file, expected=f"nothing called {conf}.{name}", found=repr(value))
+
+
+def _dilations(config: ModelConfig, conf: str) -> tuple[int, ...]:
+    base = config.value(f"{conf}.dilation_base", int, 2)
+    return tuple(base**power for power in range(config.value(f"{conf}.n_residual_layers", int, 1)))
 
 
 def _norm(config: ModelConfig, conf: str) -> Norm:
@@ -170,9 +172,19 @@ def _ratio(config: ModelConfig, path: str) -> int | None:
     return ratio if ratio > 0 else None
 
 
-def _pairs(config: ModelConfig, path: str, default: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
-    found = config.raw(path, default)
+def _freq_strides(config: ModelConfig) -> tuple[int, ...]:
+    strides = [[time for _, time in _ratios(config, f"{part}_conf")] for part in ("encoder", "decoder")]
+    if strides[0] != strides[1]:
+        raise WeightsError(config.file, expected="equal ratios of encoder and decoder", found=repr(strides))
+    return (config.value("model_conf.domain_conf.hop_length", int, 160), *strides[0])
+
+
+def _ratios(config: ModelConfig, conf: str) -> tuple[tuple[int, int], ...]:
+    """Return the strides over frequency and time in the order of the encoder; the file has the decoder's."""
+    found = config.raw(f"{conf}.ratios", _RATIOS)
     try:
-        return tuple((int(frequency), int(time)) for frequency, time in found)
+        return tuple((int(frequency), int(time)) for frequency, time in found)[::-1]
     except (TypeError, ValueError) as error:
-        raise WeightsError(config.file, expected=f"{path} as pairs of integers", found=repr(found)) from error
+        raise WeightsError(
+            config.file, expected=f"{conf}.ratios as pairs of integers", found=repr(found)
+        ) from error

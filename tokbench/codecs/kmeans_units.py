@@ -28,6 +28,11 @@ class NearestCentroid(nn.Module):
         self.register_buffer("centroids", centroids)
         self.register_buffer("_squares", centroids.square().sum(dim=1))
 
+    def replace_(self, centroids: Tensor) -> None:
+        """Put ``centroids`` [V, D] in the place of those that there were."""
+        self.centroids.copy_(centroids)
+        self._squares.copy_(self.centroids.square().sum(dim=1))
+
     def forward(self, frames: Tensor) -> Tensor:
         """Return int64 [F], the nearest centroid of each of ``frames`` [F, D]; the first of several."""
         # |x - c|² = |x|² - 2 x·c + |c|², where the first term is the same for every centroid.

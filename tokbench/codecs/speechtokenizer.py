@@ -16,8 +16,9 @@ from tokbench.codecs.configs import ModelConfig, read_json
 from tokbench.codecs.seanet_pieces import decode_in_pieces, encode_in_pieces
 from tokbench.codes import StreamInfo
 from tokbench.errors import WeightsError
-from tokbench.models.seanet import SeanetConfig, rename_published
+from tokbench.models.seanet import rename_published
 from tokbench.models.seanet_codec import SeanetCodec
+from tokbench.specs.networks import Seanet
 
 __all__ = ["SpeechTokenizer", "read_model", "rename"]
 
@@ -76,19 +77,22 @@ def read_model(config: ModelConfig, checkpoint: Path) -> SeanetCodec:
     activation = config.value("activation", str, "ELU")
     if activation not in _ACTIVATIONS:
         raise WeightsError(config.file, expected=f"activation {' or '.join(_ACTIVATIONS)}", found=activation)
-    sizes = SeanetConfig(
-        dimension=config.value("dimension", int),
+    base = config.value("dilation_base", int)
+    network = Seanet(
         num_filters=config.value("n_filters", int),
-        strides=config.integers("strides"),
-        num_residual_units=config.value("n_residual_layers", int),
-        dilation_base=config.value("dilation_base", int),
+        dilations=tuple(base**power for power in range(config.value("n_residual_layers", int))),
         residual_kernel_size=config.value("residual_kernel_size", int),
         activation="snake" if activation == "Snake" else "elu",
         num_lstm_layers=config.value("lstm_layers", int),
         bidirectional=config.value("bidirectional", bool),
     )
-    num_codebooks, codebook_size = config.value("n_q", int), config.value("codebook_size", int)
-    model = SeanetCodec(sizes, num_codebooks=num_codebooks, codebook_size=codebook_size)
+    model = SeanetCodec(
+        network,
+        dimension=config.value("dimension", int),
+        strides=config.integers("strides")[::-1],
+        num_codebooks=config.value("n_q", int),
+        codebook_size=config.value("codebook_size", int),
+    )
     return load_strictly(model, rename(fold_weight_norms(read_tensors(checkpoint))), checkpoint)
 
 

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from tokbench.codecs.base import TokenizerInfo
 from tokbench.codecs.frame_features import FrameFeatures
-from tokbench.codecs.speech_encoders import load_speech_encoder
+from tokbench.codecs.speech_encoders import Layer, load_speech_encoder
 
 __all__ = ["SslFeatures"]
 
 
 class SslFeatures(FrameFeatures):
-    """Hidden states of ``layer``; 0 is what enters the first block.
+    """Hidden states of ``layer``; 0 is what enters the first block, "mean" the mean over that and all others.
 
     ``weights`` is the folder of the release. Raises :class:`tokbench.errors.WeightsError` for files that are no
     such model.
@@ -27,7 +27,7 @@ class SslFeatures(FrameFeatures):
 
     units_adapter: ClassVar[str] = "tokbench.codecs.ssl_units:SslUnits"
 
-    def __init__(self, *, layer: int, weights: Path, normalize: bool | None = None) -> None:
+    def __init__(self, *, layer: Layer, weights: Path, normalize: bool | None = None) -> None:
         self.encoder, sample_rate_hz = load_speech_encoder(weights, layer=layer, normalize=normalize)
         self.info = TokenizerInfo(
             sample_rate_hz=sample_rate_hz,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tokbench.codecs.centroids import read_centroids
 from tokbench.codecs.kmeans_units import KmeansUnits
-from tokbench.codecs.speech_encoders import load_speech_encoder
+from tokbench.codecs.speech_encoders import Layer, load_speech_encoder
 
 __all__ = ["SslUnits"]
 
@@ -21,7 +21,7 @@ class SslUnits(KmeansUnits):
     def __init__(
         self,
         *,
-        layer: int,
+        layer: Layer,
         centroids_file: str,
         model: Path,
         centroids: Path,

@@ -70,7 +70,8 @@ def load_vocoder(path: Path, config_path: Path) -> UnitHifiGan:
     """Return the generator in the checkpoint ``path``, of the shape that ``config_path`` describes."""
     network = _network(config_path)
     tensors = fold_weight_norms(read_tensors(path, "generator"))
-    own = {name: tensor for name, tensor in tensors.items() if not name.startswith(_DURATIONS)}
+    rename = network.config.own_name
+    own = {rename(name): tensor for name, tensor in tensors.items() if not name.startswith(_DURATIONS)}
     loaded: UnitHifiGan = load_strictly(network, own, path)
     return loaded
 

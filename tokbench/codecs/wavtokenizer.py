@@ -4,6 +4,7 @@ The published code is https://github.com/jishengpeng/WavTokenizer, commit 5cf440
 normalization look at the whole utterance; all else sees long audio in pieces, between which the LSTM remembers.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,8 +18,9 @@ from tokbench.codecs.seanet_pieces import encode_in_pieces
 from tokbench.codes import StreamInfo
 from tokbench.models.pieces import Reach, in_pieces
 from tokbench.models.residual_vq import ResidualQuantizer
-from tokbench.models.seanet import SeanetConfig, SeanetEncoder, rename_published
+from tokbench.models.seanet import SeanetEncoder, rename_published
 from tokbench.models.vocos_backbone import InverseStftHead, VocosBackbone, VocosConfig
+from tokbench.specs.networks import Seanet
 
 __all__ = ["WavTokenizer", "WavTokenizerNetwork", "rename"]
 
@@ -36,26 +38,23 @@ class WavTokenizerNetwork(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        sizes = SeanetConfig(
-            dimension=config.value(f"{_BACKBONE}.input_channels", int),
-            num_filters=config.value(f"{_EXTRACTOR}.n_filters", int, _NUM_FILTERS),
-            strides=config.integers(f"{_EXTRACTOR}.dowmsamples"),
-        )
-        self.encoder = SeanetEncoder(sizes)
+        network = Seanet(num_filters=config.value(f"{_EXTRACTOR}.n_filters", int, _NUM_FILTERS))
+        dimension, strides = config.value(f"{_BACKBONE}.input_channels", int), _strides(config)
+        self.encoder = SeanetEncoder(network, dimension=dimension, strides=strides)
         self.quantizer = ResidualQuantizer(
             num_codebooks=config.value(f"{_EXTRACTOR}.num_quantizers", int),
             codebook_size=config.value(f"{_EXTRACTOR}.vq_bins", int),
-            dimension=sizes.dimension,
+            dimension=dimension,
         )
         backbone = VocosConfig(
-            input_channels=sizes.dimension,
+            input_channels=dimension,
             dim=config.value(f"{_BACKBONE}.dim", int),
             intermediate_dim=config.value(f"{_BACKBONE}.intermediate_dim", int),
             num_layers=config.value(f"{_BACKBONE}.num_layers", int),
             adanorm_num_embeddings=config.value(f"{_BACKBONE}.adanorm_num_embeddings", int),
         )
         self.backbone = VocosBackbone(backbone)
-        self.hop_length = sizes.hop_length
+        self.hop_length = math.prod(strides)
         self.head = InverseStftHead(
             config.value(f"{_HEAD}.dim", int),
             n_fft=config.value(f"{_HEAD}.n_fft", int),
@@ -124,9 +123,14 @@ def _check(config: ModelConfig, num_codebooks: int) -> int:
     config.expect(f"{_EXTRACTOR}.num_quantizers", num_codebooks)
     config.expect(f"{_HEAD}.padding", "same", default="same")
     config.expect(f"{_HEAD}.dim", config.value(f"{_BACKBONE}.dim", int))
-    hop_length = SeanetConfig(strides=config.integers(f"{_EXTRACTOR}.dowmsamples")).hop_length
+    hop_length = math.prod(_strides(config))
     config.expect(f"{_HEAD}.hop_length", hop_length)
     return hop_length
+
+
+def _strides(config: ModelConfig) -> tuple[int, ...]:
+    """Return the strides in the order of the encoder; the file has that of EnCodec's decoder."""
+    return config.integers(f"{_EXTRACTOR}.dowmsamples")[::-1]
 
 
 def _load(config: ModelConfig, checkpoint: Path) -> WavTokenizerNetwork:

@@ -20,14 +20,15 @@ def locate_sources(
     """Return the folder of everything that a setting of ``card`` is made of, by the name of the adapter's argument.
 
     A part is looked for in ``override/<its folder>`` first and then where it usually is, so that a folder given
-    for the codec itself need not repeat what others share. Without ``verify`` files are taken by their names.
+    for the codec itself need not repeat what others share. The folder of a codec that comes with the package is
+    given so. Without ``verify`` files are taken by their names.
     Raises what :func:`locate_weights` raises.
     """
     folders = {}
     for name, source in card.sources.items():
         place = override
-        if override is not None and name != "weights":
-            nested = override / source.folder
+        if name != "weights":
+            nested = (override or _PACKAGED / card.name) / source.folder
             place = nested if nested.is_dir() else None
         folders[name] = locate_weights(
             card.name, source, setting=setting, override=place, download=download, verify=verify

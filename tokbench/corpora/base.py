@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tokbench.corpora.intervals import Interval, Tier
+from tokbench.errors import CorpusError
+
 if TYPE_CHECKING:
     from tokbench.audio import Audio
 
-__all__ = ["Corpus", "Utterance"]
+__all__ = ["Corpus", "Utterance", "joined_licences"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,8 @@ class Utterance:
     text: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Further columns of the manifest, as they stand there."""
+    intervals: tuple[Interval, ...] = ()
+    """What is said when, where it was asked for (:meth:`Corpus.with_intervals`)."""
 
     def read(self) -> "Audio":
         """Return the audio [C, T] at its own rate."""
@@ -53,6 +58,38 @@ class Corpus(ABC):
         """Return the number of utterances."""
 
     @property
+    def has_intervals(self) -> bool:
+        """Whether it is known what is said when."""
+        return False
+
+    @property
+    def intervals_sha256(self) -> str:
+        """Hash over what is said when; empty where that is not known."""
+        return ""
+
+    def with_intervals(self, tier: Tier) -> Iterator[Utterance]:  # noqa: ARG002
+        """Yield every utterance with its intervals on ``tier``, which may be none.
+
+        Raises :class:`CorpusError` where they are not known.
+        """
+        msg = f"{self.reference}: it is not known what is said when"
+        raise CorpusError(msg)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """``name``, or those of its parts where it is made of several."""
+        return (self.name,)
+
+    @property
     @abstractmethod
     def sha256(self) -> str:
         """Hash over the ids, labels and files' sizes or hashes, in order: changes when the corpus does."""
+
+
+def joined_licences(*licences: str) -> str:
+    """Return the SPDX expression of all ``licences``, themselves expressions, with each part once.
+
+    >>> joined_licences("MIT", "CC-BY-4.0 AND MIT", "")
+    'MIT AND CC-BY-4.0'
+    """
+    return " AND ".join(dict.fromkeys(part for licence in licences for part in licence.split(" AND ") if part))

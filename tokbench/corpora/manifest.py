@@ -10,16 +10,19 @@ import hashlib
 import math
 from array import array
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from tokbench.corpora import alignments
-from tokbench.corpora.base import Corpus, Utterance
+from tokbench.corpora.base import Corpus, Utterance, joined_licences
 from tokbench.corpora.intervals import Tier
 from tokbench.corpora.inventory import Inventory, Problems
 from tokbench.corpora.reference import CorpusReference, Filters, corpus_name
 from tokbench.errors import CorpusError
+from tokbench.specs.base import file_sha256
 
 __all__ = ["ManifestCorpus", "open_manifest"]
 
@@ -76,6 +79,27 @@ class ManifestCorpus(Corpus):
         """Yield the utterances with their intervals on ``tier``, from ``alignments.csv`` beside the manifest."""
         return alignments.read_alignments(self.path.parent / alignments.FILE_NAME, self, tier)
 
+    @property
+    def has_intervals(self) -> bool:
+        """Whether there is an ``alignments.csv`` beside the manifest."""
+        return (self.path.parent / alignments.FILE_NAME).is_file()
+
+    @cached_property
+    def intervals_sha256(self) -> str:
+        """Hash of ``alignments.csv``."""
+        return file_sha256(self.path.parent / alignments.FILE_NAME) if self.has_intervals else ""
+
+    def with_intervals(self, tier: Tier) -> Iterator[Utterance]:
+        """Yield every utterance with its intervals on ``tier``, from ``alignments.csv`` beside the manifest."""
+        aligned = self.read_alignments(tier)
+        waiting = next(aligned, None)
+        for utterance in self:
+            if waiting is not None and waiting.utterance.id == utterance.id:
+                yield replace(utterance, intervals=waiting.intervals)
+                waiting = next(aligned, None)
+            else:
+                yield utterance
+
     def _take_stock(self) -> None:
         problems, ids, licences, seen = Problems(), array("Q"), set[str](), _SeenValues(self.filters)
         for line, row in self._selected(problems, seen):
@@ -92,7 +116,7 @@ class ManifestCorpus(Corpus):
         problems.raise_any(self.path)
         if len(self) == 0:
             raise CorpusError(seen.sentence(self.path))
-        self.licence = ", ".join(sorted(licences))
+        self.licence = joined_licences(*sorted(licences))
 
     def _add_duration(self, row: Mapping[str, str]) -> None:
         if self.total_duration_s is not None:

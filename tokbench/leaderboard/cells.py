@@ -140,6 +140,8 @@ def read_task(results: Path, task: str) -> Iterator[SourceRecord]:
 def read_sections(board: Leaderboard, results: Path) -> list[Section]:
     """Return one table per corpus that has records, in the order of the leaderboard or of the names.
 
+    Where codecs are named, a corpus on which anchors alone were measured has no table.
+
     Raises :class:`MixedRecordsError` for records that must not be compared and :class:`RecordError` for files
     that cannot be read.
     """
@@ -148,8 +150,14 @@ def read_sections(board: Leaderboard, results: Path) -> list[Section]:
         for source in read_task(results, task):
             if board.codecs == "*" or source.record.codec.name in (*board.codecs, *board.anchors):
                 by_corpus.setdefault(source.record.corpus.name, []).append(source)
+    if board.codecs != "*":
+        by_corpus = {name: sources for name, sources in by_corpus.items() if _has_more_than_anchors(board, sources)}
     names = sorted(by_corpus) if board.corpora == "*" else [name for name in board.corpora if name in by_corpus]
     return [_section(board, by_corpus[name]) for name in names]
+
+
+def _has_more_than_anchors(board: Leaderboard, sources: Iterable[SourceRecord]) -> bool:
+    return any(source.record.codec.name not in board.anchors for source in sources)
 
 
 def _section(board: Leaderboard, sources: Sequence[SourceRecord]) -> Section:
@@ -229,7 +237,7 @@ def _check_column(key: str, task: str, rows: Iterable[Row]) -> None:
         if first is not None:
             _check_equal("the hash of the task", first[0], source, lambda s: s.record.task.sha256)
             _check_summary(key, first, (source, summary))
-        if first is None or first[1] is None:
+        if first is None or first[1] is None or (summary is not None and first[1].value is None):
             first = source, summary
 
 
@@ -240,6 +248,8 @@ def _check_summary(
     if one is None or two is None:
         return
     for field in ("judge", "source", "unit", "better", "pooling"):
+        if field == "judge" and None in (one.value, two.value):
+            continue  # a cell that was skipped for want of its judge does not know the judge
         values = getattr(one, field), getattr(two, field)
         if values[0] != values[1]:
             raise MixedRecordsError(f"the {field} of {key}", source.path, other.path, values)

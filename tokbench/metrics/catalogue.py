@@ -301,6 +301,24 @@ _TOKENS = (
         description="Rate of the codes after a Huffman code, without its table.",
     ),
     Metric(
+        name="bitrate_lm_bps",
+        title="Bitrate, LM",
+        unit="bit/s",
+        better="lower",
+        bounds=(0.0, None),
+        source="Défossez et al. 2022, arXiv:2210.13438, section 3.3: cross-entropy by the codec's model",
+        description="Rate of the codes after an ideal coder that predicts each frame from the frames before it.",
+    ),
+    Metric(
+        name="bitrate_coded_bps",
+        title="Bitrate, coded",
+        unit="bit/s",
+        better="lower",
+        bounds=(0.0, None),
+        source="size of the bitstream that the codec's own model and an arithmetic coder write, without its header",
+        description="Rate of the codes as they are written, in whole bytes per utterance.",
+    ),
+    Metric(
         name="tokens_per_second",
         title="Tokens per second",
         unit="tokens/s",
@@ -356,6 +374,265 @@ _TOKENS = (
     ),
 )
 
+_PHONETICS = (
+    Metric(
+        name="abx_within",
+        title="ABX within speakers",
+        unit="ratio",
+        better="lower",
+        bounds=(0.0, 1.0),
+        source="Schatz et al. 2013; Libri-Light (Kahn et al. 2020); the rules of fastabx (Poli et al. 2025)",
+        description="Share of triplets of one speaker in which X is nearer to the other category; 0.5 is chance.",
+    ),
+    Metric(
+        name="abx_across",
+        title="ABX across speakers",
+        unit="ratio",
+        better="lower",
+        bounds=(0.0, 1.0),
+        source="Schatz et al. 2013; Libri-Light (Kahn et al. 2020); the rules of fastabx (Poli et al. 2025)",
+        description="The same with an X of another speaker than A and B; 0.5 is chance.",
+    ),
+)
+
+_ROBUSTNESS = (
+    Metric(
+        name="token_agreement",
+        title="Token agreement",
+        unit="ratio",
+        better="higher",
+        bounds=(0.0, 1.0),
+        source="Vashishth et al. 2024, STAB (arXiv 2409.02384), in spirit; a definition of our own",
+        description="Share of codes that stay when the sound changes and the words do not, frame by frame.",
+    ),
+    Metric(
+        name="unit_edit_distance",
+        title="Unit edit distance",
+        unit="ratio",
+        better="lower",
+        bounds=(0.0, None),
+        source="after Gat et al. 2022 (arXiv 2209.15483); edits by de-duplicated units of the clean utterance",
+        description="Edits of the first codebook's units when the sound changes; blind to how long a unit lasts.",
+    ),
+    Metric(
+        name="reencoding_agreement",
+        title="Re-encoding agreement",
+        unit="ratio",
+        better="higher",
+        bounds=(0.0, 1.0),
+        source="MRC of AudioCodecBench (Wang et al. 2025), frame by frame",
+        description="Share of codes that are still the first ones after decoding and encoding again and again.",
+    ),
+)
+
+
+def _probes(subject: str, what: str) -> tuple[Metric, ...]:
+    """Return how well a classifier tells ``what`` apart, and what it reaches without hearing."""
+    name = subject.lower().replace(" ", "_")
+    dasb, study = "after DASB (Mousavi et al. 2024)", "after Osakuade and King 2024, arXiv:2410.19935"
+    return (
+        Metric(
+            name=f"{name}_accuracy",
+            title=f"{subject} accuracy",
+            unit="ratio",
+            better="higher",
+            bounds=(0.0, 1.0),
+            source=f"share of right answers of a head trained on the tokens; {dasb}",
+            description=f"How often a small classifier on the tokens is right about {what}; mean over seeds.",
+        ),
+        Metric(
+            name=f"{name}_macro_f1",
+            title=f"{subject} macro F1",
+            unit="ratio",
+            better="higher",
+            bounds=(0.0, 1.0),
+            source="mean over the classes of the test of 2 right / (given + true), as in scikit-learn",
+            description=f"How well a classifier on the tokens tells {what} apart, each class counting alike.",
+        ),
+        Metric(
+            name=f"{name}_accuracy_latents",
+            title=f"{subject} accuracy of latents",
+            unit="ratio",
+            better="higher",
+            bounds=(0.0, 1.0),
+            source=f"the same head on what was quantized; {study}",
+            description=f"How often a small classifier on the features before quantization is right about {what}.",
+        ),
+        Metric(
+            name=f"{name}_accuracy_drop",
+            title=f"{subject} drop by quantization",
+            unit="ratio",
+            better="lower",
+            bounds=(-1.0, 1.0),
+            source=f"accuracy of latents less accuracy of tokens; {study}",
+            description=f"How much of what the features told of {what} is lost in the tokens, on the same items.",
+        ),
+        Metric(
+            name=f"{name}_chance",
+            title=f"{subject}: commonest class",
+            unit="ratio",
+            better=None,
+            bounds=(0.0, 1.0),
+            source="accuracy of the commonest class of the training items",
+            description=f"What a classifier of {what} reaches that hears nothing.",
+        ),
+    )
+
+
+_PROBES = (
+    *_probes("Phone", "phones"),
+    *_probes("Word", "words"),
+    *_probes("Language", "languages"),
+    *_probes("Probe speaker", "speakers"),
+    *_probes("Tone", "lexical tones"),
+    *_probes("Vowel", "vowels"),
+    *_probes("Probe", "the classes of a task"),
+)
+
+_LISTENING = (
+    Metric(
+        name="speaker_similarity",
+        title="Speaker similarity",
+        unit="",
+        better="higher",
+        bounds=(-1.0, 1.0),
+        source="cosine of a judge's embeddings of decoded and original audio",
+        description="How much the voice is still the same; the scale is the judge's own.",
+    ),
+    Metric(
+        name="speaker_eer",
+        title="Speaker EER",
+        unit="ratio",
+        better="lower",
+        bounds=(0.0, 1.0),
+        source="equal error rate over trials of original against decoded utterances, by cosine of embeddings",
+        description="How often the decoded voice is taken for another one, or another one for it; 0.5 is chance.",
+    ),
+    Metric(
+        name="wer",
+        title="WER",
+        unit="ratio",
+        better="lower",
+        bounds=(0.0, None),
+        source="word errors by words of the corpus, after Whisper's text normalization; jiwer",
+        description="Words that a recognizer gets wrong in decoded speech; its errors on the original are in it.",
+    ),
+    Metric(
+        name="cer",
+        title="CER",
+        unit="ratio",
+        better="lower",
+        bounds=(0.0, None),
+        source="character errors by characters of the corpus, after Whisper's text normalization; jiwer",
+        description="The same for characters: the one to read for languages written without spaces.",
+    ),
+    Metric(
+        name="dwer",
+        title="dWER",
+        unit="ratio",
+        better="lower",
+        bounds=(0.0, None),
+        source="word errors by words of the transcript of the original, as in DASB (Mousavi et al. 2024); jiwer",
+        description="Words that a recognizer writes otherwise than for the original; 0 for a copy, needs no text.",
+    ),
+)
+
+_ECONOMY = (
+    Metric(
+        name="bpe_length_saved",
+        title="Length saved by BPE",
+        unit="ratio",
+        better="higher",
+        bounds=(0.0, 1.0),
+        source="Gage 1994; Sennrich et al. 2016, Neural machine translation of rare words; Hugging Face tokenizers",
+        description="Share of the first codebook's codes that BPE merges away on held-out speech.",
+    ),
+    Metric(
+        name="bitrate_bpe_bps",
+        title="Bitrate, BPE",
+        unit="bit/s",
+        better="lower",
+        bounds=(0.0, None),
+        source="tokens of BPE per second by log2 of its vocabulary",
+        description="Rate of the first codebook at fixed length after BPE, on held-out speech.",
+    ),
+    Metric(
+        name="ngram_bits",
+        title="Bits per code, n-gram",
+        unit="bit",
+        better="lower",
+        bounds=(0.0, None),
+        source="cross-entropy by an n-gram with Witten and Bell's interpolation (Bell et al. 1990, method C)",
+        description="Bits to tell a code of held-out speech after the ones before it in its codebook.",
+    ),
+    Metric(
+        name="ngram_perplexity",
+        title="Perplexity, n-gram",
+        unit="codes",
+        better="lower",
+        bounds=(1.0, None),
+        source="2 to the power of the bits per code",
+        description="Number of equally likely codes that would be as hard to guess; grows with the codebook.",
+    ),
+    Metric(
+        name="bitrate_ngram_bps",
+        title="Bitrate, n-gram",
+        unit="bit/s",
+        better="lower",
+        bounds=(0.0, None),
+        source="bits per code by codes per second, over all codebooks",
+        description="Rate of the codes on held-out speech, each predicted from those before it in its codebook.",
+    ),
+    Metric(
+        name="code_gini",
+        title="Gini coefficient of codes",
+        unit="ratio",
+        better="lower",
+        bounds=(0.0, 1.0),
+        source="Gini 1912, of how often each of the V codes occurs",
+        description="How unevenly codes are used: 0 where all are equally common, near 1 where few are used.",
+    ),
+)
+
+_PHONE_INFORMATION = (
+    Metric(
+        name="pnmi",
+        title="PNMI",
+        unit="ratio",
+        better="higher",
+        bounds=(0.0, 1.0),
+        source="Hsu et al. 2021, HuBERT (arXiv 2106.07447), section IV: I(phone; code) / H(phone)",
+        description="Share of what is to be known of a phone that its code tells; high by chance where V is large.",
+    ),
+    Metric(
+        name="pnmi_adjusted",
+        title="PNMI, adjusted",
+        unit="ratio",
+        better="higher",
+        bounds=(None, 1.0),
+        source="(I - E[I]) / (H(phone) - E[I]), after Vinh et al. 2010, with the codes shuffled for E[I]",
+        description="PNMI less what chance makes of it, so that codebooks of any size compare; 0 is chance.",
+    ),
+    Metric(
+        name="phone_purity",
+        title="Phone purity",
+        unit="ratio",
+        better="higher",
+        bounds=(0.0, 1.0),
+        source="Hsu et al. 2021, HuBERT (arXiv 2106.07447), section IV",
+        description="Share of frames whose phone is the commonest one of their code; grows with V.",
+    ),
+    Metric(
+        name="cluster_purity",
+        title="Cluster purity",
+        unit="ratio",
+        better="higher",
+        bounds=(0.0, 1.0),
+        source="Hsu et al. 2021, HuBERT (arXiv 2106.07447), section IV",
+        description="Share of frames whose code is the commonest one of their phone; falls with V.",
+    ),
+)
+
 _COSTS = (
     Metric(
         name="encode_rtf",
@@ -400,7 +677,21 @@ _COSTS = (
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         metric.name: metric
-        for group in (_PERCEPTION, _QUALITY, _WAVEFORM, _SPECTRA, _PITCH_AND_ENVELOPE, _TOKENS, _COSTS)
+        for group in (
+            _PERCEPTION,
+            _QUALITY,
+            _WAVEFORM,
+            _SPECTRA,
+            _PITCH_AND_ENVELOPE,
+            _TOKENS,
+            _PHONETICS,
+            _PROBES,
+            _ROBUSTNESS,
+            _LISTENING,
+            _ECONOMY,
+            _PHONE_INFORMATION,
+            _COSTS,
+        )
         for metric in group
     }
 )

@@ -1,9 +1,7 @@
 """Pitch and envelope metrics, all from one WORLD analysis of each signal.
 
-F0 comes from DIO refined by StoneMask (Morise et al. 2009; Morise 2016; pyworld) between 71 and 800 Hz, WORLD's
-defaults, every 10 ms. Harvest, its successor, takes 15 times as long and calls more frames of pure noise voiced
-(2.5 % against 0.3 %), while both agree on the median F0 of speech within 0.3 Hz. F0 is compared frame by frame:
-decoded audio is aligned, so no time warping hides an error.
+F0 is that of :mod:`tokbench.models.f0`, every 10 ms. It is compared frame by frame: decoded audio is aligned, so no
+time warping hides an error.
 """
 
 import functools
@@ -15,6 +13,7 @@ import pyworld
 
 from tokbench.errors import NotApplicableError
 from tokbench.metrics.base import Score, SignalPair
+from tokbench.models.f0 import track_f0
 
 __all__ = [
     "FRAME_PERIOD_MS",
@@ -152,9 +151,8 @@ def count_errors(reference: PitchTrack, degraded: PitchTrack) -> VoicingCounts:
 
 
 def _track(signal: np.ndarray, sample_rate_hz: int) -> PitchTrack:
-    samples = signal.astype(np.float64)
-    rough_hz, times_s = pyworld.dio(samples, sample_rate_hz, frame_period=FRAME_PERIOD_MS)
-    return PitchTrack(times_s, pyworld.stonemask(samples, rough_hz, times_s, sample_rate_hz))
+    f0_hz, times_s = track_f0(signal, sample_rate_hz, frame_period_ms=FRAME_PERIOD_MS)
+    return PitchTrack(times_s, f0_hz)
 
 
 def _counts(pair: SignalPair) -> VoicingCounts:

@@ -6,17 +6,14 @@ coded while it comes in. Its vocoders are causal generators of HiFi-GAN, on stan
 Axes: ``B`` batch, ``C`` channels, ``D`` features, ``F`` frames, ``T`` time.
 """
 
-from dataclasses import dataclass
-
-import torch
 from torch import Tensor, nn
 
 from tokbench.models.causal import CausalConv1d, CausalConvTranspose1d, downsampled_reach, upsampled_reach
-from tokbench.models.hifigan import HifiGan, HifiGanConfig
 from tokbench.models.pieces import Reach
-from tokbench.models.residual_vq import ResidualQuantizer
+from tokbench.models.weight_norm import weight_normalized
+from tokbench.specs.networks import AudioDec
 
-__all__ = ["AudioDecAutoencoder", "AudioDecConfig", "AudioDecDecoder", "AudioDecEncoder", "AudioDecVocoder"]
+__all__ = ["AudioDecDecoder", "AudioDecEncoder"]
 
 KERNEL_SIZE = 7
 """Of all convolutions that do not change the rate."""
@@ -25,25 +22,6 @@ DILATIONS = (1, 3, 9)
 """Of the three residual units in each block."""
 UNITS_SPAN = (KERNEL_SIZE - 1) * sum(DILATIONS)
 """Steps between the first and the last input of the three."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AudioDecConfig:
-    """The sizes of an autoencoder."""
-
-    encoder_channels: tuple[int, ...]
-    """After the first convolution and after each block."""
-    encoder_strides: tuple[int, ...]
-    decoder_channels: tuple[int, ...]
-    """After the first convolution and after each block."""
-    decoder_strides: tuple[int, ...]
-    dimension: int = 64
-    """Features of a frame."""
-    num_codebooks: int = 8
-    codebook_size: int = 1024
-    is_activated: bool = False
-    """Whether ELU stands after the encoder and around the blocks of the decoder, and a hyperbolic tangent at the
-    end: the models called symAAD."""
 
 
 class ResidualUnit(nn.Module):
@@ -96,23 +74,28 @@ class DecoderBlock(nn.Module):
         return values
 
 
+def _widths(network: AudioDec) -> tuple[int, ...]:
+    """Return the channels at the rate of the samples and at each lower one."""
+    return (network.num_filters, *(network.num_filters * ratio for ratio in network.ratios))
+
+
 class AudioDecEncoder(nn.Module):
     """[B, 1, T] -> [B, D, ceil(T / product of the strides)], projected to the features of the quantizer."""
 
-    def __init__(self, config: AudioDecConfig) -> None:
+    def __init__(self, network: AudioDec, *, dimension: int, strides: tuple[int, ...]) -> None:
         super().__init__()
-        channels = config.encoder_channels
-        self.conv = CausalConv1d(1, channels[0], KERNEL_SIZE, bias=False)
-        sizes = zip(channels[:-1], channels[1:], config.encoder_strides, strict=True)
+        widths = _widths(network)
+        self.conv = CausalConv1d(1, widths[0], KERNEL_SIZE, bias=False)
+        sizes = zip(widths[:-1], widths[1:], strides, strict=True)
         self.conv_blocks = nn.ModuleList(EncoderBlock(*size) for size in sizes)
-        self.activation = nn.ELU() if config.is_activated else nn.Identity()
-        self.project = CausalConv1d(channels[-1], config.dimension, PROJECTION_KERNEL_SIZE, bias=False)
-        blocks = [
-            layer for stride in config.encoder_strides for layer in ((UNITS_SPAN, 1), (2 * stride - 1, stride))
-        ]
+        self.activation = nn.ELU() if network.activated else nn.Identity()
+        self.project = CausalConv1d(widths[-1], dimension, PROJECTION_KERNEL_SIZE, bias=False)
+        blocks = [layer for stride in strides for layer in ((UNITS_SPAN, 1), (2 * stride - 1, stride))]
         ends = (KERNEL_SIZE - 1, 1), (PROJECTION_KERNEL_SIZE - 1, 1)
         self.reach = downsampled_reach([ends[0], *blocks, ends[1]])
         """Samples before a frame's first one on which it depends."""
+        if network.norm == "weight":
+            weight_normalized(self)
 
     def forward(self, samples: Tensor) -> Tensor:
         """Return the latents [B, D, F] of ``samples`` [B, 1, T]."""
@@ -126,18 +109,20 @@ class AudioDecEncoder(nn.Module):
 class AudioDecDecoder(nn.Module):
     """The decoder that is trained with the encoder: [B, D, F] -> [B, 1, F · product of the strides]."""
 
-    def __init__(self, config: AudioDecConfig) -> None:
+    def __init__(self, network: AudioDec, *, dimension: int, strides: tuple[int, ...]) -> None:
         super().__init__()
-        channels, strides = config.decoder_channels, config.decoder_strides
-        self.conv1 = CausalConv1d(config.dimension, channels[0], KERNEL_SIZE, bias=False)
-        sizes = zip(channels[:-1], channels[1:], strides, strict=True)
+        widths = _widths(network)[::-1]
+        self.conv1 = CausalConv1d(dimension, widths[0], KERNEL_SIZE, bias=False)
+        sizes = zip(widths[:-1], widths[1:], strides, strict=True)
         self.conv_blocks = nn.ModuleList(DecoderBlock(*size) for size in sizes)
-        self.conv2 = CausalConv1d(channels[-1], 1, KERNEL_SIZE, bias=False)
-        self.activation = nn.ELU() if config.is_activated else nn.Identity()
-        self.output_activation = nn.Tanh() if config.is_activated else nn.Identity()
+        self.conv2 = CausalConv1d(widths[-1], 1, KERNEL_SIZE, bias=False)
+        self.activation = nn.ELU() if network.activated else nn.Identity()
+        self.output_activation = nn.Tanh() if network.activated else nn.Identity()
         outer = (KERNEL_SIZE - 1, 1)
         self.reach = Reach(upsampled_reach([outer, *((UNITS_SPAN, stride) for stride in strides), outer]), 0)
         """Frames before its own, and after it, on which a sample depends."""
+        if network.norm == "weight":
+            weight_normalized(self)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Return the waveform [B, 1, T] of ``latents`` [B, D, F]."""
@@ -146,33 +131,3 @@ class AudioDecDecoder(nn.Module):
             values = block(self.activation(values))
         samples: Tensor = self.output_activation(self.conv2(self.activation(values)))
         return samples
-
-
-class AudioDecAutoencoder(nn.Module):
-    """What is trained together, and saved in one file: encoder, quantizer and decoder."""
-
-    def __init__(self, config: AudioDecConfig) -> None:
-        super().__init__()
-        self.encoder = AudioDecEncoder(config)
-        self.quantizer = ResidualQuantizer(
-            num_codebooks=config.num_codebooks,
-            codebook_size=config.codebook_size,
-            dimension=config.dimension,
-        )
-        self.decoder = AudioDecDecoder(config)
-
-
-class AudioDecVocoder(HifiGan):
-    """A generator that is trained on what a quantizer makes: [B, D, F] -> [B, 1, T]."""
-
-    mean: Tensor
-    scale: Tensor
-
-    def __init__(self, config: HifiGanConfig) -> None:
-        super().__init__(config)
-        self.register_buffer("mean", torch.zeros(config.in_channels))
-        self.register_buffer("scale", torch.ones(config.in_channels))
-
-    def forward(self, latents: Tensor) -> Tensor:
-        """Return the waveform [B, 1, T] of ``latents`` [B, D, F], standardized by those of its training data."""
-        return super().forward((latents - self.mean[:, None]) / self.scale[:, None])

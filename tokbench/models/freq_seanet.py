@@ -7,45 +7,19 @@ channels, here the ``group_ratio``, over two.
 Axes: ``B`` batch, ``C`` channels, ``H`` frequencies, ``T`` frames of the spectrogram, ``F`` frames, ``D`` features.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from torch import Tensor, nn
 
-from tokbench.models.convolutions import Norm, PaddedConv1d, norm_layer
-from tokbench.models.seanet import Activation, SkipLstm, activation_layer
+from tokbench.models.convolutions import PaddedConv1d, Style, norm_layer
+from tokbench.models.seanet import SkipLstm, activation_layer
+from tokbench.models.weight_norm import weight_normalized
+from tokbench.specs.networks import FreqSeanet, Norm
 
-__all__ = ["FreqSeanetConfig", "FreqSeanetDecoder", "FreqSeanetEncoder", "PaddedConv2d", "TrimmedConvTranspose2d"]
+__all__ = ["FreqSeanetDecoder", "FreqSeanetEncoder", "PaddedConv2d", "TrimmedConvTranspose2d"]
 
 Pair = tuple[int, int]
 """Of frequency, of time."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FreqSeanetConfig:
-    """Sizes of an encoder or a decoder. The defaults are those of FunCodec."""
-
-    num_channels: int = 3
-    """Of a spectrogram: log magnitude, and the real and the imaginary part of its phase."""
-    dimension: int = 128
-    """Features of a frame."""
-    num_filters: int = 32
-    strides: tuple[Pair, ...] = ((4, 1), (4, 1), (4, 2), (4, 1))
-    """In the order of the decoder; the encoder goes through them backwards."""
-    num_residual_units: int = 1
-    dilation_base: int = 2
-    """The n-th residual unit is dilated in time by it to the power n."""
-    kernel_size: int = 7
-    """Of the first convolution."""
-    last_kernel_size: int = 7
-    residual_kernel_size: int = 3
-    activation: Activation = "elu"
-    norm: Norm = "time_group_norm"
-    num_lstm_layers: int = 2
-    """None of them if 0."""
-    group_ratio: int | None = None
-    """A convolution of C channels has C / 2 / ``group_ratio`` groups; None for one group."""
-    transposed_group_ratio: int | None = None
-    """Likewise of transposed convolutions."""
 
 
 def _groups(num_channels: int, ratio: int | None) -> int:
@@ -119,59 +93,63 @@ class TrimmedConvTranspose2d(nn.Module):
         return full[..., self.low : full.shape[-2] - self.high, self.first : full.shape[-1] - self.last]
 
 
-class _ResidualUnit(nn.Module):
+class ResidualUnit(nn.Module):
     """A convolution to half the width and one back, beside a shortcut of kernel 1; [B, C, H, T] -> same."""
 
-    def __init__(self, width: int, *, dilation: int, config: FreqSeanetConfig) -> None:
+    def __init__(self, width: int, *, dilation: int, network: FreqSeanet) -> None:
         super().__init__()
-        hidden, size, norm = width // 2, config.residual_kernel_size, config.norm
-        groups = _groups(hidden, config.group_ratio)
+        hidden, size, norm = width // 2, network.residual_kernel_size, network.norm
+        groups = _groups(hidden, network.group_ratio)
         self.block = nn.Sequential(
-            activation_layer(config.activation, width),
+            activation_layer(network.activation, width),
             PaddedConv2d(width, hidden, (size, size), dilation=(1, dilation), groups=groups, norm=norm),
-            activation_layer(config.activation, hidden),
+            activation_layer(network.activation, hidden),
             PaddedConv2d(hidden, width, (1, 1), groups=groups, norm=norm),
         )
-        self.shortcut = PaddedConv2d(width, width, (1, 1), groups=_groups(width, config.group_ratio), norm=norm)
+        self.shortcut = PaddedConv2d(width, width, (1, 1), groups=_groups(width, network.group_ratio), norm=norm)
 
     def forward(self, values: Tensor) -> Tensor:
         output: Tensor = self.shortcut(values) + self.block(values)
         return output
 
 
-def _residual_units(width: int, config: FreqSeanetConfig) -> list[nn.Module]:
-    powers = range(config.num_residual_units)
-    return [_ResidualUnit(width, dilation=config.dilation_base**power, config=config) for power in powers]
+def _residual_units(width: int, network: FreqSeanet) -> Iterator[nn.Module]:
+    return (ResidualUnit(width, dilation=dilation, network=network) for dilation in network.dilations)
 
 
-def _lstm(width: int, config: FreqSeanetConfig) -> list[nn.Module]:
-    return [SkipLstm(width, num_layers=config.num_lstm_layers)] if config.num_lstm_layers else []
+def _lstm(width: int, network: FreqSeanet) -> list[nn.Module]:
+    return [SkipLstm(width, num_layers=network.num_lstm_layers)] if network.num_lstm_layers else []
 
 
 class FreqSeanetEncoder(nn.Module):
-    """[B, C, H, T] -> [B, D, F], where the strides leave one of the H frequencies."""
+    """[B, C, H, T] -> [B, D, F], where the strides leave one of the H frequencies.
 
-    def __init__(self, config: FreqSeanetConfig) -> None:
+    ``strides`` are those of time.
+    """
+
+    def __init__(self, network: FreqSeanet, *, dimension: int, strides: tuple[int, ...]) -> None:
         super().__init__()
-        width, norm = config.num_filters, config.norm
-        size = (config.kernel_size, config.kernel_size)
-        layers: list[nn.Module] = [PaddedConv2d(config.num_channels, width, size, norm=norm)]
-        for stride in reversed(config.strides):
-            groups = _groups(width, config.group_ratio)
+        width, norm = network.num_filters, network.norm
+        size = (network.kernel_size, network.kernel_size)
+        layers: list[nn.Module] = [PaddedConv2d(network.num_channels, width, size, norm=norm)]
+        for stride in zip(network.frequency_strides, strides, strict=True):
+            groups = _groups(width, network.group_ratio)
             kernel_size = (2 * stride[0], 2 * stride[1])
-            layers += _residual_units(width, config)
+            layers += _residual_units(width, network)
             layers += [
-                activation_layer(config.activation, width),
+                activation_layer(network.activation, width),
                 PaddedConv2d(width, 2 * width, kernel_size, stride=stride, groups=groups, norm=norm),
             ]
             width *= 2
         layers += [
             nn.Flatten(1, 2),  # [B, C, 1, T] -> [B, C, T]
-            *_lstm(width, config),
-            activation_layer(config.activation, width),
-            PaddedConv1d(width, config.dimension, config.last_kernel_size, norm=norm),
+            *_lstm(width, network),
+            activation_layer(network.activation, width),
+            PaddedConv1d(width, dimension, network.last_kernel_size, style=Style(norm=norm)),
         ]
         self.model = nn.Sequential(*layers)
+        if network.norm == "weight":
+            weight_normalized(self)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
         """Return latents [B, D, F] of ``spectrogram`` [B, C, H, T]."""
@@ -180,33 +158,38 @@ class FreqSeanetEncoder(nn.Module):
 
 
 class FreqSeanetDecoder(nn.Module):
-    """[B, D, F] -> [B, C, H, T], where H is one more than the product of the strides over frequency."""
+    """[B, D, F] -> [B, C, H, T], where H is one more than the product of the strides over frequency.
 
-    def __init__(self, config: FreqSeanetConfig) -> None:
+    ``strides`` are those of time, in the order of the decoder.
+    """
+
+    def __init__(self, network: FreqSeanet, *, dimension: int, strides: tuple[int, ...]) -> None:
         super().__init__()
-        norm = config.norm
-        width = config.num_filters * 2 ** len(config.strides)
+        norm, pairs = network.norm, list(zip(network.frequency_strides[::-1], strides, strict=True))
+        width = network.num_filters * 2 ** len(pairs)
         layers: list[nn.Module] = [
-            PaddedConv1d(config.dimension, width, config.kernel_size, norm=norm),
-            *_lstm(width, config),
+            PaddedConv1d(dimension, width, network.kernel_size, style=Style(norm=norm)),
+            *_lstm(width, network),
             nn.Unflatten(1, (width, 1)),  # [B, C, T] -> [B, C, 1, T]
         ]
-        for index, stride in enumerate(config.strides):
+        for index, stride in enumerate(pairs):
             # A transform of even length N has N / 2 + 1 frequencies: the last layer makes the one.
-            more = 1 if index == len(config.strides) - 1 else 0
-            groups = _groups(width, config.transposed_group_ratio)
+            more = 1 if index == len(pairs) - 1 else 0
+            groups = _groups(width, network.transposed_group_ratio)
             layers += [
-                activation_layer(config.activation, width),
+                activation_layer(network.activation, width),
                 TrimmedConvTranspose2d(width, width // 2, stride, more_frequencies=more, groups=groups, norm=norm),
             ]
             width //= 2
-            layers += _residual_units(width, config)
-        size = (config.last_kernel_size, config.last_kernel_size)
+            layers += _residual_units(width, network)
+        size = (network.last_kernel_size, network.last_kernel_size)
         layers += [
-            activation_layer(config.activation, width),
-            PaddedConv2d(width, config.num_channels, size, norm=norm),
+            activation_layer(network.activation, width),
+            PaddedConv2d(width, network.num_channels, size, norm=norm),
         ]
         self.model = nn.Sequential(*layers)
+        if network.norm == "weight":
+            weight_normalized(self)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Return a spectrogram [B, C, H, T] of ``latents`` [B, D, F]."""

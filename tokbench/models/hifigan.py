@@ -1,12 +1,10 @@
 """The generator of HiFi-GAN: frames to a waveform by transposed convolutions and fields of many widths.
 
 Kong et al. 2020, arXiv:2010.05646, generator V1; its causal and grouped forms are those of AudioDec (Wu et al.
-2023, arXiv:2305.16608). Weight normalization belongs to training: the convolutions here are plain.
+2023, arXiv:2305.16608).
 
 Axes: ``B`` batch, ``C`` channels, ``D`` features, ``F`` frames, ``T`` time.
 """
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,33 +12,15 @@ from torch.nn.functional import leaky_relu
 
 from tokbench.models.causal import CausalConv1d, CausalConvTranspose1d, upsampled_reach
 from tokbench.models.pieces import Reach
+from tokbench.models.weight_norm import weight_normalized
+from tokbench.specs.networks import HifiGan
 
-__all__ = ["HifiGan", "HifiGanConfig", "ResidualBlock"]
+__all__ = ["HifiGanGenerator", "ResidualBlock"]
 
 SLOPE = 0.1
 """Of the leaky rectifiers: Kong et al. 2020, section 2."""
 OUTER_KERNEL_SIZE = 7
 """Of the first and of the last convolution."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class HifiGanConfig:
-    """The sizes of a generator."""
-
-    in_channels: int
-    """Features of a frame."""
-    channels: int
-    """Channels after the first convolution; each upsampling halves them."""
-    strides: tuple[int, ...]
-    kernel_sizes: tuple[int, ...]
-    """Of the transposed convolutions."""
-    block_kernel_sizes: tuple[int, ...] = (3, 7, 11)
-    block_dilations: tuple[tuple[int, ...], ...] = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
-    num_groups: int = 1
-    """Above 1, one residual block works on this many copies of its input, each with weights of its own."""
-    is_causal: bool = False
-    last_slope: float = SLOPE
-    """Of the rectifier before the last convolution, which not all implementations make the same."""
 
 
 def _conv(num_channels: int, kernel_size: int, dilation: int, *, groups: int, is_causal: bool) -> nn.Conv1d:
@@ -83,10 +63,9 @@ class ResidualBlock(nn.Module):
 class ReceptiveFields(nn.Module):
     """The mean of residual blocks of several kernel sizes: [B, C, T] -> [B, C, T]."""
 
-    def __init__(self, num_channels: int, config: HifiGanConfig) -> None:
+    def __init__(self, num_channels: int, network: HifiGan) -> None:
         super().__init__()
-        sizes = zip(config.block_kernel_sizes, config.block_dilations, strict=True)
-        blocks = [ResidualBlock(num_channels, *size, is_causal=config.is_causal) for size in sizes]
+        blocks = [ResidualBlock(num_channels, *field, is_causal=network.causal) for field in network.fields]
         self.blocks = nn.ModuleList(blocks)
         self.span = max(block.span for block in blocks)
 
@@ -104,13 +83,9 @@ class GroupedFields(ResidualBlock):
     The groups of a convolution run side by side where blocks of several kernel sizes run one after the other.
     """
 
-    def __init__(self, num_channels: int, config: HifiGanConfig) -> None:
-        (kernel_size,), (dilations,), groups = (
-            config.block_kernel_sizes,
-            config.block_dilations,
-            config.num_groups,
-        )
-        super().__init__(num_channels * groups, kernel_size, dilations, groups=groups, is_causal=config.is_causal)
+    def __init__(self, num_channels: int, network: HifiGan) -> None:
+        (field,), groups = network.fields, network.num_groups
+        super().__init__(num_channels * groups, *field, groups=groups, is_causal=network.causal)
         self.conv_out = nn.Conv1d(num_channels * groups, num_channels, 1, bias=False)
         self.num_groups = groups
 
@@ -120,33 +95,36 @@ class GroupedFields(ResidualBlock):
         return mixed
 
 
-class HifiGan(nn.Module):
+class HifiGanGenerator(nn.Module):
     """[B, D, F] -> [B, 1, F · product of the strides], between -1 and 1."""
 
-    def __init__(self, config: HifiGanConfig) -> None:
+    def __init__(self, network: HifiGan, *, dimension: int, strides: tuple[int, ...]) -> None:
         super().__init__()
-        self.config = config
-        fields = GroupedFields if config.num_groups > 1 else ReceptiveFields
-        widths = [config.channels // 2**stage for stage in range(len(config.strides) + 1)]
-        spans = []
-        self.input_conv = _outer_conv(config.in_channels, widths[0], is_causal=config.is_causal)
+        fields = GroupedFields if network.num_groups > 1 else ReceptiveFields
+        layers = network.strided(strides)
+        width, causal, spans = network.num_filters * 2 ** len(strides), network.causal, []
+        self.input_conv = _outer_conv(dimension, width, is_causal=causal)
         self.upsamples = nn.ModuleList()
         self.blocks = nn.ModuleList()
-        for stage, (stride, kernel_size) in enumerate(zip(config.strides, config.kernel_sizes, strict=True)):
-            block = fields(widths[stage + 1], config)
+        for stride, kernel_size in layers:
+            self.upsamples.append(_upsample(width, stride, kernel_size, is_causal=causal))
+            width //= 2
+            block = fields(width, network)
             spans.append(block.span)
-            self.upsamples.append(_upsample(widths[stage], stride, kernel_size, is_causal=config.is_causal))
             self.blocks.append(block)
-        self.output_conv = _outer_conv(widths[-1], 1, is_causal=config.is_causal)
-        self.reach = _reach(config, spans)
+        self.output_conv = _outer_conv(width, 1, is_causal=causal)
+        self.last_slope = network.last_slope
+        self.reach = _causal_reach(strides, spans) if causal else _reach(layers, spans)
         """Frames before and after its own on which a sample depends."""
+        if network.norm == "weight":
+            weight_normalized(self)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Return the waveform [B, 1, T] of ``latents`` [B, D, F]."""
         values = self.input_conv(latents)
         for upsample, fields in zip(self.upsamples, self.blocks, strict=True):
             values = fields(upsample(leaky_relu(values, SLOPE)))
-        return torch.tanh(self.output_conv(leaky_relu(values, self.config.last_slope)))
+        return torch.tanh(self.output_conv(leaky_relu(values, self.last_slope)))
 
 
 def _outer_conv(in_channels: int, out_channels: int, *, is_causal: bool) -> nn.Conv1d:
@@ -163,14 +141,16 @@ def _upsample(in_channels: int, stride: int, kernel_size: int, *, is_causal: boo
     return nn.ConvTranspose1d(in_channels, in_channels // 2, kernel_size, stride, padding)
 
 
-def _reach(config: HifiGanConfig, spans: list[int]) -> Reach:
-    """Return how far a generator looks, of which the blocks of each stage have ``spans``."""
+def _causal_reach(strides: tuple[int, ...], spans: list[int]) -> Reach:
+    outer = (OUTER_KERNEL_SIZE - 1, 1)
+    return Reach(upsampled_reach([outer, *zip(spans, strides, strict=True), outer]), 0)
+
+
+def _reach(layers: tuple[tuple[int, int], ...], spans: list[int]) -> Reach:
+    """Return how far ``layers`` of (stride, kernel size) look, with blocks of ``spans`` after each."""
     outer = OUTER_KERNEL_SIZE - 1
-    if config.is_causal:
-        layers = [(outer, 1), *zip(spans, config.strides, strict=True), (outer, 1)]
-        return Reach(upsampled_reach(layers), 0)
     before = after = outer // 2
-    for span, stride, kernel_size in reversed(list(zip(spans, config.strides, config.kernel_sizes, strict=True))):
+    for span, (stride, kernel_size) in reversed(list(zip(spans, layers, strict=True))):
         # Output t is of the inputs ceil((t + p - k + 1) / S) … floor((t + p) / S); t is the first step of a frame
         # less what looks back from there, or its last step and what looks ahead.
         padding = (kernel_size - stride) // 2

@@ -2,26 +2,25 @@
 
 Strided convolutions that double the width, each after dilated residual units, then an LSTM and a last convolution
 (Tagliasacchi et al. 2020, arXiv:2009.02095; with the LSTM, as EnCodec has it: Défossez et al. 2022,
-arXiv:2210.13438, sec. 3.1). SpeechTokenizer, FunCodec and WavTokenizer are of this family.
+arXiv:2210.13438, sec. 3.1). SoundStream, EnCodec, DAC, SpeechTokenizer, FunCodec, WavTokenizer and Mimi are of this
+family, and differ in the switches of :class:`tokbench.specs.networks.Seanet`.
 
 Axes: ``B`` batch, ``C`` channels, ``T`` samples, ``F`` frames, ``D`` features.
 """
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tokbench.models.convolutions import Norm, PaddedConv1d, TrimmedConvTranspose1d
+from tokbench.models.convolutions import PaddedConv1d, Style, TrimmedConvTranspose1d
+from tokbench.models.weight_norm import weight_normalized
+from tokbench.specs.networks import Activation, Seanet
 
 __all__ = [
-    "Activation",
     "LstmState",
     "ResidualUnit",
-    "SeanetConfig",
     "SeanetDecoder",
     "SeanetEncoder",
     "SkipLstm",
@@ -30,42 +29,12 @@ __all__ = [
     "rename_published",
 ]
 
-Activation = Literal["elu", "snake"]
 LstmState = tuple[Tensor, Tensor]
 """Outputs and cells of every layer of an LSTM, as PyTorch returns them."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class SeanetConfig:
-    """Sizes of an encoder or a decoder. The defaults are those of EnCodec."""
-
-    num_channels: int = 1
-    """Audio channels."""
-    dimension: int = 128
-    """Features of a frame."""
-    num_filters: int = 32
-    """Channels of the widest-band layer; they double with each stride."""
-    strides: tuple[int, ...] = (8, 5, 4, 2)
-    """In the order of the decoder; the encoder goes through them backwards."""
-    num_residual_units: int = 1
-    """Residual units at each rate; the n-th is dilated by ``dilation_base`` to the power n."""
-    dilation_base: int = 2
-    kernel_size: int = 7
-    """Of the first convolution."""
-    last_kernel_size: int = 7
-    residual_kernel_size: int = 3
-    activation: Activation = "elu"
-    norm: Norm = "none"
-    causal: bool = False
-    num_lstm_layers: int = 2
-    """None of them if 0."""
-    bidirectional: bool = False
-    """Whether the LSTM also runs backwards, with a width of its own: the next layer gets twice as many channels."""
-
-    @property
-    def hop_length(self) -> int:
-        """Samples per frame."""
-        return math.prod(self.strides)
+TINY = 1e-9
+"""Keeps alpha from zero: published code of DAC."""
 
 
 class Snake(nn.Module):
@@ -77,7 +46,36 @@ class Snake(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Return [B, C, T] of [B, C, T]."""
-        return values + (self.alpha + 1e-9).reciprocal() * torch.sin(self.alpha * values).pow(2)
+        return _snake(values, self.alpha)
+
+
+class _SnakeFunction(torch.autograd.Function):
+    """The same with a gradient of its own, which is half as much work as that of its parts, and keeps less.
+
+    With y = x + sin²(ax) / a and u = sin(2ax) = 2 sin(ax) cos(ax): dy/dx = 1 + u, and, since sin²(ax) / a is y - x,
+    dy/da = (x u - (y - x)) / a.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, alpha: Tensor) -> Tensor:
+        activated = (alpha * values).sin_().square_().mul_(_inverse(alpha)).add_(values)
+        ctx.save_for_backward(values, alpha, activated)
+        return activated
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        values, alpha, activated = ctx.saved_tensors
+        inverse = _inverse(alpha)
+        sines = (2 * alpha * values).sin_()
+        by_alpha = (values - activated).addcmul_(values, sines).mul_(gradient).sum(dim=(0, 2), keepdim=True)
+        return sines.mul_(alpha * inverse).add_(1).mul_(gradient), by_alpha * inverse
+
+
+def _inverse(alpha: Tensor) -> Tensor:
+    return (alpha + TINY).reciprocal()
+
+
+_snake: Callable[[Tensor, Tensor], Tensor] = _SnakeFunction.apply
 
 
 def activation_layer(activation: Activation, num_channels: int) -> nn.Module:
@@ -105,19 +103,20 @@ class SkipLstm(nn.Module):
 
 
 class ResidualUnit(nn.Module):
-    """A dilated convolution to half the width and one back, beside a shortcut of kernel 1."""
+    """A dilated convolution and one of kernel 1, beside a shortcut; [B, C, T] -> [B, C, T]."""
 
-    def __init__(self, width: int, *, dilation: int, config: SeanetConfig) -> None:
+    def __init__(self, width: int, *, dilation: int, network: Seanet) -> None:
         super().__init__()
-        hidden, kernel_size = width // 2, config.residual_kernel_size
-        causal, norm = config.causal, config.norm
+        hidden, style = width if network.residual == "full" else width // 2, _style(network)
+        first = [activation_layer(network.activation, width)] if network.preactivated else []
         self.block = nn.Sequential(
-            activation_layer(config.activation, width),
-            PaddedConv1d(width, hidden, kernel_size, dilation=dilation, causal=causal, norm=norm),
-            activation_layer(config.activation, hidden),
-            PaddedConv1d(hidden, width, 1, causal=causal, norm=norm),
+            *first,
+            PaddedConv1d(width, hidden, network.residual_kernel_size, dilation=dilation, style=style),
+            activation_layer(network.activation, hidden),
+            PaddedConv1d(hidden, width, 1, style=style),
         )
-        self.shortcut = PaddedConv1d(width, width, 1, causal=causal, norm=norm)
+        is_direct = network.shortcut == "identity"
+        self.shortcut = nn.Identity() if is_direct else PaddedConv1d(width, width, 1, style=style)
 
     def forward(self, values: Tensor) -> Tensor:
         """Return [B, C, T] of [B, C, T]."""
@@ -125,14 +124,18 @@ class ResidualUnit(nn.Module):
         return output
 
 
-def _residual_units(width: int, config: SeanetConfig) -> list[nn.Module]:
-    powers = range(config.num_residual_units)
-    return [ResidualUnit(width, dilation=config.dilation_base**power, config=config) for power in powers]
+def _style(network: Seanet) -> Style:
+    """Return what all convolutions of ``network`` have in common."""
+    return Style(causal=network.causal, padding=network.padding, norm=network.norm)
 
 
-def _lstm(width: int, config: SeanetConfig) -> list[nn.Module]:
-    layers = config.num_lstm_layers
-    return [SkipLstm(width, num_layers=layers, bidirectional=config.bidirectional)] if layers else []
+def _residual_units(width: int, network: Seanet) -> list[nn.Module]:
+    return [ResidualUnit(width, dilation=dilation, network=network) for dilation in network.dilations]
+
+
+def _lstm(width: int, network: Seanet) -> list[nn.Module]:
+    layers = network.num_lstm_layers
+    return [SkipLstm(width, num_layers=layers, bidirectional=network.bidirectional)] if layers else []
 
 
 Stages = tuple[nn.Sequential, SkipLstm | None, nn.Sequential]
@@ -147,29 +150,27 @@ def _stages(model: nn.Sequential) -> Stages:
 
 
 class SeanetEncoder(nn.Module):
-    """[B, C, T] -> [B, D, ceil(T / hop)]."""
+    """[B, C, T] -> [B, D, ceil(T / hop)], where C is ``num_channels`` and D ``dimension``."""
 
-    def __init__(self, config: SeanetConfig) -> None:
+    def __init__(self, network: Seanet, *, dimension: int, strides: Sequence[int], num_channels: int = 1) -> None:
         super().__init__()
-        width, causal, norm = config.num_filters, config.causal, config.norm
-        layers: list[nn.Module] = [
-            PaddedConv1d(config.num_channels, width, config.kernel_size, causal=causal, norm=norm)
-        ]
-        for stride in reversed(config.strides):
-            layers += _residual_units(width, config)
+        width, style = network.num_filters, _style(network)
+        layers: list[nn.Module] = [PaddedConv1d(num_channels, width, network.kernel_size, style=style)]
+        for stride in strides:
+            layers += _residual_units(width, network)
             layers += [
-                activation_layer(config.activation, width),
-                PaddedConv1d(width, 2 * width, 2 * stride, stride=stride, causal=causal, norm=norm),
+                activation_layer(network.activation, width),
+                PaddedConv1d(width, 2 * width, 2 * stride, stride=stride, style=style),
             ]
             width *= 2
-        layers += _lstm(width, config)
-        if config.num_lstm_layers and config.bidirectional:
+        layers += _lstm(width, network)
+        if network.num_lstm_layers and network.bidirectional:
             width *= 2
         layers += [
-            activation_layer(config.activation, width),
-            PaddedConv1d(width, config.dimension, config.last_kernel_size, causal=causal, norm=norm),
+            activation_layer(network.activation, width),
+            PaddedConv1d(width, dimension, network.last_kernel_size, style=style),
         ]
-        self.model = nn.Sequential(*layers)
+        self.model = _drawn(nn.Sequential(*layers), network)
 
     @property
     def stages(self) -> Stages:
@@ -184,29 +185,31 @@ class SeanetEncoder(nn.Module):
 
 
 class SeanetDecoder(nn.Module):
-    """[B, D, F] -> [B, C, F · hop]. Its LSTM runs forwards alone, whatever ``bidirectional`` says."""
+    """[B, D, F] -> [B, C, F · hop], with ``strides`` in its own order, those of its encoder backwards.
 
-    def __init__(self, config: SeanetConfig) -> None:
+    Its LSTM runs forwards alone, whatever ``bidirectional`` says.
+    """
+
+    def __init__(self, network: Seanet, *, dimension: int, strides: Sequence[int], num_channels: int = 1) -> None:
         super().__init__()
-        causal, norm = config.causal, config.norm
-        width = config.num_filters * 2 ** len(config.strides)
-        layers: list[nn.Module] = [
-            PaddedConv1d(config.dimension, width, config.kernel_size, causal=causal, norm=norm)
-        ]
-        if config.num_lstm_layers:
-            layers += [SkipLstm(width, num_layers=config.num_lstm_layers)]
-        for stride in config.strides:
+        width, style = network.num_filters * 2 ** len(strides), _style(network)
+        layers: list[nn.Module] = [PaddedConv1d(dimension, width, network.kernel_size, style=style)]
+        if network.num_lstm_layers:
+            layers += [SkipLstm(width, num_layers=network.num_lstm_layers)]
+        for stride in strides:
             layers += [
-                activation_layer(config.activation, width),
-                TrimmedConvTranspose1d(width, width // 2, 2 * stride, stride=stride, causal=causal, norm=norm),
+                activation_layer(network.activation, width),
+                TrimmedConvTranspose1d(width, width // 2, 2 * stride, stride=stride, style=style),
             ]
             width //= 2
-            layers += _residual_units(width, config)
+            layers += _residual_units(width, network)
         layers += [
-            activation_layer(config.activation, width),
-            PaddedConv1d(width, config.num_channels, config.last_kernel_size, causal=causal, norm=norm),
+            activation_layer(network.activation, width),
+            PaddedConv1d(width, num_channels, network.last_kernel_size, style=style),
         ]
-        self.model = nn.Sequential(*layers)
+        if network.final_activation == "tanh":
+            layers += [nn.Tanh()]
+        self.model = _drawn(nn.Sequential(*layers), network)
 
     @property
     def stages(self) -> Stages:
@@ -217,6 +220,20 @@ class SeanetDecoder(nn.Module):
         """Return samples [B, C, F · hop] of ``latents`` [B, D, F]."""
         samples: Tensor = self.model(latents)
         return samples
+
+
+TRUNCATED_DEVIATION = 0.02
+"""Of normal weights that are cut off at ±2: ``init_weights`` of the published code of DAC."""
+
+
+def _drawn(layers: nn.Sequential, network: Seanet) -> nn.Sequential:
+    """Return ``layers``, their weights drawn and normalized in place. Transposed convolutions are PyTorch's."""
+    for layer in layers.modules() if network.init != "default" else ():
+        if isinstance(layer, nn.Conv1d) and layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+        if isinstance(layer, nn.Conv1d) and network.init == "truncated-normal":
+            nn.init.trunc_normal_(layer.weight, std=TRUNCATED_DEVIATION)
+    return weight_normalized(layers) if network.norm == "weight" else layers
 
 
 def rename_published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,25 +3,31 @@
 Axes: ``B`` batch, ``C`` channels, ``T`` samples, ``K`` codebooks, ``F`` frames, ``D`` features.
 """
 
+import math
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from tokbench.models.residual_vq import ResidualQuantizer
-from tokbench.models.seanet import SeanetConfig, SeanetDecoder, SeanetEncoder
+from tokbench.models.seanet import SeanetDecoder, SeanetEncoder
+from tokbench.specs.networks import Seanet
 
 __all__ = ["SeanetCodec"]
 
 
 class SeanetCodec(nn.Module):
-    """What EnCodec, SpeechTokenizer and FunCodec have in common."""
+    """A published codec of one audio channel, with ``strides`` in the order of its encoder."""
 
-    def __init__(self, config: SeanetConfig, *, num_codebooks: int, codebook_size: int) -> None:
+    def __init__(
+        self, network: Seanet, *, dimension: int, strides: Sequence[int], num_codebooks: int, codebook_size: int
+    ) -> None:
         super().__init__()
-        self.encoder = SeanetEncoder(config)
+        self.encoder = SeanetEncoder(network, dimension=dimension, strides=strides)
         self.quantizer = ResidualQuantizer(
-            num_codebooks=num_codebooks, codebook_size=codebook_size, dimension=config.dimension
+            num_codebooks=num_codebooks, codebook_size=codebook_size, dimension=dimension
         )
-        self.decoder = SeanetDecoder(config)
-        self.hop_length = config.hop_length
+        self.decoder = SeanetDecoder(network, dimension=dimension, strides=strides[::-1])
+        self.hop_length = math.prod(strides)
         self.num_codebooks = num_codebooks
 
     def encode(self, samples: Tensor, num_codebooks: int | None = None) -> Tensor:

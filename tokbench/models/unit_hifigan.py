@@ -2,20 +2,24 @@
 
 The generator of HiFi-GAN (Kong et al. 2020, arXiv:2010.05646, V1) with embeddings of units in the place of a
 spectrogram. Where it was trained on several speakers or styles, an embedding of each is put beside every unit's.
-Modules are called as in the checkpoints of speech-resynthesis, fairseq and textlesslib.
+Source of the names and of the shapes: the checkpoints of speech-resynthesis, fairseq and textlesslib.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu
+
+from tokbench.models.hifigan import HifiGanGenerator
+from tokbench.specs.networks import HifiGan
 
 __all__ = ["UnitHifiGan", "UnitHifiGanConfig"]
 
-_SLOPE = 0.1
-"""Of the activations within; the last one has PyTorch's usual slope of 0.01."""
+_LAST_SLOPE = 0.01
+"""Of the last activation: PyTorch's usual one, and not the 0.1 of the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,26 +39,47 @@ class UnitHifiGanConfig:
     num_speakers: int = 0
     num_styles: int = 0
 
+    @cached_property
+    def generator(self) -> HifiGan:
+        """What makes a waveform of the embeddings."""
+        return HifiGan(
+            kind="hifigan",
+            num_filters=self.upsample_initial_channel // 2 ** len(self.upsample_rates),
+            kernel_sizes=tuple(self.upsample_kernel_sizes),
+            block_kernel_sizes=tuple(self.resblock_kernel_sizes),
+            block_dilations=tuple(map(tuple, self.resblock_dilation_sizes)),
+            last_slope=_LAST_SLOPE,
+        )
+
+    def own_name(self, published: str) -> str:
+        """Return what the tensor is called here that checkpoints call ``published``."""
+        part, *rest = published.split(".")
+        if part == "resblocks":
+            stage, width = divmod(int(rest[0]), len(self.resblock_kernel_sizes))
+            return ".".join(["generator", "blocks", str(stage), "blocks", str(width), *rest[1:]])
+        return ".".join([_PARTS.get(part, part), *rest])
+
+
+_PARTS: Mapping[str, str] = {
+    "conv_pre": "generator.input_conv",
+    "ups": "generator.upsamples",
+    "conv_post": "generator.output_conv",
+}
+"""What the parts of the generator are called here that checkpoints call so."""
+
 
 class UnitHifiGan(nn.Module):
     """Units to a waveform, a fixed number of samples for each."""
 
     def __init__(self, config: UnitHifiGanConfig) -> None:
         super().__init__()
+        self.config = config
         self.dict = nn.Embedding(config.num_embeddings, config.embedding_dim)
         self.spkr = nn.Embedding(config.num_speakers, config.embedding_dim) if config.num_speakers else None
         self.style = nn.Embedding(config.num_styles, config.embedding_dim) if config.num_styles else None
-        channels = config.upsample_initial_channel
-        self.conv_pre = nn.Conv1d(config.model_in_dim, channels, 7, padding=3)
-        self.ups, self.resblocks = nn.ModuleList(), nn.ModuleList()
-        self.hop_length = 1
-        for rate, kernel in zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True):
-            self.ups.append(nn.ConvTranspose1d(channels, channels // 2, kernel, rate, padding=(kernel - rate) // 2))
-            channels //= 2
-            self.hop_length *= rate
-            kernels = zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True)
-            self.resblocks.extend(_ResidualBlock(channels, size, dilations) for size, dilations in kernels)
-        self.conv_post = nn.Conv1d(channels, 1, 7, padding=3)
+        strides = tuple(config.upsample_rates)
+        self.generator = HifiGanGenerator(config.generator, dimension=config.model_in_dim, strides=strides)
+        self.hop_length = math.prod(strides)
 
     def forward(self, units: Tensor, *, speaker: int = 0, style: int = 0) -> Tensor:
         """Return [1, F * hop_length] of int64 ``units`` [F]."""
@@ -62,30 +87,5 @@ class UnitHifiGan(nn.Module):
         for table, index in ((self.spkr, speaker), (self.style, style)):
             if table is not None:
                 embedded.append(table.weight[index].expand(len(units), -1))
-        signal = self.conv_pre(torch.cat(embedded, dim=1).T[None])
-        # Each layer is followed by blocks of several widths, whose outputs are averaged.
-        num_widths = len(self.resblocks) // len(self.ups)
-        for index, upsample in enumerate(self.ups):
-            signal = upsample(leaky_relu(signal, _SLOPE))
-            blocks = [block(signal) for block in self.resblocks[index * num_widths : (index + 1) * num_widths]]
-            signal = torch.stack(blocks).mean(dim=0)
-        samples: Tensor = torch.tanh(self.conv_post(leaky_relu(signal)))[0]
+        samples: Tensor = self.generator(torch.cat(embedded, dim=1).T[None])[0]
         return samples
-
-
-class _ResidualBlock(nn.Module):
-    """Pairs of a dilated and a plain convolution, each pair added to what goes in."""
-
-    def __init__(self, channels: int, kernel: int, dilations: Sequence[int]) -> None:
-        super().__init__()
-
-        def convolution(dilation: int) -> nn.Conv1d:
-            return nn.Conv1d(channels, channels, kernel, dilation=dilation, padding=dilation * (kernel - 1) // 2)
-
-        self.convs1 = nn.ModuleList(convolution(dilation) for dilation in dilations)
-        self.convs2 = nn.ModuleList(convolution(1) for _ in dilations)
-
-    def forward(self, signal: Tensor) -> Tensor:
-        for dilated, plain in zip(self.convs1, self.convs2, strict=True):
-            signal = signal + plain(leaky_relu(dilated(leaky_relu(signal, _SLOPE)), _SLOPE))
-        return signal

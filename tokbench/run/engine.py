@@ -23,7 +23,7 @@ from tokbench.run.executor import Executor, completed, outcome
 from tokbench.run.journal import Entry, Journal
 from tokbench.run.plan import Cell
 from tokbench.run.summary import summarise, summarise_costs, unmeasured, write_utterances
-from tokbench.runners.base import Failure, Measurement
+from tokbench.runners.base import Failure, Measurement, Runner
 from tokbench.runners.registry import make_runner
 
 __all__ = ["CellOutcome", "Reporter", "execute"]
@@ -80,7 +80,7 @@ def _run_cell(cell: Cell, executor: Executor, reporter: Reporter, *, timeout_s: 
         return _without_measurements(cell, "skipped", f"{cell.spec.codec.card.name} only encodes")
     if runner.needs_codes and not loaded.has_codes:
         return _without_measurements(cell, "skipped", f"{cell.spec.codec.card.name} has no codes")
-    key = cell.key(loaded.fingerprint, json.dumps(dict(package_versions()), sort_keys=True))
+    key = cell.key(runner, loaded.fingerprint, json.dumps(dict(package_versions()), sort_keys=True))
     if not force and (record := _finished(cell, key)) is not None:
         return CellOutcome(cell, record.status, record, was_done=True)
     started = dt.datetime.now(dt.UTC)
@@ -88,7 +88,7 @@ def _run_cell(cell: Cell, executor: Executor, reporter: Reporter, *, timeout_s: 
     with Journal(cell.files.journal, key) as journal:
         if force:
             journal.clear()
-        _measure_missing(cell, journal, executor, reporter, timeout_s=timeout_s)
+        _measure_missing(cell, runner, journal, executor, reporter, timeout_s=timeout_s)
         record = summarise(cell, journal, runner, loaded, key)
         _guarded_write(cell.files.utterances, lambda path: write_utterances(path, journal, runner))
         cost = Cost(
@@ -123,12 +123,13 @@ def _without_measurements(cell: Cell, status: Literal["skipped", "failed"], reas
 
 
 def _measure_missing(
-    cell: Cell, journal: Journal, executor: Executor, reporter: Reporter, *, timeout_s: float
+    cell: Cell, runner: Runner, journal: Journal, executor: Executor, reporter: Reporter, *, timeout_s: float
 ) -> None:
     done = journal.positions()
     reporter.start(cell, num_done=len(done))
     examples = _example_positions(cell)
-    utterances = islice(cell.corpus, cell.num_utterances)
+    tier = runner.tier
+    utterances = islice(cell.corpus if tier is None else cell.corpus.with_intervals(tier), cell.num_utterances)
     missing = ((position, item) for position, item in enumerate(utterances) if position not in done)
 
     def start(job: tuple[int, Utterance]) -> Future[Any]:

@@ -15,6 +15,7 @@ from tokbench.corpora.registry import open_corpus
 from tokbench.errors import MissingLibraryError, MissingPackageError, RecordError
 from tokbench.paths import write_bytes
 from tokbench.records import RecordFiles
+from tokbench.runners.base import Runner
 from tokbench.runners.registry import make_runner
 from tokbench.specs.task import Task, find_task
 
@@ -70,8 +71,8 @@ class Cell:
         total = len(self.corpus)
         return total if self.options.limit is None else min(total, self.options.limit)
 
-    def key(self, fingerprint: str, versions: str) -> str:
-        """Return the hash of all that decides the numbers of this cell."""
+    def key(self, runner: Runner, fingerprint: str, versions: str) -> str:
+        """Return the hash of all that decides the numbers that ``runner`` finds in this cell."""
         parts = (
             self.task_sha256,
             fingerprint,
@@ -81,6 +82,8 @@ class Cell:
             str(self.options.limit),
             str(self.options.num_examples),
             versions,
+            *([self.corpus.intervals_sha256] if runner.tier else []),
+            *([runner.fingerprint] if runner.fingerprint else []),
         )
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -93,20 +96,20 @@ def build_plan(codecs: Sequence[str], tasks: Sequence[str], options: Options) ->
     """
     references = [reference for text in codecs for reference in expand(text)]
     found = [find_task(name) for name in tasks]
-    for task, _ in found:
-        make_runner(task)
+    runners = {task.id: make_runner(task) for task, _ in found}
     _check_writable(options.results)
     corpora = {
         name: open_corpus(name) for name in dict.fromkeys(options.corpus or task.corpus for task, _ in found)
     }
     return [
-        _cell(task, sha256, reference, corpora[options.corpus or task.corpus], options)
+        _cell(runners[task.id], sha256, reference, corpora[options.corpus or task.corpus], options)
         for task, sha256 in found
         for reference in references
     ]
 
 
-def _cell(task: Task, sha256: str, codec: CodecReference, corpus: Corpus, options: Options) -> Cell:
+def _cell(runner: Runner, sha256: str, codec: CodecReference, corpus: Corpus, options: Options) -> Cell:
+    task = runner.task
     return Cell(
         spec=CellSpec(task=task, codec=codec, device=options.device, weights=options.weights, seed=options.seed),
         task_sha256=sha256,
@@ -115,15 +118,20 @@ def _cell(task: Task, sha256: str, codec: CodecReference, corpus: Corpus, option
             options.results, task=task.id, corpus=corpus.name, codec=codec.card.name, setting=codec.setting
         ),
         options=options,
-        skip_reason=_skip_reason(codec),
+        skip_reason=_skip_reason(runner, codec, corpus),
     )
 
 
-def _skip_reason(codec: CodecReference) -> str | None:
+def _skip_reason(runner: Runner, codec: CodecReference, corpus: Corpus) -> str | None:
     try:
         require_installed(codec.card)
     except (MissingPackageError, MissingLibraryError) as error:
         return str(error)
+    if (lack := runner.missing()) is not None:
+        return lack
+    tier = runner.tier
+    if tier is not None and not corpus.has_intervals:
+        return f"{corpus.name} has no alignments: {runner.task.id} asks for intervals of the tier {tier}"
     return None
 
 

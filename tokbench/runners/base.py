@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tokbench.codecs.base import Tokenizer
     from tokbench.codes import Codes
     from tokbench.corpora.base import Utterance
+    from tokbench.corpora.intervals import Tier
     from tokbench.store import CodeStore, StoredCodes
 
 __all__ = ["Bench", "Failure", "Measurement", "Runner", "attempt"]
@@ -129,6 +130,20 @@ class Runner(ABC):
     def __init__(self, task: Task) -> None:
         self.task = task
         self.metrics: Mapping[str, Metric] = {name: find_metric(name) for name in task.metrics}
+
+    @property
+    def tier(self) -> "Tier | None":
+        """What must be known of an utterance to measure it: its intervals on this tier; None for nothing."""
+        return None
+
+    def missing(self) -> str | None:
+        """Return what the task needs and this machine lacks, in one sentence; None for nothing."""
+        return None
+
+    @property
+    def fingerprint(self) -> str:
+        """What decides the numbers beside task and codec, such as the weights of a judge; empty for nothing."""
+        return ""
 
     @abstractmethod
     def measure(self, bench: Bench, utterance: "Utterance", *, with_examples: bool) -> Measurement:

@@ -10,13 +10,11 @@ Measures: whatever the task lists from the catalogue, each a function of the sam
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import ValidationError
-
-from tokbench.errors import MissingPackageError, SpecError, UndefinedMetricError
+from tokbench.errors import MissingPackageError, UndefinedMetricError
 from tokbench.metrics.base import Metric, Score, SignalPair
 from tokbench.metrics.catalogue import missing_packages
 from tokbench.runners.base import Bench, Failure, Measurement, Runner, attempt
-from tokbench.specs.base import StrictModel, problems
+from tokbench.specs.base import StrictModel
 from tokbench.specs.task import Task
 
 if TYPE_CHECKING:
@@ -51,10 +49,7 @@ class ReconstructionRunner(Runner):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        try:
-            self.arguments = ReconstructionArguments.model_validate(dict(task.arguments))
-        except ValidationError as error:
-            raise SpecError(task.id, [f"arguments.{line}" for line in problems(error)]) from error
+        self.arguments = task.checked_arguments(ReconstructionArguments)
 
     def measure(self, bench: Bench, utterance: "Utterance", *, with_examples: bool) -> Measurement:
         """Encode, decode, compare."""

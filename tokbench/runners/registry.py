@@ -9,8 +9,17 @@ from tokbench.specs.task import Task
 __all__ = ["RUNNERS", "make_runner"]
 
 RUNNERS = {
+    "abx": "tokbench.runners.abx:AbxRunner",
+    "economy": "tokbench.runners.economy:EconomyRunner",
+    "phone-information": "tokbench.runners.phone_information:PhoneInformationRunner",
+    "probe": "tokbench.runners.probe:ProbeRunner",
+    "intelligibility": "tokbench.runners.intelligibility:IntelligibilityRunner",
     "reconstruction": "tokbench.runners.reconstruction:ReconstructionRunner",
+    "reencoding": "tokbench.runners.robustness:ReencodingRunner",
+    "robustness": "tokbench.runners.robustness:RobustnessRunner",
+    "speaker": "tokbench.runners.speaker:SpeakerRunner",
     "tokens": "tokbench.runners.tokens:TokensRunner",
+    "tone": "tokbench.runners.tone:ToneRunner",
 }
 """``module:Class`` by kind."""
 

@@ -4,14 +4,15 @@ Conventions: a codebook is numbered from 1 over all streams. Statistics of a cod
 codes over the whole corpus; the row ``all`` adds rates over codebooks and averages everything else.
 
 Measures: nominal bitrate ``sum(K · log2 V · f)``; measured bitrates with an ideal first-order entropy coder and
-with a static Huffman code per codebook; usage, perplexity and imbalance of each codebook. Cost: real-time
-factors, and the peak resident memory of the process (on a GPU: peak memory allocated there).
+with a static Huffman code per codebook; where the codec has a model of its codes, their cross-entropy by it and the
+bytes that an arithmetic coder writes with it, and otherwise neither; usage, perplexity and
+imbalance of each codebook. Cost: real-time factors, and the peak resident memory of the process (on a GPU: peak
+memory allocated there).
 
 Intervals of corpus statistics: delete-a-group jackknife over :data:`NUM_GROUPS` interleaved groups of utterances,
 which needs constant memory however large the corpus is.
 """
 
-import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -23,9 +24,11 @@ from tokbench.metrics.base import Metric, Score
 from tokbench.records import MetricSummary
 from tokbench.runners.base import Bench, Failure, Measurement, Runner, attempt
 from tokbench.runners.memory import peak_memory
+from tokbench.runners.payload import open_arrays, pack_arrays
 from tokbench.stats import jackknife_interval
 
 if TYPE_CHECKING:
+    from tokbench.codecs.base import Tokenizer
     from tokbench.codes import Codes
     from tokbench.corpora.base import Utterance
 
@@ -48,6 +51,8 @@ class TokensRunner(Runner):
         "mass_rarest_20pct",
         "mass_commonest_20pct",
     )
+    coding_metrics: ClassVar[frozenset[str]] = frozenset({"bitrate_lm_bps", "bitrate_coded_bps"})
+    """Those that need a model of the codes; they are measured where the task asks for them."""
     facts = {"num_tokens": "integer", "num_bits": "number"}  # noqa: RUF012  (a constant, typed in the base)
 
     def measure(self, bench: Bench, utterance: "Utterance", *, with_examples: bool) -> Measurement:  # noqa: ARG002
@@ -65,17 +70,34 @@ class TokensRunner(Runner):
             costs["decode_rtf"] = Score(decoded[1], codes.duration_s)
         if peak.num_bytes is not None:
             costs["peak_memory_bytes"] = Score(peak.num_bytes)
+        scores, failures = self._coded(bench.tokenizer, codes)
         return Measurement(
             scores={
                 "bitrate_nominal_bps": Score(codes.bitrate_bps * codes.duration_s, codes.duration_s),
                 "tokens_per_second": Score(codes.num_tokens, codes.duration_s),
+                **scores,
             },
+            failures=failures,
             facts={"num_tokens": codes.num_tokens, "num_bits": codes.num_bits},
             costs=costs,
             payload=_pack(codes),
             audio_sha256=audio.sha256,
             duration_s=audio.duration_s,
         )
+
+    def _coded(self, tokenizer: "Tokenizer", codes: "Codes") -> tuple[dict[str, Score], dict[str, Failure]]:
+        """Return what the codes cost when they are entropy coded, or why that is not known."""
+        wanted = self.coding_metrics & self.metrics.keys()
+        coder = tokenizer.entropy_coder if wanted else None
+        if coder is None:
+            reason = f"{tokenizer.info.name} has no model by which its codes could be entropy coded"
+            return {}, dict.fromkeys(sorted(wanted), Failure(reason))
+        (stream,) = codes.streams
+        num_bits = {
+            "bitrate_lm_bps": coder.cross_entropy_bits(stream.indices),
+            "bitrate_coded_bps": 8 * len(coder.encode(stream.indices)),
+        }
+        return {name: Score(num_bits[name], codes.duration_s) for name in sorted(wanted)}, {}
 
     def summarise(self, payloads: Iterable[bytes | None]) -> list[MetricSummary]:
         """Return entropy, Huffman and usage statistics, over all codebooks and for each."""
@@ -147,7 +169,7 @@ class Counts:
     @classmethod
     def unpack(cls, payload: bytes) -> "Counts":
         """Read what :func:`_pack` wrote; arrays only, nothing is executed."""
-        with np.load(io.BytesIO(payload), allow_pickle=False) as file:
+        with open_arrays(payload) as file:
             streams = []
             for index in range(int(file["num_streams"])):
                 dense = np.zeros(tuple(file[f"shape{index}"]), dtype=np.int64)
@@ -167,9 +189,7 @@ def _pack(codes: "Codes") -> bytes:
         cells, counts = np.unique(stream.indices.numpy() + offsets, return_counts=True)
         arrays[f"shape{index}"] = np.array([stream.num_codebooks, stream.codebook_size])
         arrays[f"cell{index}"], arrays[f"count{index}"] = cells, counts
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
+    return pack_arrays(**arrays)
 
 
 def _statistic(name: str, counts: Counts) -> Mapping[str, float]:

@@ -1,15 +1,18 @@
-"""Reading a TOML file into a typed, frozen model, with every problem reported at once."""
+"""Typed, frozen models of TOML files: read with every problem reported at once, and written."""
 
 import hashlib
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tokbench.errors import SpecError
+from tokbench.paths import write_bytes
 
-__all__ = ["StrictModel", "file_sha256", "problems", "read_toml"]
+__all__ = ["StrictModel", "file_sha256", "problems", "read_toml", "write_toml"]
 
 
 class StrictModel(BaseModel):
@@ -37,6 +40,12 @@ def read_toml(path: Path, model: type[Model]) -> Model:
         return model.model_validate(content)
     except ValidationError as error:
         raise SpecError(path, problems(error)) from error
+
+
+def write_toml(path: Path, content: StrictModel | Mapping[str, Any]) -> None:
+    """Write a declaration to ``path`` atomically, without the keys that have no value."""
+    values = content.model_dump(mode="json", exclude_none=True) if isinstance(content, StrictModel) else content
+    write_bytes(path, tomli_w.dumps(values).encode())
 
 
 def problems(error: ValidationError) -> list[str]:

@@ -4,16 +4,17 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from tokbench.errors import SpecError, UnknownNameError
 from tokbench.paths import declarations_dir
-from tokbench.specs.base import StrictModel, file_sha256, read_toml
+from tokbench.specs.base import StrictModel, file_sha256, problems, read_toml
 
 __all__ = ["Task", "find_task", "list_tasks"]
 
+Model = TypeVar("Model", bound=StrictModel)
 _FILE_NAME = re.compile(r"(?P<name>[a-z0-9-]+)\.v(?P<version>\d+)\.toml")
 
 
@@ -47,6 +48,13 @@ class Task(StrictModel):
             msg = "supersedes and reason must be given together"
             raise ValueError(msg)
         return self
+
+    def checked_arguments(self, model: type[Model]) -> Model:
+        """Return the arguments as ``model``, that of its runner; raises :class:`SpecError` with all problems."""
+        try:
+            return model.model_validate(dict(self.arguments))
+        except ValidationError as error:
+            raise SpecError(self.id, [f"arguments.{line}" for line in problems(error)]) from error
 
     @cached_property
     def id(self) -> str:

@@ -1,30 +1,58 @@
 """From a spec and a corpus to a folder that is a codec: ``card.toml``, ``spec.toml`` and weights."""
 
+import hashlib
+import importlib
 import json
-import math
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-from safetensors.torch import save
-
-from tokbench.codecs.spectrogram_kmeans import SPEC_FILE, WEIGHTS_FILE, LogMelFrames
 from tokbench.corpora.base import Corpus
 from tokbench.errors import UnknownNameError
-from tokbench.paths import write_bytes
-from tokbench.specs.base import file_sha256
-from tokbench.specs.codec import find_spec
-from tokbench.specs.spectrogram_kmeans import KmeansScale, SpectrogramKmeansSpec
+from tokbench.specs.augmentation import Augmentation
+from tokbench.specs.codec import CodecSpec, KmeansSpec, find_spec
+from tokbench.specs.scales import ScaledSpec
 from tokbench.specs.unit_kmeans import UnitKmeansSpec
-from tokbench.training.kmeans import fit_codebooks, reservoir
+from tokbench.training.crops import Batches, Crops, default_num_workers
+from tokbench.training.data import crop_length, open_crops
+from tokbench.training.folder import RunFolder
+from tokbench.training.learner import Learner, Origin
+from tokbench.training.loop import seed_all
+from tokbench.training.processes import Processes
+from tokbench.training.run import Run
+from tokbench.training.spectrogram_kmeans import train_spectrogram_kmeans
 from tokbench.training.units import train_units
+from tokbench.training.utterances import Utterances, open_utterances
+from tokbench.training.validation import Validation
+from tokbench.training.watcher import Watcher
 
-__all__ = ["train"]
+__all__ = ["Options", "train"]
 
-Progress = Callable[[str, float], None]
-"""Told the stage and the share of it that is done, 0 .. 1."""
+_LEARNERS: Mapping[str, str] = {
+    "neural-codec": "tokbench.training.codec:CodecLearner",
+    "speech-encoder": "tokbench.training.speech_encoder:SpeechEncoderLearner",
+    "spin": "tokbench.training.spin:SpinLearner",
+    "text-encoder": "tokbench.training.text_encoder:TextEncoderLearner",
+    "unit-vocoder": "tokbench.training.unit_vocoder:UnitVocoderLearner",
+}
+"""What learns a spec of each kind that is trained by gradients, as ``module:Class``."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a spec is trained, beside what it says itself."""
+
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Laid over the spec, table by table."""
+    device: str = "cpu"
+    """``cpu``, ``cuda`` or ``cuda:N``."""
+    num_workers: int | None = None
+    """Processes that read audio; by default half of the cores."""
+    restart: bool = False
+    """Whether to begin again where the folder holds a run."""
+    keep_checkpoint: bool = False
+    """Whether the last checkpoint stays beside the finished codec."""
 
 
 def train(
@@ -34,102 +62,114 @@ def train(
     *,
     scale: str = "tiny",
     seed: int = 0,
-    on_progress: Progress = lambda _stage, _share: None,
+    options: Options = Options(),
+    watcher: Watcher = Watcher(),  # noqa: B008  (without a state)
 ) -> Path:
     """Train what ``spec_name``, a shipped spec or a TOML file, declares, and return ``out``, then a codec.
 
-    The same spec, corpus, scale and seed write the same bytes. Raises :class:`UnknownNameError` or
-    :class:`tokbench.errors.SpecError` for the spec, and :class:`tokbench.errors.CorpusError` for a corpus that is
-    too small.
+    The same spec, corpus, scale and seed write the same bytes. A run by steps that was interrupted goes on from its
+    last checkpoint, and what is finished is not trained again.
+
+    Raises :class:`UnknownNameError` or :class:`tokbench.errors.SpecError` for the spec,
+    :class:`tokbench.errors.CorpusError` for a corpus that is too small,
+    :class:`tokbench.training.folder.RunExistsError` for a folder that holds another run, and
+    :class:`tokbench.training.alarms.DivergenceError`.
     """
-    spec, path = find_spec(spec_name)
-    if scale not in spec.scales:
-        raise UnknownNameError(f"scale of {spec.name}", scale, spec.scales, command="tokbench list specs")
-    if isinstance(spec, UnitKmeansSpec):
-        train_units(spec, path, corpus, out, scale=scale, seed=seed, on_progress=on_progress)
+    spec = _at_scale(find_spec(spec_name, scale, changes=options.changes)[0], scale)
+    origin, processes = Origin(corpus, scale, seed), Processes.start(options.device)
+    folder = RunFolder(out, _identity(spec, origin, processes.count), is_first=processes.is_first)
+    processes.wait()
+    if folder.is_finished and not options.restart:
+        watcher.say("finished already")
         return out
-    weights = _train_kmeans(spec, corpus, spec.scales[scale], seed, on_progress)
-    write_bytes(out / WEIGHTS_FILE, weights)
-    if path.resolve() != (out / SPEC_FILE).resolve():
-        shutil.copyfile(path, out / SPEC_FILE)
-    # The card comes last: a folder without one is not a codec.
-    write_bytes(out / "card.toml", _card(spec, corpus, scale, seed, out).encode())
+    with folder.claimed(restart=options.restart):
+        processes.wait()
+        if isinstance(spec, ScaledSpec):
+            _train_by_steps(spec, origin, folder, processes, options, watcher)
+        elif processes.is_first:
+            _cluster(spec, origin, out, watcher)
+        folder.finish()
+        if processes.is_first and not options.keep_checkpoint:
+            folder.checkpoint.unlink(missing_ok=True)
     return out
 
 
-def _train_kmeans(
-    spec: SpectrogramKmeansSpec, corpus: Corpus, scale: KmeansScale, seed: int, on_progress: Progress
-) -> bytes:
-    frames = reservoir(_frames(spec, corpus, on_progress), scale.max_frames, seed=seed)
-    centroids, steps = fit_codebooks(
-        frames,
-        num_codebooks=spec.num_codebooks,
-        codebook_size=spec.codebook_size,
-        scale=scale,
-        seed=seed,
-        on_codebook=lambda done: on_progress("clustering frames", done / spec.num_codebooks),
+def _at_scale(spec: CodecSpec, scale: str) -> CodecSpec:
+    """Return ``spec``, if it holds all of its scales, with none but ``scale``; raises :class:`UnknownNameError`."""
+    if isinstance(spec, ScaledSpec):
+        return spec
+    if scale not in spec.scales:
+        raise UnknownNameError(f"scale of {spec.name}", scale, spec.scales, command="tokbench list specs")
+    return spec.model_copy(update={"scales": {scale: spec.scales[scale]}})
+
+
+def _cluster(spec: KmeansSpec, origin: Origin, out: Path, watcher: Watcher) -> None:
+    if isinstance(spec, UnitKmeansSpec):
+        train_units(spec, origin, out, on_progress=watcher.stage)
+    else:
+        train_spectrogram_kmeans(spec, origin, out, on_progress=watcher.stage)
+
+
+def _train_by_steps(
+    spec: ScaledSpec, origin: Origin, folder: RunFolder, processes: Processes, options: Options, watcher: Watcher
+) -> None:
+    learnt_from, held_out = open_utterances(origin.corpus).split(spec.training.num_held_out)
+    for number, learner in enumerate(_learners(spec, folder.path, origin.seed)):
+        if number < folder.num_finished:
+            continue
+        augmentation = Augmentation() if number else spec.augmentation
+        crops = open_crops(learnt_from, learner, augmentation, seed=origin.seed)
+        Run(
+            folder=folder,
+            learner=learner,
+            batches=_batches(crops, learner, processes, options),
+            validation=_validation(held_out, learner, folder) if processes.is_first else None,
+            processes=processes,
+            origin=origin,
+            watcher=watcher if processes.is_first else Watcher(),
+        ).complete()
+
+
+def _identity(spec: CodecSpec, origin: Origin, num_processes: int) -> Mapping[str, str]:
+    other_scales = {"scales"} if isinstance(spec, ScaledSpec) else None
+    declared = json.dumps(spec.model_dump(mode="json", exclude=other_scales), sort_keys=True)
+    return {
+        "spec": hashlib.sha256(declared.encode()).hexdigest(),
+        "corpus": f"{origin.corpus.name} {origin.corpus.sha256}",
+        "seed": str(origin.seed),
+        "number of processes": str(num_processes),
+    }
+
+
+def _learners(spec: ScaledSpec, out: Path, seed: int) -> Iterator[Learner]:
+    """Yield what is trained, one after the other, each begun from the same seed."""
+    seed_all(seed)
+    module, _, name = _LEARNERS[spec.kind].partition(":")
+    build: Callable[[ScaledSpec], Learner] = getattr(importlib.import_module(module), name)
+    first = build(spec)
+    yield first
+    for successor in first.successors(out):
+        seed_all(seed)
+        yield successor
+
+
+def _batches(crops: Crops, learner: Learner, processes: Processes, options: Options) -> Batches:
+    num_workers = default_num_workers(processes.count) if options.num_workers is None else options.num_workers
+    return Batches(
+        crops,
+        learner.settings.batch_size,
+        process=processes.index,
+        num_processes=processes.count,
+        num_workers=num_workers,
+        is_pinned=processes.device.type == "cuda",
     )
-    return save({"centroids": torch.from_numpy(centroids), "steps": torch.from_numpy(steps)})
 
 
-def _frames(spec: SpectrogramKmeansSpec, corpus: Corpus, on_progress: Progress) -> Iterator[np.ndarray]:
-    log_mel = LogMelFrames(spec.log_mel)
-    for done, utterance in enumerate(corpus, start=1):
-        audio = utterance.read().resample(spec.log_mel.sample_rate_hz).to_channels(1)
-        yield log_mel(audio.samples).numpy()
-        on_progress("reading audio", done / len(corpus))
-
-
-def _card(spec: SpectrogramKmeansSpec, corpus: Corpus, scale: str, seed: int, out: Path) -> str:
-    name = out.resolve().name
-    log_mel = spec.log_mel
-    frame_rate_hz = log_mel.sample_rate_hz / log_mel.hop_length
-    settings = "\n".join(
-        f"{num_codebooks}x{spec.codebook_size} = {{ num_codebooks = {num_codebooks} }}"
-        for num_codebooks in spec.settings
+def _validation(utterances: Utterances, learner: Learner, folder: RunFolder) -> Validation:
+    return Validation(
+        utterances,
+        sample_rate_hz=learner.sample_rate_hz,
+        num_samples=crop_length(learner.settings.validation_s, learner),
+        hop_length=learner.hop_length,
+        folder=folder.log / "audio",
     )
-    rates = "\n".join(
-        f"{num_codebooks}x{spec.codebook_size} = {num_codebooks * math.log2(spec.codebook_size) * frame_rate_hz:g}"
-        for num_codebooks in spec.settings
-    )
-    # A frame is centred on its first sample: half a window lies beyond, of which a hop is the frame's own.
-    look_ahead = max(log_mel.window_length // 2 - log_mel.hop_length, 0)
-    notes = (
-        f"{spec.num_codebooks} codebooks of {log_mel.num_mels} log-mel bands at {frame_rate_hz:g} Hz, decoded by "
-        f"Griffin-Lim. Scale {scale}, seed {seed}, trained on {len(corpus)} utterances of {corpus.reference}."
-    )
-    hashes = "\n".join(f'"{file}" = "{file_sha256(out / file)}"' for file in (SPEC_FILE, WEIGHTS_FILE))
-    return f"""\
-name = {_quoted(name)}
-title = "Spectrogram k-means, Griffin-Lim"
-kind = "classical codec"
-adapter = "tokbench.codecs.spectrogram_kmeans:SpectrogramKmeans"
-licence = {_quoted(corpus.licence or "unknown")}
-source = "tokbench train {spec.name}"
-default_setting = "{spec.settings[len(spec.settings) // 2]}x{spec.codebook_size}"
-sample_rate_hz = {log_mel.sample_rate_hz}
-causal = true
-latency_s = {look_ahead / log_mel.sample_rate_hz:g}
-streaming = false
-num_parameters = {spec.num_codebooks * spec.codebook_size * log_mel.num_mels}
-trained_on = [{_quoted(corpus.name)}]
-requires = ["torchaudio"]
-notes = {_quoted(notes)}
-
-[weights]
-folder = {_quoted(name)}
-
-[weights.files]
-{hashes}
-
-[settings]
-{settings}
-
-[bitrate_bps]
-{rates}
-"""
-
-
-def _quoted(text: str) -> str:
-    """Return a TOML basic string; JSON's escapes are among TOML's."""
-    return json.dumps(text, ensure_ascii=False)

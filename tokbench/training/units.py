@@ -4,11 +4,8 @@ The recipe of GSLM and of HuBERT (fairseq, ``cluster_kmeans.py`` and ``learn_kme
 mini-batch k-means. One utterance's frames are held at a time beside those that were drawn.
 """
 
-import json
 import math
-import re
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +16,15 @@ from sklearn.cluster import MiniBatchKMeans
 
 from tokbench.codecs.card import Card, WeightsSource
 from tokbench.codecs.frame_features import FrameFeatures
-from tokbench.codecs.registry import load, one
-from tokbench.corpora.base import Corpus
+from tokbench.codecs.registry import CodecReference, load, one
+from tokbench.codecs.weights import weights_files
+from tokbench.corpora.base import Corpus, joined_licences
 from tokbench.errors import CorpusError, SpecError
 from tokbench.paths import write_bytes
-from tokbench.specs.base import file_sha256
+from tokbench.specs.base import file_sha256, write_toml
 from tokbench.specs.unit_kmeans import MiniBatch, UnitKmeansSpec
 from tokbench.training.kmeans import reservoir
+from tokbench.training.learner import Origin
 
 __all__ = ["CENTROIDS_FILE", "fit_centroids", "train_units"]
 
@@ -35,33 +34,34 @@ SPEC_FILE = "spec.toml"
 Progress = Callable[[str, float], None]
 
 
-def train_units(
-    spec: UnitKmeansSpec, path: Path, corpus: Corpus, out: Path, *, scale: str, seed: int, on_progress: Progress
-) -> None:
-    """Write into ``out`` the tokenizer that ``spec``, read from ``path``, declares.
+def train_units(spec: UnitKmeansSpec, origin: Origin, out: Path, *, on_progress: Progress) -> None:
+    """Write into ``out`` the tokenizer that ``spec`` declares, and the spec.
 
-    The features' own weights stay where they are: the card names them as a part. Raises :class:`SpecError` for
-    features that cannot be clustered, and :class:`CorpusError` for a corpus that is too small.
+    The features' own weights stay where they are, if they are found by their name: the card names them as a part.
+    Those of a folder are brought along. Raises :class:`SpecError` for features that cannot be clustered, and
+    :class:`CorpusError` for a corpus that is too small.
     """
     reference = one(f"{spec.features}:{spec.setting}")
     features = load(reference)
     if not isinstance(features, FrameFeatures):
         problem = f"features: {spec.features} has no frames to cluster; log-mel, for one, has"
-        raise SpecError(path, [problem])
-    frames = _frames(features, corpus, on_progress)
-    centroids = fit_centroids(frames, spec.num_units, spec.scales[scale], seed=seed)
+        raise SpecError(spec.name, [problem])
+    frames = _frames(features, origin.corpus, on_progress)
+    centroids = fit_centroids(frames, spec.num_units, spec.scales[origin.scale], seed=origin.seed)
     on_progress("clustering frames", 1.0)
     file = out / CENTROIDS_FOLDER / CENTROIDS_FILE
     write_bytes(file, save({"centroids": torch.from_numpy(centroids)}))
-    if path.resolve() != (out / SPEC_FILE).resolve():
-        shutil.copyfile(path, out / SPEC_FILE)
+    write_toml(out / SPEC_FILE, spec)
     rate_hz = features.info.sample_rate_hz / features.encoder.hop_length
     card = _card(spec, reference.card, features, name=out.resolve().name, sha256=file_sha256(file), rate_hz=rate_hz)
-    card["notes"] = _notes(spec, corpus, scale, seed)
-    card["licence"] = _licence(reference.card, corpus)
-    card["trained_on"] = [*reference.card.trained_on, corpus.name]
+    card["num_parameters"] = (features.info.num_parameters or 0) + centroids.size
+    card["notes"] = _notes(spec, origin)
+    card["licence"] = _licence(reference.card, origin.corpus)
+    card["trained_on"] = list(dict.fromkeys([*reference.card.trained_on, *origin.corpus.names]))
+    if reference.folder is not None:
+        _bring_model(reference, reference.folder, out)
     # The card comes last: a folder without one is not a tokenizer.
-    write_bytes(out / "card.toml", _toml(card).encode())
+    write_toml(out / "card.toml", card)
 
 
 def fit_centroids(blocks: Iterable[np.ndarray], num_units: int, options: MiniBatch, *, seed: int) -> np.ndarray:
@@ -95,6 +95,13 @@ def _frames(features: FrameFeatures, corpus: Corpus, on_progress: Progress) -> I
         on_progress("reading audio", done / len(corpus))
 
 
+def _bring_model(reference: CodecReference, folder: Path, out: Path) -> None:
+    source = reference.card.weights
+    if source is not None:
+        for file in weights_files(source, reference.setting, folder):
+            write_bytes(out / source.folder / file.relative_to(folder), file.read_bytes())
+
+
 def _card(
     spec: UnitKmeansSpec, source: Card, features: FrameFeatures, *, name: str, sha256: str, rate_hz: float
 ) -> dict[str, Any]:
@@ -105,6 +112,7 @@ def _card(
     return {
         "name": name,
         "title": f"{source.title.removesuffix(', continuous')}, k-means units",
+        "kind": "semantic tokenizer",
         "adapter": features.units_adapter,
         "source": f"tokbench train {spec.name}; {source.source}",
         "default_setting": setting,
@@ -128,39 +136,13 @@ def _stated(source: WeightsSource) -> dict[str, Any]:
     return source.model_dump(mode="json", exclude_defaults=True)
 
 
-def _notes(spec: UnitKmeansSpec, corpus: Corpus, scale: str, seed: int) -> str:
+def _notes(spec: UnitKmeansSpec, origin: Origin) -> str:
     return (
-        f"{spec.num_units} centroids of {spec.features}:{spec.setting}. Scale {scale}, seed {seed}, trained on "
-        f"{len(corpus)} utterances of {corpus.reference}."
+        f"{spec.num_units} centroids of {spec.features}:{spec.setting}. Scale {origin.scale}, seed {origin.seed}, "
+        f"trained on {len(origin.corpus)} utterances of {origin.corpus.reference}."
     )
 
 
 def _licence(source: Card, corpus: Corpus) -> str:
     own = corpus.licence or "unknown"
-    return own if source.weights is None or source.licence == own else f"{source.licence} AND {own}"
-
-
-def _toml(values: Mapping[str, Any]) -> str:
-    """Return plain values, the tables among them last and one level deep, as TOML."""
-    plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
-    tables = {key: value for key, value in values.items() if isinstance(value, Mapping)}
-    lines = [f"{key} = {_value(value)}" for key, value in plain.items()]
-    for name, table in tables.items():
-        lines += ["", f"[{name}]", *(f"{_key(key)} = {_value(value)}" for key, value in table.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _key(key: str) -> str:
-    return key if re.fullmatch(r"[\w-]+", key, re.ASCII) else json.dumps(key)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, Mapping):
-        items = ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items())
-        return f"{{ {items} }}" if items else "{}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    if value == math.inf:
-        return "inf"
-    # JSON's strings, numbers and truth values are among TOML's.
-    return json.dumps(value, ensure_ascii=False)
+    return own if source.weights is None else joined_licences(source.licence, own)

@@ -1,0 +1,143 @@
+"""The command that trains a study: what it would run, and that it survives what fails."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from running import Cli
+from typer.testing import CliRunner
+
+from tokbench.cli import queue
+from tokbench.cli.main import app
+from tokbench.cli.queue import Job
+
+STUDY = """
+name = "mine"
+title = "Mine"
+question = "Which?"
+corpora = ["synth"]
+scored_on = "folder:test"
+tasks = ["tokens", "reconstruction"]
+reference = "teacher"
+changes = ["training.batch_size=2"]
+runs = [
+  {{ name = "teacher", spec = "hubert", title = "taught first", tasks = [] }},
+  {{ name = "pupil", spec = "encodec", title = "next", needs = ["teacher"], changes = ["encoder.norm=weight"] }},
+  {{ name = "other", spec = "{other}", title = "on its own", tasks = ["tokens"] }},
+]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "mine.toml").write_text(STUDY.format(other="dac"), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class Queue:
+    """Takes down what is to be run; what is called by a name in ``failing`` fails, and all else is trained."""
+
+    def __init__(self, *failing: str) -> None:
+        self.failing, self.jobs = failing, list[list[Job]]()
+
+    def __call__(self, jobs: Sequence[Job], num_jobs: int) -> list[int]:
+        self.jobs.append(list(jobs))
+        for job in jobs:
+            folder = Path("trained", job.name)
+            if job.arguments[0] == "train" and job.name not in self.failing:
+                (folder / "log").mkdir(parents=True, exist_ok=True)
+                (folder / "card.toml").write_text(job.name, encoding="utf-8")
+                (folder / "curves.csv").write_text("step,mel\n50,1.5\n", encoding="utf-8")
+        return [int(job.name in self.failing) for job in jobs] if num_jobs else []
+
+    @property
+    def names(self) -> list[list[str]]:
+        return [[job.name for job in jobs] for jobs in self.jobs]
+
+
+def study(monkeypatch: pytest.MonkeyPatch, jobs: Queue, *options: str) -> int:
+    monkeypatch.setattr(queue, "work_through", jobs)
+    return CliRunner().invoke(app, ["study", "mine.toml", *options]).exit_code
+
+
+@pytest.mark.usefixtures("folder")
+def test_teachers_come_first_and_then_everything_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = Queue()
+    assert study(monkeypatch, jobs, "--ship", "shipped", "--jobs", "2") == 0
+    assert jobs.names == [["teacher", "other"], ["pupil"], ["scoring", "scoring"]]
+    assert jobs.jobs[1][0].arguments == [
+        "train", "encodec", "--scale=tiny", "--corpus=synth", "--seed=0", "--out=trained/pupil", "--device=cpu",
+        "--set=training.batch_size=2", "--set=encoder.norm=weight",
+    ]  # fmt: skip
+    codecs = [[text for text in job.arguments if "codec" in text or "task" in text] for job in jobs.jobs[2]]
+    assert codecs == [
+        ["--codec=trained/other:all", "--task=tokens"],
+        ["--codec=trained/pupil:all", "--task=tokens,reconstruction"],
+    ]
+    assert sorted(path.name for path in Path("results/curves").iterdir()) == [
+        "other.csv",
+        "pupil.csv",
+        "teacher.csv",
+    ]
+    assert [path.name for path in Path("shipped/pupil").iterdir()] == ["card.toml"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_pupil_of_what_failed_is_not_begun_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = Queue("teacher")
+    assert study(monkeypatch, jobs) == 1
+    assert jobs.names == [["teacher", "other"], [], ["scoring"]]
+
+
+@pytest.mark.usefixtures("folder")
+def test_some_runs_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = Queue()
+    assert study(monkeypatch, jobs, "--only", "pupil", "--steps", "7", "--no-score", "--corpus", "folder:x") == 0
+    assert jobs.names == [["pupil"]]
+    assert {"--steps=7", "--corpus=folder:x"} <= set(jobs.jobs[0][0].arguments)
+    assert study(monkeypatch, Queue(), "--only", "nobody") != 0
+
+
+@pytest.mark.parametrize("place", ["trained", "shipped"])
+@pytest.mark.usefixtures("folder")
+def test_a_codec_that_came_without_a_log_is_not_trained_again(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    Path(place, "other").mkdir(parents=True)
+    Path(place, "other", "card.toml").write_text("as it came", encoding="utf-8")
+    jobs = Queue()
+    assert study(monkeypatch, jobs, "--ship", "shipped") == 0
+    assert jobs.names == [["teacher"], ["pupil"], ["scoring", "scoring"]]
+    assert f"--codec={place}/other:all" in jobs.jobs[2][0].arguments
+    assert Path("shipped/other/card.toml").read_text(encoding="utf-8") == "as it came"
+
+
+def test_the_plan_is_commands_and_a_wrong_spec_is_told_before_any_work(folder: Path) -> None:
+    planned = CliRunner().invoke(app, ["study", "mine.toml", "--plan"])
+    assert planned.exit_code == 0
+    commands = planned.stdout.splitlines()
+    assert [line.split()[1] for line in commands] == ["train", "train", "train", "run", "run"]
+    assert not Path("trained").exists()
+    (folder / "mine.toml").write_text(STUDY.format(other="nothing"), encoding="utf-8")
+    told = CliRunner().invoke(app, ["study", "mine.toml", "--plan"])
+    assert "no spec named 'nothing'" in str(told.exception)
+
+
+def test_a_study_really_runs(cli: Cli, corpus: Path) -> None:
+    text = """
+name = "real"
+title = "Real"
+question = "Does it run?"
+corpora = ["folder:corpus"]
+scored_on = "folder:corpus"
+tasks = ["tokens"]
+reference = "units"
+[[runs]]
+name = "units"
+spec = "mfcc-km100"
+title = "units"
+changes = ["num_units=4", "scales.tiny.batch_frames=64"]
+"""
+    (corpus.parent / "real.toml").write_text(text, encoding="utf-8")
+    done = cli("study", "real.toml")
+    assert done.returncode == 0, done.stderr
+    assert list(corpus.parent.glob("results/tokens.v1/corpus/units/*.json"))

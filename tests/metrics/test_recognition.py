@@ -1,0 +1,59 @@
+"""Word and character errors against a slow edit distance, after Whisper's normalization."""
+
+import pytest
+
+from tokbench.errors import NotApplicableError
+from tokbench.metrics.recognition import ErrorCounts, character_errors, normalize, word_errors
+
+
+def distance(reference: list[str], hypothesis: list[str]) -> int:
+    rows = list(range(len(hypothesis) + 1))
+    for i, left in enumerate(reference, start=1):
+        before, rows[0] = rows[0], i
+        for j, right in enumerate(hypothesis, start=1):
+            before, rows[j] = rows[j], min(before + (left != right), rows[j] + 1, rows[j - 1] + 1)
+    return rows[-1]
+
+
+PAIRS = [
+    ("the cat sat on the mat", "the cat sat on a mat today"),
+    ("who borrowed my yellow umbrella", "borrowed my yell oh umbrella"),
+    ("one two three four", ""),
+    ("fog", "thick fog covered both sides of the valley"),
+]
+
+
+@pytest.mark.parametrize(("reference", "hypothesis"), PAIRS)
+def test_errors_are_the_edit_distance(reference: str, hypothesis: str) -> None:
+    first, second = (normalize(text, "en") for text in (reference, hypothesis))
+    words = word_errors(reference, hypothesis, "en")
+    assert words.score.total == distance(first.split(), second.split())
+    assert words.score.weight == words.length == len(first.split())
+    characters = character_errors(reference, hypothesis, "en")
+    assert characters.score.total == distance(list(first), list(second))
+    assert characters.length == len(first)
+
+
+def test_each_kind_of_error_is_counted() -> None:
+    assert word_errors("a b c d e f g", "x b c e f g h", "") == ErrorCounts(1, 1, 1, 7)
+
+
+def test_spelling_numbers_and_marks_are_no_errors_in_english() -> None:
+    assert (
+        word_errors("Mr. Grey's colour — it's twenty-one!", "mister gray's color it is 21", "en-us").score.total
+        == 0
+    )
+    assert word_errors("twenty-one", "21", "fr").score.total > 0
+
+
+def test_languages_without_spaces_are_cut_into_characters() -> None:
+    assert word_errors("我们今天去", "我们明天去。", "cmn") == ErrorCounts(1, 0, 0, 5)
+    assert character_errors("我们今天去", "我们明天", "cmn") == ErrorCounts(1, 1, 0, 5)
+    assert character_errors("la mer", "lamer", "fr") == ErrorCounts(0, 1, 0, 6)
+
+
+@pytest.mark.parametrize(("text", "reason"), [("", "there is no text"), (" ?! ", "the text has no words")])
+def test_no_words_are_nothing_to_get_wrong(text: str, reason: str) -> None:
+    for count in (word_errors, character_errors):
+        with pytest.raises(NotApplicableError, match=reason):
+            count(text, "something", "en")

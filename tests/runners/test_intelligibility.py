@@ -1,0 +1,166 @@
+"""Intelligibility tasks: with a recognizer that writes down what it is told, and with a real one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from tokbench.codecs.base import Codec, TokenizerInfo
+from tokbench.codes import StreamInfo
+from tokbench.corpora.base import Utterance
+from tokbench.corpora.espeak import Voice, speak
+from tokbench.errors import SpecError
+from tokbench.judges.base import Recognizer
+from tokbench.runners.base import Bench, Measurement
+from tokbench.runners.intelligibility import IntelligibilityRunner
+from tokbench.runners.registry import make_runner
+from tokbench.specs.task import Task, find_task
+
+RATE_HZ = 16000
+WORDS = ("red", "green", "blue", "white", "black", "brown")
+
+
+class ByLevel(Recognizer):
+    """Hears a word for each tenth of a second: the louder, the later in the list, and nothing in silence."""
+
+    packages = {"numpy": "numpy"}  # noqa: RUF012  (as its base has it)
+    name = "by-level"
+    files = (Path(__file__),)
+
+    def knows(self, language: str) -> bool:
+        return language != "xx"
+
+    def _transcribe(self, samples: np.ndarray, language: str) -> str:
+        levels = samples[: len(samples) // 1600 * 1600].reshape(-1, 1600).mean(axis=1)
+        return " ".join(WORDS[round(10 * float(level)) - 1] for level in levels if level > 0.05)
+
+
+class Duller(Codec):
+    """Sixteen bits, softer by a tenth: each word becomes the one before it, and the first becomes nothing."""
+
+    info = TokenizerInfo(sample_rate_hz=RATE_HZ, streams=(StreamInfo(1, 65536, RATE_HZ),), name="duller")
+
+    def __init__(self, loss: float = 0.1) -> None:
+        self.loss = loss
+
+    def _encode(self, samples: torch.Tensor) -> list[torch.Tensor]:
+        return [(samples * 32767).round().long() + 32768]
+
+    def _decode(self, streams: list[torch.Tensor]) -> torch.Tensor:
+        return (streams[0] - 32768) / 32767 - self.loss
+
+
+def runner(*, metrics: tuple[str, ...] = ("wer", "cer", "dwer"), **arguments: object) -> IntelligibilityRunner:
+    made = make_runner(
+        Task(name="t", version=1, kind="intelligibility", question="?", metrics=metrics, arguments=arguments)
+    )
+    assert isinstance(made, IntelligibilityRunner)
+    return made
+
+
+@pytest.fixture
+def known_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokbench.judges.registry._find", lambda *_, **__: ByLevel())
+
+
+@pytest.fixture
+def utterance(tmp_path: Path) -> Utterance:
+    """Return what sounds like ``red blue black`` and is said to be ``red green black``."""
+    samples = np.repeat([0.1, 0.3, 0.5], 1600)
+    soundfile.write(tmp_path / "a.wav", samples, RATE_HZ, subtype="FLOAT")
+    return Utterance(id="a", path=tmp_path / "a.wav", language="en", text="Red, green; black.")
+
+
+def measured(made: IntelligibilityRunner, utterance: Utterance, codec: Codec | None = None) -> Measurement:
+    return made.measure(Bench(codec or Duller(), "f", None), utterance, with_examples=False)
+
+
+@pytest.mark.usefixtures("known_judge")
+def test_errors_are_counted_against_the_text_and_against_the_original(utterance: Utterance) -> None:
+    found = measured(runner(), utterance)
+    # One word of the text is gone and one is another; all words of the transcript of the original are others.
+    assert found.facts == {
+        "substitutions": 1,
+        "deletions": 1,
+        "insertions": 0,
+        "transcript": "green white",
+        "transcript_of_original": "red blue black",
+    }
+    assert (found.scores["wer"].total, found.scores["wer"].weight) == (2, 3)
+    assert (found.scores["dwer"].total, found.scores["dwer"].weight) == (3, 3)
+    # "red " is gone, and no letter of "black" is left.
+    assert (found.scores["cer"].total, found.scores["cer"].weight) == (9, 15)
+    assert not found.failures
+
+
+@pytest.mark.usefixtures("known_judge")
+def test_a_copy_has_the_errors_of_the_recognizer_alone(utterance: Utterance) -> None:
+    found = measured(runner(), utterance, Duller(0.0))
+    assert found.scores["wer"].total == 1
+    assert found.scores["dwer"].total == 0
+
+
+@pytest.mark.usefixtures("known_judge")
+def test_without_a_text_only_the_original_can_be_compared_with(utterance: Utterance, tmp_path: Path) -> None:
+    silent = Utterance(id="s", path=utterance.path, language="en")
+    found = measured(runner(), silent)
+    assert list(found.scores) == ["dwer"]
+    assert found.failures["wer"].is_not_applicable
+    assert found.failures["cer"].reason == "there is no text to compare with"
+    soundfile.write(tmp_path / "none.wav", np.zeros(3200), RATE_HZ)
+    nothing = measured(runner(), Utterance(id="n", path=tmp_path / "none.wav", text="red"), Duller(0.0))
+    assert nothing.failures["dwer"].reason == "no word was heard in the original"
+    assert nothing.facts["deletions"] == 1
+
+
+@pytest.mark.usefixtures("known_judge")
+def test_what_the_recognizer_cannot_know_counts_for_no_codec(utterance: Utterance) -> None:
+    foreign = Utterance(id="x", path=utterance.path, language="xx", text="red")
+    found = measured(runner(), foreign)
+    assert {name: failure.is_not_applicable for name, failure in found.failures.items()} == {
+        "wer": True,
+        "cer": True,
+        "dwer": True,
+    }
+    assert found.failures["wer"].reason == "by-level does not know the language xx"
+    held = runner(vocabulary=["red", "green"])
+    assert measured(held, utterance).failures["dwer"].reason == "the text is not in the vocabulary of the task"
+
+
+@pytest.mark.usefixtures("known_judge")
+def test_the_original_is_heard_only_where_it_is_asked_for(utterance: Utterance) -> None:
+    found = measured(runner(metrics=("wer",)), utterance)
+    assert list(found.scores) == ["wer"]
+    assert "transcript_of_original" not in found.facts
+
+
+@pytest.mark.usefixtures("known_judge")
+def test_the_record_names_the_judge() -> None:
+    assert {metric.judge for metric in runner().metrics.values()} == {ByLevel().label}
+    assert runner().fingerprint.startswith(f"{ByLevel().label}, jiwer ")
+
+
+def test_a_real_recognizer_hears_digits_in_a_copy(tmp_path: Path) -> None:
+    made = make_runner(find_task("digits-asr")[0])
+    assert isinstance(made, IntelligibilityRunner)
+    for text in ("seven", "three"):
+        speech = speak(text, Voice("en-us"))
+        soundfile.write(tmp_path / f"{text}.wav", speech.samples, speech.sample_rate_hz)
+        utterance = Utterance(id=text, path=tmp_path / f"{text}.wav", language="en", text=text)
+        found = measured(made, utterance, Duller(0.0))
+        assert found.facts["transcript"] == text
+        assert (found.scores["wer"].total, found.scores["dwer"].total) == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["intelligibility", "intelligibility-whisper", "digits-asr", "keywords-asr"])
+def test_each_task_says_what_its_judge_lacks(name: str) -> None:
+    lack = make_runner(find_task(name)[0]).missing()
+    assert (lack is not None) == (name == "intelligibility-whisper")
+    assert lack is None or "Put base.pt of OpenAI's Whisper" in lack
+
+
+def test_arguments_are_checked() -> None:
+    with pytest.raises(SpecError, match=r"arguments.vocabulary"):
+        runner(vocabulary="corpus")

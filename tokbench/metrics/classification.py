@@ -1,0 +1,115 @@
+"""How often a classifier is right, and how sure that is.
+
+A classifier was trained from several seeds; all of them answered the same items. Items belong to units, which are
+speakers or utterances. Values are means over seeds. For an interval, units and seeds are drawn with replacement,
+independently of each other, as both could have been others (the pigeonhole
+bootstrap of Owen 2007, arXiv:0712.1111).
+
+Axes: ``S`` seeds, ``N`` items, ``U`` units, ``V`` classes, ``R`` resamples.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from tokbench.stats import MIN_UNITS, NUM_RESAMPLES, percentile_interval
+
+__all__ = ["Answers", "Statistic", "difference", "estimate"]
+
+Statistic = Literal["accuracy", "macro_f1"]
+"""The share of right answers, or the mean over classes of 2 · right / (given + true); classes that no item is of
+are left out."""
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What was answered, and what is true."""
+
+    predicted: np.ndarray
+    """int64 [S, N]."""
+    labels: np.ndarray
+    """int64 [N]."""
+    units: Sequence[str]
+    """Speaker or utterance of each item."""
+
+    def __post_init__(self) -> None:
+        if self.predicted.ndim != 2 or not self.predicted.shape[1] == len(self.labels) == len(self.units) > 0:  # noqa: PLR2004
+            msg = f"expected answers [S, N] to as many labels and units, got {self.predicted.shape}, "
+            raise ValueError(msg + f"{len(self.labels)} and {len(self.units)}")
+
+    @cached_property
+    def counts(self) -> "_Counts":
+        """What adds up over units."""
+        _, unit = np.unique(np.array(self.units), return_inverse=True)
+        num_classes = 1 + int(max(self.labels.max(), self.predicted.max()))
+        shape = (int(unit.max()) + 1, num_classes)
+        true, given = np.zeros(shape), np.zeros((len(self.predicted), *shape))
+        right = np.zeros_like(given)
+        np.add.at(true, (unit, self.labels), 1)
+        for seed, answers in enumerate(self.predicted):
+            np.add.at(given[seed], (unit, answers), 1)
+            np.add.at(right[seed], (unit, answers), answers == self.labels)
+        return _Counts(true, given, right)
+
+
+@dataclass(frozen=True)
+class _Counts:
+    true: np.ndarray
+    """float64 [U, V]."""
+    given: np.ndarray
+    """float64 [S, U, V]."""
+    right: np.ndarray
+    """float64 [S, U, V]."""
+
+    def values(self, statistic: Statistic, weights: np.ndarray) -> np.ndarray:
+        """Return [R, S] for the units drawn ``weights`` [R, U] times."""
+        true = weights @ self.true
+        rows = []
+        for given, right in zip(self.given, self.right, strict=True):
+            if statistic == "accuracy":
+                rows.append((weights @ right.sum(axis=1)) / true.sum(axis=1))
+                continue
+            f1 = 2 * (weights @ right) / np.maximum(weights @ given + true, 1)
+            rows.append((f1 * (true > 0)).sum(axis=1) / (true > 0).sum(axis=1))
+        return np.stack(rows, axis=1)
+
+    def draws(self, statistic: Statistic, salt: int) -> np.ndarray | None:
+        """Return [R] of resampled units and seeds; None for fewer than 2 units.
+
+        The units that are drawn depend on their number alone, the seeds on ``salt`` as well.
+        """
+        num_seeds, num_units, _ = self.given.shape
+        if num_units < MIN_UNITS:
+            return None
+        units = np.random.default_rng([0, num_units])
+        seeds = np.random.default_rng([1, num_seeds, salt])
+        weights = units.multinomial(num_units, np.full(num_units, 1 / num_units), size=NUM_RESAMPLES)
+        shares = seeds.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), size=NUM_RESAMPLES) / num_seeds
+        drawn: np.ndarray = (self.values(statistic, weights.astype(np.float64)) * shares).sum(axis=1)
+        return drawn
+
+    def value(self, statistic: Statistic) -> float:
+        return float(self.values(statistic, np.ones((1, self.true.shape[0]))).mean())
+
+
+def estimate(answers: Answers, statistic: Statistic) -> tuple[float, Interval | None]:
+    """Return the mean over seeds and its 95 % interval, None for fewer than 2 units."""
+    draws = answers.counts.draws(statistic, 0)
+    return answers.counts.value(statistic), None if draws is None else percentile_interval(draws)
+
+
+def difference(first: Answers, second: Answers, statistic: Statistic) -> tuple[float, Interval | None]:
+    """Return first less second on the same items, with the interval of a paired bootstrap.
+
+    Units are drawn for both at once; seeds are not pairs, and are drawn for each.
+    """
+    if list(first.units) != list(second.units) or not np.array_equal(first.labels, second.labels):
+        msg = "answers to different items cannot be compared"
+        raise ValueError(msg)
+    value = first.counts.value(statistic) - second.counts.value(statistic)
+    mine, theirs = first.counts.draws(statistic, 0), second.counts.draws(statistic, 1)
+    return value, None if mine is None or theirs is None else percentile_interval(mine - theirs)

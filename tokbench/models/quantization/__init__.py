@@ -1,0 +1,1 @@
+"""Quantizers that can be trained, one module for each kind; :mod:`tokbench.models.quantizers` builds them."""

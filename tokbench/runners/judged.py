@@ -1,0 +1,48 @@
+"""What tasks have in common in which a judge listens."""
+
+import dataclasses
+from abc import abstractmethod
+from functools import cached_property
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from tokbench.runners.base import Runner
+
+if TYPE_CHECKING:
+    from tokbench.judges.base import Judge
+    from tokbench.specs.task import Task
+
+__all__ = ["JudgedRunner"]
+
+JudgeType = TypeVar("JudgeType", bound="Judge")
+
+
+class JudgedRunner(Runner, Generic[JudgeType]):
+    """A runner that is nothing without its judge, and whose numbers bear the name of it."""
+
+    def __init__(self, task: "Task") -> None:
+        super().__init__(task)
+        self._read_arguments(task)
+        if self._judge.missing() is None:
+            label = self._judge.label
+            self.metrics = {name: dataclasses.replace(metric, judge=label) for name, metric in self.metrics.items()}
+
+    @abstractmethod
+    def _read_arguments(self, task: "Task") -> None:
+        """Take over the arguments of ``task``, which name the judge."""
+
+    @abstractmethod
+    def _find_judge(self) -> JudgeType:
+        """Return the judge that the arguments name."""
+
+    @cached_property
+    def _judge(self) -> JudgeType:
+        return self._find_judge()
+
+    def missing(self) -> str | None:
+        """Return what the judge lacks."""
+        return self._judge.missing()
+
+    @property
+    def fingerprint(self) -> str:
+        """Name, version and weights of the judge."""
+        return self._judge.label

@@ -1,0 +1,195 @@
+"""Probes: small heads trained on features or codes that stay as they are.
+
+The learning rate is the one of the recipe with the lowest cross-entropy on validation, found with the first seed;
+the other seeds take it over. Features are standardized by the frames of the training items. Everything runs on one
+thread of the CPU, so that the same items give the same answers on any number of cores.
+
+Axes: ``N`` items, ``F`` frames, ``D`` features, ``K`` codebooks, ``S`` seeds.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from tokbench.models.probe_heads import Probe
+from tokbench.specs.probe import ProbeRecipe
+
+__all__ = ["ProbeItems", "probe_answers"]
+
+_SMALLEST_DEVIATION = 1e-5
+"""Features that vary less are constant, and are left as they are but for their mean."""
+
+
+@dataclass(frozen=True)
+class ProbeItems:
+    """What is to be told apart."""
+
+    sequences: Sequence[np.ndarray]
+    """Of each item float32 features [F, D] or int64 codes [F, K], with at least one frame."""
+    labels: np.ndarray
+    """int64 [N], classes from 0 on."""
+    codebook_size: int | None = None
+    """Given for codes."""
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def take(self, index: np.ndarray) -> "ProbeItems":
+        """Return the items at ``index``."""
+        return ProbeItems([self.sequences[place] for place in index], self.labels[index], self.codebook_size)
+
+
+def probe_answers(
+    train: ProbeItems, validation: ProbeItems | None, test: ProbeItems, recipe: ProbeRecipe, num_classes: int
+) -> np.ndarray:
+    """Return the classes int64 [S, N] that the heads of all seeds give to the items of ``test``.
+
+    ``validation`` may be None or empty where the recipe chooses nothing on it.
+    Raises :class:`ValueError` for too few items.
+    """
+    if not len(train) or not len(test) or (recipe.needs_validation and not validation):
+        msg = "a probe needs items for training, for validation and to be tested on"
+        raise ValueError(msg)
+    with _one_thread():
+        scale = _Scale.of(train, recipe)
+        learnt, held = scale.batch(train), scale.batch(validation) if validation else None
+        learner = _Learner(recipe, num_classes, learnt, held, train.codebook_size)
+        tried = [(rate, *learner.fit(rate, seed=0)) for rate in recipe.learning_rates]
+        rate, probe, _ = min(tried, key=lambda item: item[2])
+        probes = [probe, *(learner.fit(rate, seed=seed)[0] for seed in range(1, recipe.num_seeds))]
+        asked = scale.batch(test)
+        return np.stack([_logits(item, asked).argmax(dim=1).numpy() for item in probes])
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute with one thread, from random numbers of its own."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(num_threads)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Items of one length or another, filled up with zeros."""
+
+    values: Tensor
+    """[N, F, D]."""
+    lengths: Tensor
+    """int64 [N]."""
+    labels: Tensor
+    """int64 [N]."""
+
+    def take(self, index: Tensor) -> "_Batch":
+        """Return the items at ``index``, filled up to the longest of them."""
+        lengths = self.lengths[index]
+        return _Batch(self.values[index, : int(lengths.max())], lengths, self.labels[index])
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """How items become batches."""
+
+    mean: np.ndarray | None
+    """float32 [D]; None for codes."""
+    deviation: np.ndarray | None
+    """float32 [D]."""
+    is_pooled: bool
+    """Whether the head looks at the mean of the frames alone, so that it can be taken at once."""
+
+    @classmethod
+    def of(cls, items: ProbeItems, recipe: ProbeRecipe) -> "_Scale":
+        if items.codebook_size is not None:
+            return cls(None, None, is_pooled=False)
+        is_pooled = recipe.head in {"linear", "mlp"}
+        frames = np.concatenate([_pooled(item) if is_pooled else item for item in items.sequences])
+        deviation = frames.std(axis=0, dtype=np.float64)
+        deviation[deviation < _SMALLEST_DEVIATION] = 1.0
+        mean = frames.mean(axis=0, dtype=np.float64)
+        return cls(mean.astype(np.float32), deviation.astype(np.float32), is_pooled=is_pooled)
+
+    def batch(self, items: ProbeItems) -> _Batch:
+        """Return all of ``items``."""
+        sequences = [_pooled(item) if self.is_pooled else item for item in items.sequences]
+        lengths = np.array([len(item) for item in sequences])
+        shape = (len(sequences), int(lengths.max()), sequences[0].shape[1])
+        values = np.zeros(shape, np.int64 if self.mean is None else np.float32)
+        for place, item in enumerate(sequences):
+            values[place, : len(item)] = item if self.mean is None else (item - self.mean) / self.deviation
+        return _Batch(torch.from_numpy(values), torch.from_numpy(lengths), torch.from_numpy(items.labels))
+
+
+def _pooled(item: np.ndarray) -> np.ndarray:
+    mean: np.ndarray = item.mean(axis=0, keepdims=True)
+    return mean
+
+
+@dataclass(frozen=True)
+class _Learner:
+    """Trains heads on the same items."""
+
+    recipe: ProbeRecipe
+    num_classes: int
+    train: _Batch
+    validation: _Batch | None
+    codebook_size: int | None
+
+    def fit(self, learning_rate: float, *, seed: int) -> tuple[Probe, float]:
+        """Return a head and its cross-entropy on validation, 0 where nothing is chosen on it."""
+        torch.manual_seed(seed)
+        probe = Probe(
+            self.recipe,
+            self.num_classes,
+            num_features=self.train.values.shape[2],
+            codebook_size=self.codebook_size,
+        )
+        optimizer = torch.optim.AdamW(
+            probe.parameters(), lr=learning_rate, weight_decay=self.recipe.weight_decay, foreach=True
+        )
+        lowest, best, last_better = float("inf"), probe.state_dict(), 0
+        for epoch in range(self.recipe.max_epochs):
+            self._epoch(probe, optimizer)
+            if self.validation is None or not self.recipe.needs_validation:
+                continue
+            loss = float(cross_entropy(_logits(probe, self.validation), self.validation.labels))
+            if loss < lowest:
+                lowest, last_better = loss, epoch
+                best = copy.deepcopy(probe.state_dict())
+            elif 0 < self.recipe.patience <= epoch - last_better:
+                break
+        if self.validation is None or not self.recipe.needs_validation:
+            return probe, 0.0
+        if not self.recipe.patience:
+            return probe, loss
+        probe.load_state_dict(best)
+        return probe, lowest
+
+    def _epoch(self, probe: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        probe.train()
+        for index in torch.split(torch.randperm(len(self.train.labels)), self.recipe.batch_size):
+            batch = self.train.take(index)
+            optimizer.zero_grad()
+            loss = cross_entropy(probe(batch.values, batch.lengths), batch.labels)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+
+
+_ITEMS_AT_ONCE = 256
+
+
+@torch.no_grad()
+def _logits(probe: nn.Module, batch: _Batch) -> Tensor:
+    """Return [N, classes] of all items."""
+    probe.eval()
+    pieces = [batch.take(index) for index in torch.split(torch.arange(len(batch.labels)), _ITEMS_AT_ONCE)]
+    return torch.cat([probe(piece.values, piece.lengths) for piece in pieces])
