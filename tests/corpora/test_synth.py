@@ -14,13 +14,13 @@ import pyworld
 import soundfile
 
 from tokbench.audio import Audio
-from tokbench.corpora import espeak, synth
+from tokbench.corpora import espeak, generated, synth
 from tokbench.corpora.intervals import Interval
 from tokbench.corpora.joined import join
 from tokbench.corpora.manifest import ManifestCorpus
 from tokbench.corpora.registry import open_corpus
 from tokbench.corpora.synth import NAME, build_synth
-from tokbench.corpora.synth_recipe import LANGUAGES, list_utterances
+from tokbench.corpora.synth_recipe import LANGUAGES, SyntheticUtterance, list_utterances
 from tokbench.corpora.tones import is_tonal
 from tokbench.errors import CorpusError
 from tokbench.specs.base import file_sha256
@@ -89,22 +89,23 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path: Path, monkeypatch: pytest
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(synth, "write_alignments", fail)
+    monkeypatch.setattr(generated, "write_alignments", fail)
     with pytest.raises(CorpusError, match=r"No space left on device\. Free some space or set TOKBENCH_HOME"):
         build_synth(tmp_path / NAME, SAMPLE[:1])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_it_is_made_when_it_is_asked_for_and_once(tokbench_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    built = []
+    listed = []
 
-    def build(folder: Path) -> None:
-        built.append(folder)
-        build_synth(folder, [utterance for utterance in list_utterances() if utterance.is_demo][:2])
+    def list_two() -> list[SyntheticUtterance]:
+        listed.append(tokbench_home)
+        return [utterance for utterance in list_utterances() if utterance.is_demo][:2]
 
-    monkeypatch.setattr(synth, "build_synth", build)
+    monkeypatch.setattr(synth, "list_utterances", list_two)
     assert len(open_corpus("synth?split=demo")) == len(open_corpus("synth")) == 2
-    assert built == [tokbench_home / "corpora" / NAME]
+    assert len(listed) == 1
+    assert [path.name for path in (tokbench_home / "corpora").iterdir()] == [NAME]
 
 
 @pytest.mark.parametrize(

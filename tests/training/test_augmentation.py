@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.signal import welch
 
+from tokbench.corpora.acoustics import coloured_noise, drawn_response, from_peak, mixed_at
 from tokbench.specs.augmentation import Augmentation, Mixing, Noise, Reverberation
-from tokbench.training.augmentation import Augmenter, coloured_noise, drawn_response, from_peak, mixed_at
+from tokbench.training.augmentation import Augmenter
 
 RATE_HZ = 16000
 

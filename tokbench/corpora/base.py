@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tokbench.corpora.intervals import Interval, Tier
-from tokbench.errors import CorpusError
+from tokbench.errors import CorpusError, NotApplicableError
 
 if TYPE_CHECKING:
     from tokbench.audio import Audio
 
-__all__ = ["Corpus", "Utterance", "joined_licences"]
+__all__ = ["COMPANIONS", "Corpus", "Utterance", "joined_licences"]
+
+COMPANIONS = ("target", "enrolment", "noise", "wrong")
+"""Further recordings that an item may have: what its audio is to become, another one of the voice that is meant,
+the noise in it alone, and a counterpart that is less likely than it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +36,22 @@ class Utterance:
     """Further columns of the manifest, as they stand there."""
     intervals: tuple[Interval, ...] = ()
     """What is said when, where it was asked for (:meth:`Corpus.with_intervals`)."""
+    companions: Mapping[str, Path] = field(default_factory=dict)
+    """Further recordings of the same item, whole files, by the names of :data:`COMPANIONS`."""
 
     def read(self) -> "Audio":
         """Return the audio [C, T] at its own rate."""
         from tokbench.audio import Audio  # noqa: PLC0415  (the planner lists utterances without torch)
 
         return Audio.read(self.path, start_s=self.start_s, duration_s=self.duration_s)
+
+    def read_companion(self, name: str) -> "Audio":
+        """Return the companion called ``name``; raises :class:`NotApplicableError` where there is none."""
+        from tokbench.audio import Audio  # noqa: PLC0415  (as above)
+
+        if name not in self.companions:
+            raise NotApplicableError(f"there is no {name} recording beside it")
+        return Audio.read(self.companions[name])
 
 
 class Corpus(ABC):

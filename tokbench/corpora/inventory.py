@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 
 from tokbench.corpora.base import Utterance
 from tokbench.errors import CorpusError
@@ -16,8 +17,13 @@ class Inventory:
         self.num_utterances = 0
         self._digest = hashlib.sha256()
 
-    def add(self, utterance: Utterance, content: str | int) -> None:
-        """Take note of ``utterance``; ``content`` is its file's hash, or its size in bytes where none is known."""
+    def add(
+        self, utterance: Utterance, content: str | int, companions: Mapping[str, str | int] | None = None
+    ) -> None:
+        """Take note of ``utterance``; ``content`` is its file's hash, or its size in bytes where none is known.
+
+        ``companions`` holds the same of its further recordings.
+        """
         self.num_utterances += 1
         facts = [
             utterance.id,
@@ -28,6 +34,7 @@ class Inventory:
             utterance.text,
             sorted(utterance.labels.items()),
             content,
+            *([sorted(companions.items())] if companions else []),
         ]
         self._digest.update(json.dumps(facts).encode() + b"\n")
 

@@ -1,8 +1,9 @@
 """A corpus listed in a CSV file, read line by line.
 
 Columns: ``path`` (relative to the manifest, or absolute) is required; ``id``, ``speaker``, ``language``, ``text``,
-``start_s``, ``duration_s``, ``sha256`` and ``licence`` are known; any other column is a label. ``duration_s`` is
-the length of a segment where there is a ``start_s`` column, and otherwise the length of the whole file.
+``start_s``, ``duration_s``, ``sha256`` and ``licence`` are known, and so are ``target_path``, ``target_sha256`` and
+their like for the other companions of an utterance; any other column is a label. ``duration_s`` is the length of a
+segment where there is a ``start_s`` column, and otherwise the length of the whole file.
 """
 
 import csv
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from tokbench.corpora import alignments
-from tokbench.corpora.base import Corpus, Utterance, joined_licences
+from tokbench.corpora.base import COMPANIONS, Corpus, Utterance, joined_licences
 from tokbench.corpora.intervals import Tier
 from tokbench.corpora.inventory import Inventory, Problems
 from tokbench.corpora.reference import CorpusReference, Filters, corpus_name
@@ -26,7 +27,10 @@ from tokbench.specs.base import file_sha256
 
 __all__ = ["ManifestCorpus", "open_manifest"]
 
-_FIELDS = frozenset({"path", "id", "speaker", "language", "text", "start_s", "duration_s", "sha256"})
+_FIELDS = frozenset(
+    {"path", "id", "speaker", "language", "text", "start_s", "duration_s", "sha256"}
+    | {f"{name}_{fact}" for name in COMPANIONS for fact in ("path", "sha256")}
+)
 _LICENCE_COLUMNS = ("licence", "license")
 _NUM_VALUES_TOLD = 12
 
@@ -105,7 +109,12 @@ class ManifestCorpus(Corpus):
         for line, row in self._selected(problems, seen):
             try:
                 utterance = self._utterance(row)
-                self._inventory.add(utterance, _content(utterance.path, row))
+                companions = {
+                    name: _content(path, row[f"{name}_path"], row.get(f"{name}_sha256"))
+                    for name, path in utterance.companions.items()
+                }
+                content = _content(utterance.path, row["path"], row.get("sha256"))
+                self._inventory.add(utterance, content, companions)
             except (OSError, ValueError) as error:
                 problems.add(f"line {line}: {error}")
                 continue
@@ -166,6 +175,9 @@ class ManifestCorpus(Corpus):
             language=row.get("language", ""),
             text=row.get("text", ""),
             labels={column: value for column, value in row.items() if column not in _FIELDS},
+            companions={
+                name: self.path.parent / row[f"{name}_path"] for name in COMPANIONS if row.get(f"{name}_path")
+            },
         )
 
 
@@ -252,12 +264,15 @@ def _seconds(row: Mapping[str, str], column: str, *, positive: bool = False) -> 
     return value
 
 
-def _content(path: Path, row: Mapping[str, str]) -> str | int:
-    """Return what tells the file's content from another: its hash if the row has one, else its size in bytes."""
+def _content(path: Path, written: str, sha256: str | None) -> str | int:
+    """Return what tells the file's content from another: its hash if the row has one, else its size in bytes.
+
+    Raises :class:`ValueError` where there is no such file, which is told as it is ``written`` in the row.
+    """
     if not path.is_file():
-        msg = f"{'not a file' if path.exists() else 'no such file'}: {row['path']}"
+        msg = f"{'not a file' if path.exists() else 'no such file'}: {written}"
         raise ValueError(msg)
-    return row.get("sha256") or path.stat().st_size
+    return sha256 or path.stat().st_size
 
 
 def _short_hash(text: str) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tokbench.corpora.acoustics import coloured_noise, drawn_response, mixed_at
 from tokbench.errors import NotApplicableError, NotSupportedError
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ def generator_for(utterance_id: str, what: str) -> np.random.Generator:
 
 def in_noise(audio: "Audio", snr_db: float, exponent: float, generator: np.random.Generator) -> "Audio":
     """Return ``audio`` with noise of a power of 1/f^``exponent``, ``snr_db`` below it over the whole utterance."""
-    from tokbench.training.augmentation import coloured_noise, mixed_at  # noqa: PLC0415  (imports scipy)
-
     samples = audio.mono()
     if not samples.any():
         msg = "silence has no signal-to-noise ratio"
@@ -44,8 +43,6 @@ def in_noise(audio: "Audio", snr_db: float, exponent: float, generator: np.rando
 def in_a_room(audio: "Audio", rt60_s: float, generator: np.random.Generator) -> "Audio":
     """Return ``audio`` in a room whose sound falls by 60 dB in ``rt60_s``, cut to its length; no delay is added."""
     from scipy.signal import fftconvolve  # noqa: PLC0415  (the planner knows runners without scipy)
-
-    from tokbench.training.augmentation import drawn_response  # noqa: PLC0415
 
     response = drawn_response(audio.sample_rate_hz, rt60_s, _DIRECT_DB, generator)
     return _like(audio, fftconvolve(audio.mono(), response)[: audio.num_samples])
