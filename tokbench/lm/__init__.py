@@ -1,0 +1,1 @@
+"""Language models of codes: from streams of codes to sequences, objectives, decoding."""
