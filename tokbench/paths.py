@@ -8,7 +8,16 @@ from pathlib import Path
 
 import platformdirs
 
-__all__ = ["atomic_write", "cache_dir", "corpora_dir", "declarations_dir", "home", "weights_dir", "write_bytes"]
+__all__ = [
+    "atomic_write",
+    "cache_dir",
+    "corpora_dir",
+    "declarations_dir",
+    "home",
+    "items_dir",
+    "weights_dir",
+    "write_bytes",
+]
 
 _PACKAGE = Path(__file__).parent
 
@@ -27,6 +36,11 @@ def cache_dir() -> Path:
 def corpora_dir() -> Path:
     """Return the folder in which built and downloaded corpora lie."""
     return home() / "corpora"
+
+
+def items_dir() -> Path:
+    """Return the folder in which item files of ABX are looked for."""
+    return home() / "items"
 
 
 def weights_dir() -> Path:

@@ -38,6 +38,22 @@ def test_only_the_utterances_asked_for_are_given(path: Path) -> None:
     assert [interval.label for interval in found.intervals] == ["of the"]
 
 
+def test_words_of_one_tone_are_syllables_where_none_are_told(tmp_path: Path) -> None:
+    write_alignments(
+        tmp_path / "alignments.csv",
+        [
+            ("one", "word", Interval(0.0, 0.25, "ma1")),
+            ("one", "word", Interval(0.25, 0.5, "okay")),
+            ("one", "tone", Interval(0.0, 0.25, "1")),
+            ('two "2"', "word", Interval(0.0, 0.4, "water")),
+            ('two "2"', "syllable", Interval(0.0, 0.2, "wa")),
+            ('two "2"', "syllable", Interval(0.2, 0.4, "ter")),
+        ],
+    )
+    found = read_alignments(tmp_path / "alignments.csv", UTTERANCES[:2], "syllable")
+    assert [[item.label for item in aligned.intervals] for aligned in found] == [["ma1"], ["wa", "ter"]]
+
+
 def test_reading_stops_where_the_utterances_end(path: Path) -> None:
     with path.open("a") as file:
         file.write("four,phone,not read\n")
@@ -67,5 +83,5 @@ def test_a_malformed_file_is_told(path: Path, text: str, sentence: str) -> None:
 def test_a_corpus_without_alignments_and_an_unknown_tier_are_told(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="no such file; this corpus has no alignments"):
         list(read_alignments(tmp_path / "alignments.csv", UTTERANCES, "phone"))
-    with pytest.raises(CorpusError, match="no tier named 'phones'; there are phone, word, tone"):
+    with pytest.raises(CorpusError, match="no tier named 'phones'; there are phone, word, tone, syllable"):
         list(read_alignments(tmp_path / "alignments.csv", UTTERANCES, "phones"))  # type: ignore[arg-type]

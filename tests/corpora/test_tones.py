@@ -2,7 +2,7 @@ import unicodedata
 
 import pytest
 
-from tokbench.corpora.tones import is_tonal, tone_of, with_tone
+from tokbench.corpora.tones import is_tonal, tone_of, with_tone, without_tone
 
 VIETNAMESE = {
     "ngang": "ma bi đu tô lê cư sơ nha",
@@ -18,11 +18,13 @@ VIETNAMESE = {
 def test_vietnamese_syllables_take_and_show_their_mark(tone: str) -> None:
     for plain, written in zip(VIETNAMESE["ngang"].split(), VIETNAMESE[tone].split(), strict=True):
         assert with_tone("vi", plain, tone) == written
+        assert without_tone("vi", written) == plain
         assert tone_of("vi", written) == tone_of("vi", unicodedata.normalize("NFD", written)) == tone
 
 
 def test_digits_are_the_tones_of_pinyin_and_jyutping() -> None:
     assert [tone_of("cmn", with_tone("cmn", "lv", tone)) for tone in "12345"] == list("12345")
+    assert {without_tone("cmn", with_tone("cmn", "lv", tone)) for tone in "12345"} == {"lv"}
     assert [tone_of("yue", with_tone("yue", "gwong", tone)) for tone in "123456"] == list("123456")
 
 

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tokbench.metrics import dtw_torch
 from tokbench.metrics.abx import (
     Condition,
     Distance,
@@ -58,8 +60,12 @@ PINNED: Mapping[Distance, float] = {
 }
 
 
+DEVICES = pytest.mark.parametrize("device", [None, "cpu"], ids=["one thread", "torch"])
+
+
+@DEVICES
 @pytest.mark.parametrize("distance", PINNED)
-def test_errors_are_those_of_fastabx(distance: Distance) -> None:
+def test_errors_are_those_of_fastabx(distance: Distance, device: str | None) -> None:
     frames = np.random.default_rng(2026).standard_normal((36, 6)).astype(np.float32)
     if distance == "kl-symmetric":
         frames = np.abs(frames) + 0.1
@@ -68,9 +74,8 @@ def test_errors_are_those_of_fastabx(distance: Distance) -> None:
         frames = (np.arange(36) % 4).reshape(-1, 1)
     speakers = [f"s{n}" for n in (1, 2, 3) for _ in range(12)]
     items = items_of(frames, {"phone": list("abc" * 12), "speaker": speakers, "context": ["c1", "c2"] * 18})
-    assert collapse(abx_errors(items, ACROSS, distance), ACROSS, ["speaker"]) == pytest.approx(
-        PINNED[distance], abs=1e-6
-    )
+    errors = abx_errors(items, ACROSS, distance, device=device)
+    assert collapse(errors, ACROSS, ["speaker"]) == pytest.approx(PINNED[distance], abs=1e-6)
 
 
 # The numbers of fastabx 0.9 on sequences of several frames, within speakers and across. What it calls cosine is the
@@ -83,8 +88,7 @@ RAGGED: Mapping[Distance, tuple[float, float]] = {
 }
 
 
-@pytest.mark.parametrize("distance", RAGGED)
-def test_errors_of_sequences_are_those_of_fastabx(distance: Distance) -> None:
+def drawn(distance: Distance = "angular") -> Items:
     generator = np.random.default_rng(7)
     lengths = generator.integers(1, 7, 150)
     starts = np.concatenate([[0], np.cumsum(lengths)])
@@ -95,12 +99,32 @@ def test_errors_of_sequences_are_those_of_fastabx(distance: Distance) -> None:
         frames = np.abs(frames) / np.abs(frames).sum(1, keepdims=True)
     if distance == "identical":
         frames = (np.abs(frames[:, :1]) * 2).round()
-    items = items_of(frames, labels, starts)
-    found = [
-        collapse(abx_errors(items, condition, distance), condition, ["context", "speaker"])
+    return items_of(frames, labels, starts)
+
+
+def both_errors(items: Items, distance: Distance, device: str | None = None) -> list[float]:
+    return [
+        collapse(abx_errors(items, condition, distance, device=device), condition, ["context", "speaker"])
         for condition in (WITHIN, ACROSS)
     ]
-    assert found == pytest.approx(RAGGED[distance], abs=1e-6)
+
+
+@DEVICES
+@pytest.mark.parametrize("distance", RAGGED)
+def test_errors_of_sequences_are_those_of_fastabx(distance: Distance, device: str | None) -> None:
+    assert both_errors(drawn(distance), distance, device) == pytest.approx(RAGGED[distance], abs=1e-6)
+
+
+POOLED: Mapping[Literal["mean", "hamming"], tuple[float, float]] = {
+    "mean": (0.45612893005212146, 0.4945592333873113),
+    "hamming": (0.4827086428801219, 0.4964445283015569),
+}
+"""The numbers of fastabx 0.9 with ``pool_dataset``, of the same sequences."""
+
+
+@pytest.mark.parametrize("window", POOLED)
+def test_errors_of_pooled_items_are_those_of_fastabx(window: Literal["mean", "hamming"]) -> None:
+    assert both_errors(pooled(drawn(), window), "angular") == pytest.approx(POOLED[window], abs=1e-6)
 
 
 FRAME_DISTANCES: Mapping[Distance, Callable[[np.ndarray, np.ndarray], float]] = {
@@ -160,28 +184,34 @@ def keyed(errors: pd.DataFrame, condition: Condition) -> dict[tuple[object, ...]
     return dict(zip(errors[columns].itertuples(index=False, name=None), errors["error"], strict=True))
 
 
+@DEVICES
 @pytest.mark.parametrize("condition", [WITHIN, ACROSS, ANY], ids=["within", "across", "any"])
 @pytest.mark.parametrize("distance", FRAME_DISTANCES)
-def test_errors_are_those_of_loops(condition: Condition, distance: Distance) -> None:
+def test_errors_are_those_of_loops(condition: Condition, distance: Distance, device: str | None) -> None:
     items = ragged(26, repeats=distance == "identical")
     if distance == "kl-symmetric":
         shares = np.abs(items.frames) / np.abs(items.frames).sum(1, keepdims=True)
         items = Items(shares, items.starts, items.labels)
-    found, expected = (
-        keyed(abx_errors(items, condition, distance), condition),
-        looped_errors(items, condition, distance),
-    )
+    found = keyed(abx_errors(items, condition, distance, device=device), condition)
+    expected = looped_errors(items, condition, distance)
     assert found.keys() == expected.keys()
     assert found == pytest.approx(expected, abs=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_any_ties_are_those_of_loops(seed: int) -> None:
     items = ragged(14, seed, repeats=True)
-    assert keyed(abx_errors(items, ANY, "angular"), ANY) == pytest.approx(
-        looped_errors(items, ANY, "angular"), abs=1e-6
-    )
+    expected = pytest.approx(looped_errors(items, ANY, "angular"), abs=1e-6)
+    assert keyed(abx_errors(items, ANY, "angular"), ANY) == expected
+    assert keyed(abx_errors(items, ANY, "angular", device="cpu"), ANY) == expected
+
+
+def test_batches_are_no_part_of_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    items = ragged(40, repeats=True)
+    whole = abx_errors(items, WITHIN, "euclidean", device="cpu")
+    monkeypatch.setattr(dtw_torch, "_NUMBERS_AT_ONCE", 100)
+    pd.testing.assert_frame_equal(abx_errors(items, WITHIN, "euclidean", device="cpu"), whole)
 
 
 def test_sizes_are_numbers_of_triplets() -> None:

@@ -1,5 +1,6 @@
 """ABX tasks: from intervals and codes to errors, with tokenizers whose answer is known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,14 @@ import torch
 from tiny import levels
 from tiny.levels import HOP, RATE_HZ
 
-from tokbench.codecs.base import Tokenizer, TokenizerInfo
+from tokbench.codecs.base import ContinuousTokenizer, Tokenizer, TokenizerInfo
 from tokbench.codes import StreamInfo
 from tokbench.corpora.base import Utterance
 from tokbench.corpora.intervals import Interval
 from tokbench.errors import NotSupportedError, SpecError
 from tokbench.records import MetricSummary
 from tokbench.runners.abx import AbxRunner
+from tokbench.runners.abx_items import labels_of
 from tokbench.runners.base import Bench
 from tokbench.runners.registry import make_runner
 from tokbench.specs.task import Task
@@ -131,6 +133,128 @@ def test_whole_utterances_are_items_by_a_column(utterances: list[Utterance]) -> 
     assert measured.facts["num_items"] == 1
     named = runner(items="utterance", category="nothing-of-that-name")
     assert named.measure(Bench(Level(), "f", None), utterances[0], with_examples=False).facts["num_items"] == 0
+
+
+class Told(ContinuousTokenizer):
+    """Features of 50 frames a second, drawn at random for each recording, which the level of its sound names."""
+
+    def __init__(self) -> None:
+        self.info = TokenizerInfo(sample_rate_hz=RATE_HZ, streams=(), name="told")
+
+    @property
+    def _hop_length(self) -> int:
+        return RATE_HZ // 50
+
+    def _latents(self, samples: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(recordings()[0][round(float(samples[0, 0]) * 100)])
+
+
+def recordings() -> tuple[list[np.ndarray], str]:
+    """Return features [F, D] of eight recordings of 3 s, and an item file of phones in them."""
+    generator = np.random.default_rng(11)
+    features = [generator.standard_normal((150, 8)).astype(np.float32) for _ in range(8)]
+    lines = ["#file onset offset #phone prev-phone next-phone speaker"]
+    for number in range(8):
+        at_s = 0.013
+        while at_s < 2.8:
+            duration_s = float(generator.uniform(0.05, 0.15))
+            phone, (before, after) = generator.choice(list("abc")), generator.choice(list("xy"), 2)
+            lines.append(f"rec{number} {at_s:.4f} {at_s + duration_s:.4f} {phone} {before} {after} s{number % 4}")
+            at_s += duration_s
+    return features, "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> list[Utterance]:
+    """Return those recordings, with their item file beside them."""
+    (tmp_path / "phones.item").write_text(recordings()[1])
+    for number in range(8):
+        soundfile.write(tmp_path / f"rec{number}.wav", np.full(3 * RATE_HZ, number / 100), RATE_HZ, subtype="FLOAT")
+    return [Utterance(id=f"r/{number}", path=tmp_path / f"rec{number}.wav", speaker="?") for number in range(8)]
+
+
+# Within speakers and across: fastabx 0.9 with Dataset.from_item; ABX_src of Libri-Light 3fb5006, whose numbers are
+# also those of fastabx with FASTABX_WITH_LIBRILIGHT_BUG=1.
+FASTABX = (0.5017945716778437, 0.48508793115615845)
+LIBRI_LIGHT = (0.5261585712432861, 0.48672905564308167)
+
+
+@pytest.mark.parametrize(("drop_last_frame", "expected"), [(False, FASTABX), (True, LIBRI_LIGHT)])
+def test_items_of_a_file_have_the_errors_of_fastabx_and_of_libri_light(
+    listed: list[Utterance],
+    drop_last_frame: bool,  # noqa: FBT001
+    expected: tuple[float, float],
+) -> None:
+    path = str(listed[0].path.parent / "phones.item")
+    made = runner(
+        items="phone", context="within", item_file=path, drop_last_frame=drop_last_frame, max_items=0, max_across=0
+    )
+    assert made.tier is None
+    assert made.missing() is None
+    assert len(made.fingerprint) == 64
+    found = errors(made, Told(), listed)
+    assert (found["abx_within", "all"], found["abx_across", "all"]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_torch_says_the_same_as_one_thread(listed: list[Utterance]) -> None:
+    made = runner(item_file=str(listed[0].path.parent / "phones.item"))
+    expected = errors(made, Told(), listed)
+    made.device = "cpu:0"
+    assert errors(made, Told(), listed) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_missing_item_file_is_told_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: list[Utterance]
+) -> None:
+    monkeypatch.setenv("TOKBENCH_HOME", str(tmp_path / "home"))
+    made = runner(item_file="phones.item")
+    assert "no item file" in str(made.missing())
+    assert str(tmp_path / "home" / "items" / "phones.item") in str(made.missing())
+    (tmp_path / "home" / "items").mkdir(parents=True)
+    (listed[0].path.parent / "phones.item").rename(tmp_path / "home" / "items" / "phones.item")
+    assert made.missing() is None
+    assert made.measure(Bench(Told(), "f", None), listed[0], with_examples=False).facts["num_items"] > 20  # type: ignore[operator]
+    elsewhere = replace(listed[0], path=listed[0].path.with_stem("other"))
+    listed[0].path.rename(elsewhere.path)
+    assert made.measure(Bench(Told(), "f", None), elsewhere, with_examples=False).facts["num_items"] == 0
+
+
+def syllables(utterance: Utterance, *labels: str) -> Utterance:
+    intervals = tuple(Interval(0.08 * n, 0.08 * (n + 1), label) for n, label in enumerate(labels))
+    return replace(utterance, intervals=intervals, language="cmn")
+
+
+def test_tones_are_told_apart_on_the_same_syllable(utterances: list[Utterance]) -> None:
+    made = runner(items="tone", context="within")
+    assert made.tier == "syllable"
+    labels = list(labels_of(syllables(utterances[0], "ma1", "ma4", "lv2"), 1.0, made.arguments))
+    assert [(label.columns[0], label.columns[5]) for label in labels] == [("1", "ma"), ("4", "ma"), ("2", "lv")]
+    english = replace(syllables(utterances[0], "ma1"), language="en")
+    assert list(labels_of(english, 1.0, made.arguments)) == []
+    # One and the same sound on two syllables: tones that differ only where the syllables do are not compared.
+    spoken = [syllables(item, "ma1", "pa4") for item in utterances]
+    assert errors(made, Level(), spoken)["abx_across", "all"] is None
+    any_syllable = runner(items="tone", distance="euclidean")
+    assert any_syllable.tier == "tone"
+    spoken = [syllables(item, "1", "4") for item in utterances]
+    assert errors(any_syllable, Level(), spoken)["abx_across", "all"] == 0.0
+
+
+def test_syllables_and_words_are_items_of_their_own(utterances: list[Utterance]) -> None:
+    for items in ("syllable", "word"):
+        made = runner(items=items, distance="euclidean")
+        assert made.tier == items
+        found = errors(made, Level(), [syllables(item, "ma1", "ma4", "lv2") for item in utterances])
+        assert found["abx_across", "all"] == 0.0
+
+
+def test_why_there_is_no_number_is_told(utterances: list[Utterance]) -> None:
+    found = {item.name: item for item in summaries(runner(distance="euclidean"), Level(), utterances[:2])}
+    across = found["abx_across"]
+    assert (across.value, across.num_ok, across.num_total) == (None, 0, 2)
+    assert "no two speakers" in next(iter(across.reasons))
+    nothing = summaries(runner(items="utterance", category="nothing"), Level(), utterances)
+    assert all("nothing in this corpus" in next(iter(item.reasons)) for item in nothing)
 
 
 def test_what_failed_leaves_no_number(utterances: list[Utterance]) -> None:

@@ -1,7 +1,8 @@
-"""Alignments: which phone, word or tone is spoken when.
+"""Alignments: which phone, word, syllable or tone is spoken when.
 
 They lie in one CSV file beside the manifest, ``alignments.csv``, in the order of the manifest, with the columns
-``id``, ``tier``, ``start_s``, ``end_s`` and ``label``.
+``id``, ``tier``, ``start_s``, ``end_s`` and ``label``. Where an utterance has no syllables, they are its words that
+have one tone each, as written words of Mandarin, Cantonese and Vietnamese may be.
 """
 
 import csv
@@ -59,7 +60,7 @@ def read_alignments(path: Path, utterances: Iterable[Utterance], tier: Tier) -> 
             return
         if utterance_id != waiting.id:  # not among the utterances that were asked for
             continue
-        intervals = tuple(_interval(path, row) for row in rows if row["tier"] == tier)
+        intervals = _on_tier(path, list(rows), tier)
         if intervals:
             yield AlignedUtterance(waiting, intervals)
         waiting = next(remaining, None)
@@ -79,6 +80,15 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
                 msg = f"{path}: line {reader.line_num}: {len(cells)} cells where {len(_HEADER)} were expected"
                 raise CorpusError(msg)
             yield dict(zip(_HEADER, cells, strict=True))
+
+
+def _on_tier(path: Path, rows: list[dict[str, str]], tier: Tier) -> tuple[Interval, ...]:
+    found = tuple(_interval(path, row) for row in rows if row["tier"] == tier)
+    if found or tier != "syllable":
+        return found
+    tones = {(row["start_s"], row["end_s"]) for row in rows if row["tier"] == "tone"}
+    words = (row for row in rows if row["tier"] == "word")
+    return tuple(_interval(path, row) for row in words if (row["start_s"], row["end_s"]) in tones)
 
 
 def _interval(path: Path, row: dict[str, str]) -> Interval:

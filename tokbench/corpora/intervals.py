@@ -5,8 +5,8 @@ from typing import Literal
 
 __all__ = ["Interval", "Tier"]
 
-Tier = Literal["phone", "word", "tone"]
-"""What intervals are about: phones in IPA, words as they are written, lexical tones of syllables."""
+Tier = Literal["phone", "word", "tone", "syllable"]
+"""What intervals are about: phones in IPA, words and syllables as they are written, lexical tones of syllables."""
 
 
 @dataclass(frozen=True, slots=True)

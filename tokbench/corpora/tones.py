@@ -6,7 +6,7 @@ Vietnamese marks the vowel; its tones carry their Vietnamese names without diacr
 
 import unicodedata
 
-__all__ = ["is_tonal", "tone_of", "with_tone"]
+__all__ = ["is_tonal", "tone_of", "with_tone", "without_tone"]
 
 _DIGITS = {"cmn": "12345", "yue": "123456"}
 """Tone digits by language; 5 is the neutral tone of Mandarin."""
@@ -56,3 +56,15 @@ def with_tone(language: str, syllable: str, tone: str) -> str:
         return syllable
     place = 1 + next(index for index, letter in enumerate(syllable) if letter in _VOWELS)
     return unicodedata.normalize("NFC", syllable[:place] + _MARKS[tone] + syllable[place:])
+
+
+def without_tone(language: str, syllable: str) -> str:
+    """Return a written syllable without its tone, in small letters; raises as :func:`tone_of` does.
+
+    >>> without_tone("cmn", "Zhuang4"), without_tone("vi", "ngữ"), without_tone("vi", "Trăng")
+    ('zhuang', 'ngư', 'trăng')
+    """
+    if language != "vi":
+        return syllable.removesuffix(tone_of(language, syllable)).lower()
+    letters = unicodedata.normalize("NFD", syllable.lower())
+    return unicodedata.normalize("NFC", "".join(letter for letter in letters if letter not in _MARKS.values()))

@@ -15,10 +15,12 @@ are.
 Axes: ``N`` items, ``F`` frames of all items, ``D`` features.
 """
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from math import ceil, floor
+from types import ModuleType
 from typing import Literal
 
 import numpy as np
@@ -79,10 +81,18 @@ class Items:
             raise ValueError(msg)
 
 
-def pooled(items: Items) -> Items:
-    """Return ``items`` with the mean of its frames in the place of each."""
-    sums = np.add.reduceat(items.frames, items.starts[:-1], axis=0, dtype=np.float64)
-    means = (sums / np.diff(items.starts)[:, None]).astype(np.float32)
+def pooled(items: Items, window: Literal["mean", "hamming"] = "mean") -> Items:
+    """Return ``items`` with the mean of its frames in the place of each, all alike or under a Hamming window.
+
+    The window over F frames is ``0.54 - 0.46 cos(2 pi n / (F - 1))`` for n from 0 to F - 1, as in fastabx.
+    """
+    lengths = np.diff(items.starts)
+    weights = np.ones(len(items.frames))
+    if window == "hamming":
+        place = np.arange(len(items.frames)) - np.repeat(items.starts[:-1], lengths)
+        weights = 0.54 - 0.46 * np.cos(2 * np.pi * place / np.repeat(np.maximum(lengths - 1, 1), lengths))
+    sums = np.add.reduceat(items.frames * weights[:, None], items.starts[:-1], axis=0, dtype=np.float64)
+    means = (sums / np.add.reduceat(weights, items.starts[:-1])[:, None]).astype(np.float32)
     return Items(means, np.arange(len(means) + 1), items.labels)
 
 
@@ -108,7 +118,9 @@ class Condition:
         return (self.on, *self.by, *([self.across] if self.across else ()))
 
 
-def abx_errors(items: Items, condition: Condition, distance: Distance) -> pd.DataFrame:
+def abx_errors(
+    items: Items, condition: Condition, distance: Distance, *, device: str | None = None
+) -> pd.DataFrame:
     """Return one row per cell: labels of A and B, ``error`` and ``size``, the number of triplets.
 
     Labels are ``<on>_a`` and ``<on>_b``, the columns ``by``, and ``<across>`` of A and B and ``<across>_x``. A pair
@@ -116,16 +128,20 @@ def abx_errors(items: Items, condition: Condition, distance: Distance) -> pd.Dat
     frames is the angle between them in parts of pi (``angular``), 1 less its cosine (``cosine``), the length of
     their difference (``euclidean``), half the sum of both divergences of Kullback and Leibler between probabilities
     (``kl-symmetric``), or whether any feature differs (``identical``, for codes).
+
+    ``device`` is where PyTorch computes; without one, one thread of the processor does, which is faster there.
     """
     groups, keys = _groups(items.labels, condition)
     sizes = np.array([len(group) for group in groups], np.int64)
     cells = _cells(keys, sizes, condition)
     blocks = _Blocks(groups, cells)
-    distances = _pair_distances(items, blocks, distance)
-    near, near_steps = blocks.places(cells[:, 2], cells[:, 0])
-    far, far_steps = blocks.places(cells[:, 2], cells[:, 1])
+    distances = _pair_distances(items, blocks, distance, device)
+    near, far = blocks.places(cells[:, 2], cells[:, 0]), blocks.places(cells[:, 2], cells[:, 1])
     is_symmetric = cells[:, 0] == cells[:, 2]
-    errors = dtw.triplet_errors(distances, near, near_steps, far, far_steps, sizes[cells], is_symmetric)
+    if device is None:
+        errors = dtw.triplet_errors(distances, *near, *far, sizes[cells], is_symmetric)
+    else:
+        errors = _on_device().triplet_errors(distances, near, far, sizes[cells], is_symmetric, device=device)
     table = keys.loc[cells[:, 0]].reset_index(drop=True)
     table = table.rename(columns={condition.on: f"{condition.on}_a"})
     table[f"{condition.on}_b"] = keys[condition.on].to_numpy()[cells[:, 1]]
@@ -226,14 +242,21 @@ class _Blocks:
             first = last
 
 
-def _pair_distances(items: Items, blocks: _Blocks, distance: Distance) -> np.ndarray:
+def _on_device() -> ModuleType:
+    from tokbench.metrics import dtw_torch  # noqa: PLC0415  (imports torch, which one thread does without)
+
+    return dtw_torch
+
+
+def _pair_distances(items: Items, blocks: _Blocks, distance: Distance, device: str | None) -> np.ndarray:
     frames, logs = _prepared(items.frames, distance)
     starts = np.asarray(items.starts, np.int64)
     distances = np.empty((2, blocks.starts[-1]), np.float32)
+    measure = dtw.path_means if device is None else functools.partial(_on_device().path_means, device=device)
     for part, i, j, mirror in blocks.batches():
         place = np.arange(len(mirror))
         is_first = place <= mirror
-        there, back = dtw.path_means(frames, logs, starts, i[is_first], j[is_first], _KINDS[distance])
+        there, back = measure(frames, logs, starts, i[is_first], j[is_first], _KINDS[distance])
         found = np.zeros((2, len(mirror)), np.float32)
         found[:, mirror[is_first]] = back
         found[0, place[is_first]] = there  # over what is its own mirror

@@ -76,6 +76,7 @@ def _run_cell(cell: Cell, executor: Executor, reporter: Reporter, *, timeout_s: 
     if isinstance(loaded, Failure):
         return _without_measurements(cell, "failed", loaded.reason)
     runner = make_runner(cell.spec.task)
+    runner.device = cell.spec.device
     if runner.needs_decoder and not loaded.can_decode:
         return _without_measurements(cell, "skipped", f"{cell.spec.codec.card.name} only encodes")
     if runner.needs_codes and not loaded.has_codes:

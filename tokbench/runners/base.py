@@ -126,6 +126,8 @@ class Runner(ABC):
     """Metrics that :meth:`summarise` returns, and that no single utterance has."""
     facts: ClassVar[Mapping[str, Literal["integer", "number", "boolean", "text"]]] = {}
     """Names and types of :attr:`Measurement.facts`."""
+    device: str = "cpu"
+    """Where :meth:`summarise` may compute, as the command says."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
