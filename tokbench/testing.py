@@ -24,7 +24,7 @@ import torch
 
 from tokbench.audio import Audio
 from tokbench.codecs import registry
-from tokbench.codecs.base import Codec, ContinuousTokenizer, Tokenizer, TokenizerInfo
+from tokbench.codecs.base import Codec, ContinuousTokenizer, ResidualCodec, Tokenizer, TokenizerInfo
 from tokbench.codecs.bitstream import Bitstream
 from tokbench.codes import Codes
 from tokbench.errors import (
@@ -219,6 +219,25 @@ def check_decode_from_codes(subject: Subject) -> None:
     )
 
 
+def check_chosen_codebooks(subject: Subject) -> None:
+    """A residual codec decodes all codebooks alike, chosen or not, and a chosen one whatever the others hold."""
+    codec = subject.tokenizer
+    if not isinstance(codec, ResidualCodec):
+        return
+    codes = codec.encode(subject.voice(0.8))
+    chosen = codec.decode(codes, slice(0, codec.num_codebooks))
+    _expect_same_audio(codec.decode(codes), chosen, "with all codebooks chosen")
+    first = codec.decode(codes, slice(0, 1))
+    if first.num_samples != codes.num_samples:
+        msg = f"{first.num_samples} samples of {codes.num_samples} decoded from the first codebook"
+        raise CheckFailedError(msg)
+    if codec.num_codebooks > 1 and len(codes.streams) == 1:
+        indices = codes.streams[0].indices.clone()
+        indices[1:] = 0
+        others = dataclasses.replace(codes, streams=(dataclasses.replace(codes.streams[0], indices=indices),))
+        _expect_same_audio(first, codec.decode(others, slice(0, 1)), "with other codes in codebooks not chosen")
+
+
 def check_entropy_coding(subject: Subject) -> None:
     """A fresh instance restores entropy coded codes bit for bit, where there is a model by which they are coded."""
     if subject.tokenizer.entropy_coder is None:
@@ -361,6 +380,7 @@ CHECKS = (
     Check(check_one_sample),
     Check(check_long_input),
     Check(check_chunks),
+    Check(check_chosen_codebooks, decodes=True),
     Check(check_entropy_coding),
     Check(check_latents, needs_codes=False),
 )

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from tokbench.audio import Audio
-from tokbench.codecs.base import ContinuousTokenizer, TokenizerInfo
+from tokbench.codecs.base import Codec, Context, ContinuousTokenizer, ResidualCodec, TokenizerInfo
+from tokbench.codes import Codes, CodeStream, StreamInfo
+from tokbench.errors import NotSupportedError
 
 
 class Mixes(ContinuousTokenizer):
@@ -42,3 +44,70 @@ def test_other_convolutions_are_left_alone() -> None:
     layer = nn.Conv1d(3, 5, 3, dilation=4)
     Mixes(nn.Sequential(layer)).to("cpu")
     assert layer.dilation == (4,)
+
+
+class Digits(ResidualCodec):
+    """Samples of three decimal digits: tenths, hundredths, thousandths; and the gain, a stream of its own."""
+
+    def __init__(self, context: Context | None = None) -> None:
+        streams = (StreamInfo(3, 10, 16000.0), StreamInfo(1, 10, 16000.0, "gain"))
+        self.info = TokenizerInfo(sample_rate_hz=16000, streams=streams, name="digits")
+        self.context, self.chunk_s = context, 0.001
+
+    def _encode(self, samples: Tensor) -> list[Tensor]:
+        raise NotImplementedError
+
+    def _decode_chosen(self, streams: list[Tensor], codebooks: slice) -> Tensor:
+        worth = torch.tensor([0.1, 0.01, 0.001])[:, None]
+        return (streams[0] * worth)[codebooks].sum(dim=0, keepdim=True) * streams[1]
+
+
+class Tenths(Codec):
+    """What decodes all that it gets, and nothing less."""
+
+    def __init__(self) -> None:
+        self.info = TokenizerInfo(sample_rate_hz=16000, streams=(StreamInfo(3, 10, 16000.0),), name="tenths")
+
+    def _encode(self, samples: Tensor) -> list[Tensor]:
+        raise NotImplementedError
+
+    def _decode(self, streams: list[Tensor]) -> Tensor:
+        return streams[0][:1] / 10
+
+
+def digits(*samples: tuple[int, int, int], gain: int = 1, times: int = 1) -> Codes:
+    indices = torch.tensor(samples * times).T.contiguous()
+    gains = torch.full((1, indices.shape[1]), gain)
+    streams = CodeStream(indices, 10, 16000.0), CodeStream(gains, 10, 16000.0)
+    return Codes(streams, num_samples=indices.shape[1], sample_rate_hz=16000)
+
+
+@pytest.mark.parametrize(
+    ("codebooks", "expected"),
+    [
+        (slice(None), [0.246, 0.468]),
+        (slice(0, 3), [0.246, 0.468]),
+        (slice(0, 1), [0.2, 0.4]),
+        (slice(1, None), [0.046, 0.068]),
+        (slice(0, 2), [0.24, 0.46]),
+    ],
+)
+@pytest.mark.parametrize("context", [None, Context(encode_before=0, encode_after=0)])
+def test_any_codebook_is_decoded_without_the_others(
+    codebooks: slice, expected: list[float], context: Context | None
+) -> None:
+    codes = digits((1, 2, 3), (2, 3, 4), gain=2, times=40)  # five pieces of a millisecond, where there is a context
+    decoded = Digits(context).decode(codes, codebooks)
+    np.testing.assert_allclose(decoded.mono(), expected * 40, rtol=1e-6)
+
+
+def test_what_has_no_sum_to_choose_from_says_so() -> None:
+    codes = digits((1, 2, 3))
+    assert Tenths().decode(codes).mono() == pytest.approx([0.1])
+    with pytest.raises(NotSupportedError, match=r"tenths .*decoding of chosen codebooks"):
+        Tenths().decode(codes, slice(0, 1))
+
+
+def test_of_no_codebook_nothing_is_decoded() -> None:
+    with pytest.raises(NotSupportedError, match=r"digits .*slice\(3, None, None\) of its 3 codebooks"):
+        Digits().decode(digits((1, 2, 3)), slice(3, None))

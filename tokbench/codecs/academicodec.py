@@ -12,7 +12,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from tokbench.codecs.base import Codec, TokenizerInfo
+from tokbench.codecs.base import ResidualCodec, TokenizerInfo
 from tokbench.codecs.checkpoints import fold_weight_norms, load_strictly, read_tensors
 from tokbench.codecs.shapes import shape_of
 from tokbench.codes import StreamInfo
@@ -28,7 +28,7 @@ NUM_LAYERS = 2
 """Of the quantizer; both are the same in all published models."""
 
 
-class AcademiCodec(Codec):
+class AcademiCodec(ResidualCodec):
     """One published model. ``strides`` and ``kernel_sizes`` are those of the decoder's upsampling.
 
     ``weights`` is a folder with the file ``checkpoint``. Raises :class:`WeightsError` for one that is no such
@@ -79,8 +79,8 @@ class AcademiCodec(Codec):
     def _encode(self, samples: Tensor) -> list[Tensor]:
         return [self.quantizer.encode(self._encoded(samples))[0]]
 
-    def _decode(self, streams: list[Tensor]) -> Tensor:
-        latents = self.quantizer.decode(streams[0][None])
+    def _decode_chosen(self, streams: list[Tensor], codebooks: slice) -> Tensor:
+        latents = self.quantizer.decode(streams[0][None], codebooks)
         # The encoder looks at everything, so there is no context to declare; the decoder does not.
         num_frames = math.ceil(self.chunk_s * self.info.sample_rate_hz / self.hop_length)
         reach = self.generator.reach

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from tokbench.codecs.base import Codec, Context, TokenizerInfo
+from tokbench.codecs.base import Context, ResidualCodec, TokenizerInfo
 from tokbench.codecs.checkpoints import fold_weight_norms, load_strictly, read_tensors
 from tokbench.codecs.configs import ModelConfig, read_yaml
 from tokbench.codes import StreamInfo
@@ -34,7 +34,7 @@ LAST_SLOPE = 0.01
 """Of the vocoder's last rectifier: the default of PyTorch, in the published code."""
 
 
-class AudioDec(Codec):
+class AudioDec(ResidualCodec):
     """An autoencoder, and the network that decodes in the place of its own decoder or is a later state of it.
 
     ``encoder`` and ``decoder`` are checkpoints in the folder ``weights``. Raises :class:`WeightsError` for files
@@ -65,8 +65,8 @@ class AudioDec(Codec):
     def _encode(self, samples: Tensor) -> list[Tensor]:
         return [self.quantizer.encode(self.encoder(samples[None]))[0]]
 
-    def _decode(self, streams: list[Tensor]) -> Tensor:
-        audio: Tensor = self.decoder(self.quantizer.decode(streams[0][None]))[0]
+    def _decode_chosen(self, streams: list[Tensor], codebooks: slice) -> Tensor:
+        audio: Tensor = self.decoder(self.quantizer.decode(streams[0][None], codebooks))[0]
         return audio
 
     def _latents(self, samples: Tensor) -> Tensor:

@@ -8,8 +8,9 @@ Axes: ``C`` channels, ``T`` samples, ``K`` codebooks, ``F`` frames, ``D`` featur
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 
 import torch
@@ -31,7 +32,7 @@ from tokbench.errors import (
 if TYPE_CHECKING:
     from tokbench.codecs.entropy import EntropyCoder
 
-__all__ = ["Codec", "Context", "ContinuousTokenizer", "Tokenizer", "TokenizerInfo"]
+__all__ = ["Codec", "Context", "ContinuousTokenizer", "ResidualCodec", "Tokenizer", "TokenizerInfo"]
 
 CHUNK_S = 30.0
 """Length of the pieces into which long audio is cut where a codec's context allows it."""
@@ -280,13 +281,16 @@ class Codec(Tokenizer):
         """Return float32 [C, T'] of int64 [K, F] per stream; at most one frame shorter than the input was."""
 
     @final
-    def decode(self, codes: Codes) -> Audio:
+    def decode(self, codes: Codes, codebooks: slice = slice(None)) -> Audio:
         """Return the waveform of ``codes``, from the codes alone, with the length that was encoded.
 
-        Raises :class:`DecodedLengthError` if more than a frame is missing and :class:`NonFiniteAudioError` for NaN.
+        A :class:`ResidualCodec` decodes any ``codebooks`` without the others; all others raise
+        :class:`NotSupportedError`. Raises :class:`DecodedLengthError` if more than a frame is missing and
+        :class:`NonFiniteAudioError` for NaN.
         """
+        decode = self._decode if codebooks == slice(None) else self._decoder_of(codebooks)
         with torch.inference_mode():
-            samples = self._decode_long(self._indices(codes)).cpu()
+            samples = self._decode_long(self._indices(codes), decode).cpu()
         if samples.ndim != 2 or samples.shape[0] != self.info.num_channels:  # noqa: PLR2004
             raise ChannelsError(
                 self.info.name, expected=self.info.num_channels, actual=samples.shape[0] if samples.ndim else 0
@@ -304,17 +308,51 @@ class Codec(Tokenizer):
             )
         return Audio(samples.to(torch.float32).contiguous(), self.info.sample_rate_hz)
 
-    def _decode_long(self, streams: list[Tensor]) -> Tensor:
+    def _decoder_of(self, codebooks: slice) -> "Decode":  # noqa: ARG002
+        raise NotSupportedError(self.info.name, "decoding of chosen codebooks")
+
+    def _decode_long(self, streams: list[Tensor], decode: "Decode") -> Tensor:
         if self.context is None:
-            return self._decode(streams)
+            return decode(streams)
         hop, before, after = self._hop_length, self.context.decode_before, self.context.decode_after
         ratios = self._frame_ratios
         num_frames = -(-streams[0].shape[1] // ratios[0])
         kept = []
         for piece in _pieces(num_frames, self._chunk_frames, before=before, after=after):
             cut = [s[:, piece.start * r : piece.stop * r] for s, r in zip(streams, ratios, strict=True)]
-            kept.append(self._decode(cut)[:, piece.kept(hop)])
+            kept.append(decode(cut)[:, piece.kept(hop)])
         return torch.cat(kept, dim=1)
+
+
+Decode = Callable[[list[Tensor]], Tensor]
+
+
+class ResidualCodec(Codec):
+    """A codec that decodes the sum of what its codebooks hold, and so any of them without the others.
+
+    What else it sends, such as loudness, is decoded with whatever is chosen.
+    """
+
+    @property
+    def num_codebooks(self) -> int:
+        """Codebooks to choose from: those of the first stream, if nothing else is said."""
+        return self.info.streams[0].num_codebooks
+
+    @abstractmethod
+    def _decode_chosen(self, streams: list[Tensor], codebooks: slice) -> Tensor:
+        """Return float32 [C, T'] of the chosen codebooks, one at least, of int64 [K, F] per stream."""
+
+    @final
+    def _decode(self, streams: list[Tensor]) -> Tensor:
+        return self._decode_chosen(streams, slice(None))
+
+    @final
+    def _decoder_of(self, codebooks: slice) -> Decode:
+        if not range(self.num_codebooks)[codebooks]:
+            raise NotSupportedError(
+                self.info.name, f"decoding of {codebooks} of its {self.num_codebooks} codebooks"
+            )
+        return partial(self._decode_chosen, codebooks=codebooks)
 
 
 @dataclass(frozen=True)

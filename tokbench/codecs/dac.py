@@ -3,13 +3,14 @@
 Convolutions without an LSTM, and residual VQ in a projection of 8 dimensions for each codebook, by cosine.
 """
 
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tokbench.codecs.base import Codec, Context, TokenizerInfo
+from tokbench.codecs.base import Context, ResidualCodec, TokenizerInfo
 from tokbench.codecs.dac_model import hop_length, load_dac
 from tokbench.codecs.pieces import convolutions, reach
 from tokbench.codes import StreamInfo
@@ -17,7 +18,7 @@ from tokbench.codes import StreamInfo
 __all__ = ["Dac"]
 
 
-class Dac(Codec):
+class Dac(ResidualCodec):
     """A model for ``sample_rate_hz`` of which the first ``num_codebooks`` codebooks are used.
 
     ``weights`` is a folder with ``config.json`` and ``model.safetensors``, or with the publisher's own file. Raises
@@ -59,8 +60,8 @@ class Dac(Codec):
             residual = residual - quantizer.out_proj(projected + (nearest - projected))
         return [torch.cat(codes)]
 
-    def _decode(self, streams: list[Tensor]) -> Tensor:
-        audio: Tensor = self.model.decoder(self._quantized(streams, slice(None)).T[None])[0]
+    def _decode_chosen(self, streams: list[Tensor], codebooks: slice) -> Tensor:
+        audio: Tensor = self.model.decoder(self._quantized(streams, codebooks).T[None])[0]
         return audio
 
     def _latents(self, samples: Tensor) -> Tensor:
@@ -72,10 +73,7 @@ class Dac(Codec):
         chosen = list(zip(self._quantizers, streams[0], strict=False))[codebooks]
         embedded = [quantizer.out_proj(quantizer.codebook(row).T) for quantizer, row in chosen]
         # Summed in turn, from the first, as the model does: another order would round otherwise.
-        total: Tensor = embedded[0]
-        for vectors in embedded[1:]:
-            total = total + vectors
-        return total.T
+        return reduce(torch.add, embedded).T
 
     @property
     def _quantizers(self) -> list[Any]:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tokbench.codecs.base import Codec, TokenizerInfo
+from tokbench.codecs.base import ResidualCodec, TokenizerInfo
 from tokbench.codecs.causal_layers import stage
 from tokbench.codecs.encodec_model import embed, load_encodec, quantize, split
 from tokbench.codecs.pieces import in_pieces
@@ -27,7 +27,7 @@ SCALE_BYTES = 4
 """Bytes of a chunk's scale: a float32, big-endian, as in the publisher's files (``encodec/compress.py``)."""
 
 
-class Encodec(Codec):
+class Encodec(ResidualCodec):
     """A model that runs over the whole signal, such as the published ones for 24 and for 32 kHz.
 
     ``weights`` is a folder with ``config.json`` and ``model.safetensors``, or with the publisher's own file. Raises
@@ -52,11 +52,11 @@ class Encodec(Codec):
         codes = [quantize(self.model, latents, self._num_codebooks) for latents in self._latent_pieces(samples)]
         return [torch.cat(codes, dim=-1)]
 
-    def _decode(self, streams: list[Tensor]) -> Tensor:
+    def _decode_chosen(self, streams: list[Tensor], codebooks: slice) -> Tensor:
         first, memory, second = split(self.model.decoder)
         pieces = in_pieces(
             streams[0][None],
-            stage(first, lambda codes: first(embed(self.model, codes[0]))),
+            stage(first, lambda codes: first(embed(self.model, codes[0], codebooks))),
             memory,
             stage(second, steps_out=self.model.config.hop_length),
             piece_frames=self._chunk_frames,
@@ -81,7 +81,7 @@ class Encodec(Codec):
         )
 
 
-class StereoEncodec(Codec):
+class StereoEncodec(ResidualCodec):
     """A model that runs over overlapping chunks, each brought to the same loudness, such as that for 48 kHz.
 
     The second stream is the scale of each chunk, without which nothing can be decoded: the four bytes of a float32.
@@ -115,11 +115,11 @@ class StereoEncodec(Codec):
             scales.append(scale)
         return [torch.cat(codes, dim=-1), _to_bytes(scales).to(samples.device)]
 
-    def _decode(self, streams: list[Tensor]) -> Tensor:
+    def _decode_chosen(self, streams: list[Tensor], codebooks: slice) -> Tensor:
         codes, scales = streams[0], _from_bytes(streams[1])
         num_frames = self._frames_by_chunk(codes.shape[1], len(scales))
         chunks = zip(torch.split(codes, num_frames, dim=1), scales, strict=True)
-        decoded = (self.model.decoder(embed(self.model, chunk))[0] * scale for chunk, scale in chunks)
+        decoded = (self.model.decoder(embed(self.model, chunk, codebooks))[0] * scale for chunk, scale in chunks)
         lengths = [frames * self._hop for frames in num_frames]
         return _overlap_add(decoded, lengths, self._stride)
 

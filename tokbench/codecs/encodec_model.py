@@ -5,6 +5,7 @@ Axes: ``K`` codebooks, ``F`` frames, ``D`` features.
 
 import re
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -128,10 +129,7 @@ def embed(model: EncodecModel, codes: Tensor, codebooks: slice = slice(None)) ->
     """Return the sum [1, D, F] of what the chosen ``codebooks`` hold for int64 ``codes`` [K, F]."""
     rows = list(zip(_codebooks(model), codes[:, None], strict=False))[codebooks]
     # Summed in turn, from the first, as the model does: another order would round otherwise.
-    total: Tensor = rows[0][0].decode(rows[0][1])
-    for layer, indices in rows[1:]:
-        total = total + layer.decode(indices)
-    return total
+    return reduce(torch.add, [layer.decode(indices) for layer, indices in rows])
 
 
 def _codebooks(model: EncodecModel) -> list[Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from tokbench.codecs.base import Codec, TokenizerInfo
+from tokbench.codecs.base import ResidualCodec, TokenizerInfo
 from tokbench.codecs.checkpoints import fold_weight_norms, load_strictly, read_tensors
 from tokbench.codecs.configs import read_yaml
 from tokbench.codecs.funcodec_config import FunCodecConfig, read_config
@@ -63,13 +63,13 @@ class FunCodecNetwork(nn.Module):
         latents: Tensor = self.encoder(inputs)
         return latents
 
-    def samples(self, codes: Tensor) -> Tensor:
-        """Return samples [B, T'] of int64 ``codes`` [B, K, F]."""
-        outputs: Tensor = self.decoder(self.quantizer.decode(codes))
+    def samples(self, codes: Tensor, codebooks: slice = slice(None)) -> Tensor:
+        """Return samples [B, T'] of the chosen codebooks of int64 ``codes`` [B, K, F]."""
+        outputs: Tensor = self.decoder(self.quantizer.decode(codes, codebooks))
         return outputs[:, 0] if self.spectrogram is None else self.spectrogram.inverse(outputs)
 
 
-class FunCodec(Codec):
+class FunCodec(ResidualCodec):
     """A FunCodec of which the first ``num_codebooks`` codebooks are used.
 
     The second stream is the loudness that the utterance was divided by, once: the four bytes of a float32, the
@@ -100,8 +100,8 @@ class FunCodec(Codec):
         codes = self.model.quantizer.encode(self.model.latents(samples / scale), self._num_codebooks)
         return [codes[0], bytes_of(scale)]
 
-    def _decode(self, streams: list[Tensor]) -> Tensor:
-        return self.model.samples(streams[0][None]) * loudness_of(streams[1])
+    def _decode_chosen(self, streams: list[Tensor], codebooks: slice) -> Tensor:
+        return self.model.samples(streams[0][None], codebooks) * loudness_of(streams[1])
 
     def _latents(self, samples: Tensor) -> Tensor:
         return self.model.latents(samples / loudness(samples))[0].T

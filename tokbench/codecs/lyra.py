@@ -16,7 +16,7 @@ import torch
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from torch import Tensor
 
-from tokbench.codecs.base import Codec, TokenizerInfo
+from tokbench.codecs.base import ResidualCodec, TokenizerInfo
 from tokbench.codes import StreamInfo
 from tokbench.errors import WeightsError
 
@@ -41,7 +41,7 @@ _SIGNATURES = {
 """Functions of the quantizer."""
 
 
-class Lyra(Codec):
+class Lyra(ResidualCodec):
     """The published model, of whose 46 codebooks ``num_codebooks`` are used: 16, 30 or 46 in Google's code.
 
     Raises :class:`WeightsError` for files that are not this model.
@@ -70,18 +70,16 @@ class Lyra(Codec):
         ]
         return [torch.from_numpy(np.stack(frames, axis=1).astype(np.int64))]
 
-    def _decode(self, streams: list[Tensor]) -> Tensor:
+    def _decode_chosen(self, streams: list[Tensor], codebooks: slice) -> Tensor:
         run = _Network(self._interpreter("lyragan"))
-        features = self._dequantized(streams[0].cpu().numpy())
+        features = self._dequantized(streams[0], codebooks)
         return torch.from_numpy(np.concatenate([run(frame) for frame in features], axis=1))
 
     def _latents(self, samples: Tensor) -> Tensor:
         return torch.from_numpy(np.concatenate(self._features(samples))[:, 0])
 
     def _quantized(self, streams: list[Tensor], codebooks: slice) -> Tensor:
-        indices = np.full(streams[0].shape, _UNUSED)
-        indices[codebooks] = streams[0][codebooks].cpu().numpy()
-        return torch.from_numpy(np.concatenate(self._dequantized(indices))[:, 0])
+        return torch.from_numpy(np.concatenate(self._dequantized(streams[0], codebooks))[:, 0])
 
     def _features(self, samples: Tensor) -> list[np.ndarray]:
         """Return float32 [1, 1, D] per frame of ``samples`` [1, T]."""
@@ -89,8 +87,10 @@ class Lyra(Codec):
         padded = torch.nn.functional.pad(samples, (0, -samples.shape[1] % _FRAME_LENGTH)).cpu().numpy()
         return [run(frame[None]) for frame in padded.reshape(-1, _FRAME_LENGTH)]
 
-    def _dequantized(self, indices: np.ndarray) -> list[np.ndarray]:
-        """Return float32 [1, 1, D] per frame of ``indices`` [K, F]."""
+    def _dequantized(self, codes: Tensor, codebooks: slice) -> list[np.ndarray]:
+        """Return float32 [1, 1, D] per frame of the chosen codebooks of int64 ``codes`` [K, F]."""
+        indices = np.full(codes.shape, _UNUSED)
+        indices[codebooks] = codes[codebooks].cpu().numpy()
         decode = self._interpreter("quantizer").get_signature_runner("decode")
         full = np.full((_NUM_CODEBOOKS, 1, 1), _UNUSED, np.int32)
         frames = []

@@ -6,6 +6,7 @@ looks back 250 steps in each of its layers, so long audio goes through in pieces
 """
 
 from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import MimiModel
 
-from tokbench.codecs.base import Codec, TokenizerInfo
+from tokbench.codecs.base import ResidualCodec, TokenizerInfo
 from tokbench.codecs.causal_layers import stage, streamline
 from tokbench.codecs.pieces import Memory, in_pieces
 from tokbench.codecs.transformers_models import CONFIG_FILE, load_pretrained
@@ -23,7 +24,7 @@ from tokbench.errors import WeightsError
 __all__ = ["Mimi"]
 
 
-class Mimi(Codec):
+class Mimi(ResidualCodec):
     """A model of which the first ``num_codebooks`` codebooks are used; one alone is the semantic one.
 
     ``weights`` is a folder with ``config.json`` and ``model.safetensors``. Raises :class:`WeightsError` for files
@@ -63,18 +64,23 @@ class Mimi(Codec):
                 layer.codebook._embed = None  # noqa: SLF001  (what the property `embed` keeps, where it was)
         return super().to(device)
 
+    @property
+    def num_codebooks(self) -> int:
+        """Those of both streams, the semantic one first."""
+        return self._num_codebooks
+
     def _encode(self, samples: Tensor) -> list[Tensor]:
         quantizer: Any = self.model.quantizer
         codes = [quantizer.encode(latents, self._num_codebooks)[:, 0] for latents in self._latent_pieces(samples)]
         counts = [stream.num_codebooks for stream in self.info.streams]
         return list(torch.split(torch.cat(codes, dim=-1), counts))
 
-    def _decode(self, streams: list[Tensor]) -> Tensor:
+    def _decode_chosen(self, streams: list[Tensor], codebooks: slice) -> Tensor:
         decoder: Any = self.model.decoder
         upsample = decoder.upsample
         pieces = in_pieces(
             torch.cat(streams)[None],
-            stage(upsample, lambda codes: upsample(self._embed(codes[0])), steps_out=self._steps),
+            stage(upsample, lambda codes: upsample(self._embed(codes[0], codebooks)), steps_out=self._steps),
             _attention(decoder.decoder_transformer),
             stage(decoder.decoder_seanet, steps_in=self._steps, steps_out=self._hop),
             piece_frames=self._chunk_frames,
@@ -121,9 +127,7 @@ class Mimi(Codec):
             ]
             if rows:
                 # Summed in turn, from the first, as the model does: another order would round otherwise.
-                summed = rows[0]
-                for row in rows[1:]:
-                    summed = summed + row
+                summed = reduce(torch.add, rows)
                 projected = summed if quantizer.output_proj is None else quantizer.output_proj(summed)
                 total = projected if total is None else total + projected
         return total if total is not None else codes.new_zeros((1, 0, codes.shape[1]), dtype=torch.float32)
@@ -133,7 +137,7 @@ def _attention(transformer: Any) -> Memory:
     """Return a Transformer whose state is the keys and values of the steps that it can look back to."""
 
     def attend(values: Tensor, state: Any) -> tuple[Tensor, Any]:
-        output = transformer(values.transpose(1, 2), past_key_values=state, use_cache=True)
-        return output.last_hidden_state.transpose(1, 2), output.past_key_values
+        output = transformer(values.transpose(1, 2), cache=state, use_cache=True)
+        return output.last_hidden_state.transpose(1, 2), output.cache
 
     return attend

@@ -72,9 +72,14 @@ class SemanticCodec(TrainedCodec):
         codes = self.model.encode(samples[None], self._num_codebooks, units=units)
         return [units[:, : codes.shape[2]], codes[0], *self._loudness_sent(samples)]
 
-    def _decode(self, streams: list[Tensor]) -> Tensor:
+    @property
+    def num_codebooks(self) -> int:
+        """Those beside the units, which are always decoded."""
+        return self.info.streams[1].num_codebooks
+
+    def _decode_chosen(self, streams: list[Tensor], codebooks: slice) -> Tensor:
         units, codes, *sent = streams
-        return self._made_loud(self.model.decode(codes[None], units=units)[0], sent)
+        return self._made_loud(self.model.decode(codes[None], codebooks, units=units)[0], sent)
 
     def _quantized(self, streams: list[Tensor], codebooks: slice) -> Tensor:
         return super()._quantized(streams[1:], codebooks)

@@ -5,6 +5,7 @@ same audio, whole or in pieces; the published code draws new noise for each call
 """
 
 import math
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from snac import SNAC
 from snac.layers import DecoderBlock, NoiseBlock
 from torch import Tensor, nn
 
-from tokbench.codecs.base import Codec, Context, TokenizerInfo, _pieces
+from tokbench.codecs.base import Context, Decode, ResidualCodec, TokenizerInfo, _pieces
 from tokbench.codecs.checkpoints import fold_weight_norm, fold_weight_norms, load_strictly, read_tensors
 from tokbench.codecs.configs import ModelConfig, read_json
 from tokbench.codecs.pieces import convolutions, reach
@@ -28,7 +29,7 @@ _OUTER_REACH = 3
 """Latents on each side that the convolution between latents and attention sees, of width 7."""
 
 
-class Snac(Codec):
+class Snac(ResidualCodec):
     """A SNAC with one stream per codebook, the slowest first.
 
     ``weights`` is a folder with ``config.json`` and ``pytorch_model.bin``. Raises :class:`WeightsError` for files
@@ -65,27 +66,29 @@ class Snac(Codec):
             latency_s=self._reach(after) * self._hop / rate_hz,
         )
 
+    @property
+    def num_codebooks(self) -> int:
+        """One of each stream."""
+        return len(self._strides)
+
     def _encode(self, samples: Tensor) -> list[Tensor]:
         codes: list[Tensor] = self.model.encode(samples[None])
         return codes
 
-    def _decode(self, streams: list[Tensor]) -> Tensor:
-        return self._decode_at(streams, 0)
-
-    def _decode_long(self, streams: list[Tensor]) -> Tensor:
+    def _decode_long(self, streams: list[Tensor], decode: Decode) -> Tensor:
         # As in the base class, except that every piece knows where it is in the whole, for the noise.
         before, after = self.context.decode_before, self.context.decode_after
         ratios = [self._strides[0] // stride for stride in self._strides]
         kept = []
         for piece in _pieces(streams[0].shape[1], self._chunk_frames, before=before, after=after):
             cut = [s[:, piece.start * r : piece.stop * r] for s, r in zip(streams, ratios, strict=True)]
-            kept.append(self._decode_at(cut, piece.start)[:, piece.kept(self._hop_length)])
+            for module in self.model.modules():
+                if isinstance(module, _PlacedNoise):
+                    module.first_frame = piece.start
+            kept.append(decode(cut)[:, piece.kept(self._hop_length)])
         return torch.cat(kept, dim=1)
 
-    def _decode_at(self, streams: list[Tensor], first_frame: int) -> Tensor:
-        for module in self.model.modules():
-            if isinstance(module, _PlacedNoise):
-                module.first_frame = first_frame
+    def _decode_chosen(self, streams: list[Tensor], codebooks: slice) -> Tensor:
         num_frames = streams[0].shape[1]
         # Codes that were encoded here fill their windows; the last one of others goes on until they do.
         lacking = -num_frames % self._window_frames
@@ -93,7 +96,7 @@ class Snac(Codec):
             torch.cat([stream, stream[:, -1:].expand(-1, lacking * self._strides[0] // stride)], dim=1)
             for stream, stride in zip(streams, self._strides, strict=True)
         ]
-        audio: Tensor = self.model.decode(filled)[0]
+        audio: Tensor = self.model.decoder(self._quantized(filled, codebooks).T[None])[0]
         return audio[:, : num_frames * self._hop_length]
 
     def _latents(self, samples: Tensor) -> Tensor:
@@ -106,7 +109,8 @@ class Snac(Codec):
             layer.out_proj(layer.decode_code(indices))[0].repeat_interleave(layer.stride, dim=1).T
             for layer, indices in chosen
         ]
-        return torch.stack(embedded).sum(dim=0)
+        # Summed in turn, from the first, as the model does: another order would round otherwise.
+        return reduce(torch.add, embedded)
 
     def _reach(self, latents: int) -> int:
         """Return a reach of ``latents`` extended by the outer convolution and the windows that it touches."""

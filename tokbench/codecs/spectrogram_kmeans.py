@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchaudio import functional as F  # noqa: N812  (torchaudio's own convention)
 
-from tokbench.codecs.base import Codec, TokenizerInfo
+from tokbench.codecs.base import ResidualCodec, TokenizerInfo
 from tokbench.codes import StreamInfo
 from tokbench.errors import WeightsError
 from tokbench.specs.base import read_toml
@@ -102,7 +102,7 @@ class ResidualCodebooks(nn.Module):
         return torch.stack([centroids[indices] for centroids, indices in chosen]).sum(dim=0)
 
 
-class SpectrogramKmeans(Codec):
+class SpectrogramKmeans(ResidualCodec):
     """The first ``num_codebooks`` of what ``tokbench train`` wrote into the folder ``weights``.
 
     Raises :class:`WeightsError` for a file that does not hold the codebooks of the spec beside it.
@@ -125,8 +125,8 @@ class SpectrogramKmeans(Codec):
     def _encode(self, samples: Tensor) -> list[Tensor]:
         return [self.codebooks(self.frames(samples))]
 
-    def _decode(self, streams: list[Tensor]) -> Tensor:
-        return self.frames.invert(self.codebooks.decode(streams[0]), iterations=self._iterations)
+    def _decode_chosen(self, streams: list[Tensor], codebooks: slice) -> Tensor:
+        return self.frames.invert(self.codebooks.decode(streams[0], codebooks), iterations=self._iterations)
 
     def _latents(self, samples: Tensor) -> Tensor:
         latents: Tensor = self.frames(samples)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from tokbench.codecs.base import Codec, TokenizerInfo
+from tokbench.codecs.base import ResidualCodec, TokenizerInfo
 from tokbench.codecs.checkpoints import fold_weight_norms, load_strictly, read_tensors
 from tokbench.codecs.configs import ModelConfig, read_json
 from tokbench.codecs.seanet_pieces import decode_in_pieces, encode_in_pieces
@@ -28,7 +28,7 @@ _ONLY_TRAINED_WITH = ("inited", "cluster_size", "embed_avg")
 """What the moving averages of a codebook are made of."""
 
 
-class SpeechTokenizer(Codec):
+class SpeechTokenizer(ResidualCodec):
     """A SpeechTokenizer of which the first ``num_codebooks`` codebooks are used: ``RVQ-1`` or ``RVQ-1:n``.
 
     ``weights`` is a folder with the files ``config`` and ``checkpoint``, under these paths or directly. Raises
@@ -55,8 +55,8 @@ class SpeechTokenizer(Codec):
     def _encode(self, samples: Tensor) -> list[Tensor]:
         return [self.model.quantizer.encode(self._encoder_output(samples), self._num_codebooks)[0]]
 
-    def _decode(self, streams: list[Tensor]) -> Tensor:
-        quantized, hop_length = self.model.quantizer.decode(streams[0][None]), self.model.hop_length
+    def _decode_chosen(self, streams: list[Tensor], codebooks: slice) -> Tensor:
+        quantized, hop_length = self.model.quantizer.decode(streams[0][None], codebooks), self.model.hop_length
         decoder, frames = self.model.decoder, self._chunk_frames
         return decode_in_pieces(decoder, quantized, hop_length=hop_length, piece_frames=frames)[0]
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from tokbench.codecs.base import Codec, TokenizerInfo
+from tokbench.codecs.base import ResidualCodec, TokenizerInfo
 from tokbench.codecs.checkpoints import fold_weight_norm, fold_weight_norms, load_strictly, read_tensors
 from tokbench.codecs.entropy import EntropyCoder
 from tokbench.codecs.loudness import LOUDNESS_STREAM, bytes_of, loudness_of
@@ -30,7 +30,7 @@ ENTROPY_FILE = "entropy.safetensors"
 """Weights of the model by which codes are entropy coded, where one was trained."""
 
 
-class TrainedCodec(Codec):
+class TrainedCodec(ResidualCodec):
     """The first ``num_codebooks`` of the codec in the folder ``weights``; noise is left out if ``is_denoised``.
 
     Continuous latents are sent as half-precision numbers, of which each is a code of its own codebook
@@ -72,9 +72,9 @@ class TrainedCodec(Codec):
     def _encode(self, samples: Tensor) -> list[Tensor]:
         return [self.model.encode(samples[None], self._num_codebooks)[0], *self._loudness_sent(samples)]
 
-    def _decode(self, streams: list[Tensor]) -> Tensor:
+    def _decode_chosen(self, streams: list[Tensor], codebooks: slice) -> Tensor:
         codes, *sent = streams
-        return self._made_loud(self.model.decode(codes[None])[0], sent)
+        return self._made_loud(self.model.decode(codes[None], codebooks)[0], sent)
 
     def _loudness_sent(self, samples: Tensor) -> list[Tensor]:
         """Return the stream with the loudness of ``samples`` [1, T], if there is one."""

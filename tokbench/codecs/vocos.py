@@ -55,9 +55,9 @@ class Vocos(Encodec):
         num_parameters = sum(parameter.numel() for parameter in self.decoder.parameters())
         self.info = replace(self.info, num_parameters=self.info.num_parameters + num_parameters)
 
-    def _decode(self, streams: list[Tensor]) -> Tensor:
+    def _decode_chosen(self, streams: list[Tensor], codebooks: slice) -> Tensor:
         return in_overlapping_pieces(
-            lambda codes: self.decoder(codes, self._condition),
+            lambda codes: self.decoder(codes, self._condition, codebooks),
             streams[0],
             reach=(self.decoder.reach, self.decoder.reach),
             piece_frames=self._chunk_frames,
@@ -82,10 +82,10 @@ class _Decoder(nn.Module):
         self.reach = max(reach(convolutions(backbone))) + overlap
         """Frames on each side of a frame on which its samples depend."""
 
-    def forward(self, codes: Tensor, condition: int) -> Tensor:
-        """Return float32 [1, T] of int64 ``codes`` [K, F] at the bandwidth of this index."""
+    def forward(self, codes: Tensor, condition: int, codebooks: slice = slice(None)) -> Tensor:
+        """Return float32 [1, T] of the chosen of int64 ``codes`` [K, F] at the bandwidth of this index."""
         index = torch.tensor([condition], device=codes.device)
-        audio: Tensor = self.head(self.backbone(self.embed(codes, slice(None)), bandwidth_id=index))
+        audio: Tensor = self.head(self.backbone(self.embed(codes, codebooks), bandwidth_id=index))
         return audio
 
     def embed(self, codes: Tensor, codebooks: slice) -> Tensor:

@@ -4,6 +4,7 @@ HuBERT attends to the whole utterance, so a code depends on all of it. Encoder a
 through long audio in pieces.
 """
 
+from functools import reduce
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel, XcodecModel
 
-from tokbench.codecs.base import Codec, TokenizerInfo
+from tokbench.codecs.base import ResidualCodec, TokenizerInfo
 from tokbench.codecs.overlapping import in_overlapping_pieces
 from tokbench.codecs.pieces import convolutions, reach
 from tokbench.codecs.transformers_models import CONFIG_FILE, load_pretrained
@@ -22,7 +23,7 @@ from tokbench.errors import WeightsError
 __all__ = ["Xcodec"]
 
 
-class Xcodec(Codec):
+class Xcodec(ResidualCodec):
     """An X-Codec of which the first ``num_codebooks`` codebooks are used.
 
     ``weights`` is a folder with ``config.json`` and ``model.safetensors``. Raises :class:`WeightsError` for files
@@ -53,9 +54,9 @@ class Xcodec(Codec):
         # What a codebook says does not depend on the ones after it.
         return [codes[: self._num_codebooks, 0]]
 
-    def _decode(self, streams: list[Tensor]) -> Tensor:
+    def _decode_chosen(self, streams: list[Tensor], codebooks: slice) -> Tensor:
         return in_overlapping_pieces(
-            lambda codes: self.model.decode(codes[None]).audio_values[0],
+            lambda codes: self._audio(codes, codebooks),
             streams[0],
             reach=self._decoded_around,
             piece_frames=self._chunk_frames,
@@ -68,7 +69,14 @@ class Xcodec(Codec):
     def _quantized(self, streams: list[Tensor], codebooks: slice) -> Tensor:
         layers = self.model.quantizer.quantizers[: self._num_codebooks]
         chosen = zip(layers[codebooks], streams[0][codebooks], strict=True)
-        return torch.stack([layer.decode(indices[None])[0].T for layer, indices in chosen]).sum(dim=0)
+        # Summed in turn, from the first, as the model does: another order would round otherwise.
+        return reduce(torch.add, [layer.decode(indices[None])[0].T for layer, indices in chosen])
+
+    def _audio(self, codes: Tensor, codebooks: slice) -> Tensor:
+        """Return float32 [1, T] of the chosen codebooks of int64 ``codes`` [K, F]."""
+        sound = self.model.fc2(self._quantized([codes], codebooks))
+        audio: Tensor = self.model.acoustic_decoder(sound.T[None])[0]
+        return audio
 
     def _embedded(self, samples: Tensor) -> Tensor:
         """Return float32 [1, D, F], sound and meaning side by side, of float32 ``samples`` [1, T]."""

@@ -116,9 +116,16 @@ class NeuralCodec(nn.Module):
         """Return int64 codes [B, K, F] of ``samples`` [B, 1, T], those beside ``units`` [B, F] if there are any."""
         return self.quantizer.encode(self._without(self.latents(samples, is_denoised), units), num_codebooks)
 
-    def decode(self, codes: Tensor, *, is_denoised: Tensor | None = None, units: Tensor | None = None) -> Tensor:
-        """Return what :meth:`samples` does, of int64 ``codes`` [B, K, F] and any ``units`` [B, F]."""
-        return self.samples(self._with(self.quantizer.decode(codes), units), is_denoised)
+    def decode(
+        self,
+        codes: Tensor,
+        codebooks: slice = slice(None),
+        *,
+        is_denoised: Tensor | None = None,
+        units: Tensor | None = None,
+    ) -> Tensor:
+        """Return what :meth:`samples` does, of the chosen of int64 ``codes`` [B, K, F] and any ``units`` [B, F]."""
+        return self.samples(self._with(self.quantizer.decode(codes, codebooks), units), is_denoised)
 
     @torch.no_grad()
     def begin_vocoder(self, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
