@@ -38,6 +38,10 @@ class Voice:
     """0 .. 99."""
     rate_wpm: int = 160
     """Words per minute."""
+    range: int = 50
+    """How far the pitch moves, 0 .. 100; 0 is one note."""
+    volume_percent: int = 70
+    """At the usual 100 some variants clip."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,13 +69,10 @@ def split_words(text: str) -> list[re.Match[str]]:
 # speak_lib.h: espeak_AUDIO_OUTPUT, espeak_Initialize's options, espeak_PARAMETER, espeak_EVENT_TYPE.
 _SYNCHRONOUS = 2
 _PHONEME_EVENTS, _PHONEME_IPA, _DONT_EXIT = 0x0001, 0x0002, 0x8000
-_RATE, _VOLUME, _PITCH = 1, 2, 3
+_RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
 _CHARS_UTF8 = 1
 _POSITION_IN_CHARACTERS = 1
 _LIST_TERMINATED, _WORD, _PHONEME = 0, 1, 7
-
-_VOLUME_PERCENT = 70
-"""At the usual 100 some variants clip."""
 
 _STRESS_MARKS = "ˈˌ"
 
@@ -119,9 +120,11 @@ def speak(text: str, voice: Voice) -> Speech:
     """
     with _one_at_a_time, _fresh_library() as library:
         sample_rate_hz = _start(library)
+        _check(library.espeak_SetParameter(_VOLUME, voice.volume_percent, 0), f"volume {voice.volume_percent}")
         _check(library.espeak_SetVoiceByName(voice.name.encode()), f"no voice named {voice.name!r}")
         _check(library.espeak_SetParameter(_PITCH, voice.pitch, 0), f"pitch {voice.pitch}")
         _check(library.espeak_SetParameter(_RATE, voice.rate_wpm, 0), f"rate {voice.rate_wpm}")
+        _check(library.espeak_SetParameter(_RANGE, voice.range, 0), f"range {voice.range}")
         samples, marks = _synthesize(library, text)
     phones = tuple(_phones(marks, sample_rate_hz))
     if not phones:
@@ -167,7 +170,6 @@ def _start(library: ctypes.CDLL) -> int:
         msg = f"espeak-ng: its data in {espeakng_loader.get_data_path()} cannot be read; reinstall espeakng-loader"
         raise EspeakError(msg)
     library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # or else the clock seeds the noise of breathy voices
-    library.espeak_SetParameter(_VOLUME, _VOLUME_PERCENT, 0)
     return rate_hz
 
 

@@ -1,6 +1,6 @@
 """The registry of corpora: from a reference to a corpus, importing only what that kind of corpus needs.
 
-``synth``, ``synth?language=cmn``, ``folder:DIR``, ``manifest:FILE?column=value&column=one|other``,
+``synth``, ``synth?language=cmn``, ``synth-music``, ``folder:DIR``, ``manifest:FILE?column=value&column=one|other``,
 ``librispeech:ROOT?split=test-clean``.
 """
 
@@ -50,6 +50,18 @@ class CorpusListing:
         return not self.missing
 
 
+def _made_here(name: str, description: str, *, example: str, needs_speech: bool = True) -> CorpusListing:
+    """Return the listing of a corpus that is made when it is asked for."""
+    return CorpusListing(
+        name=name,
+        spelling=f"{name}, {name}?split=train, {name}?{example}",
+        description=description,
+        licence="Apache-2.0",
+        opener=f"tokbench.corpora.{name.replace('-', '_')}:open_{name.replace('-', '_')}",
+        requires=("espeakng_loader",) if needs_speech else (),
+    )
+
+
 _LISTINGS = (
     CorpusListing(
         name="synth",
@@ -58,6 +70,40 @@ _LISTINGS = (
         licence="Apache-2.0",
         opener="tokbench.corpora.synth:open_synth",
         requires=("espeakng_loader",),
+    ),
+    _made_here(
+        "synth-commands",
+        "Commands with intents, strings of digits, manners of speaking, questions and answers",
+        example="kind=command|digits|manner|question",
+    ),
+    _made_here(
+        "synth-sentences",
+        "Stories of a small world, and pairs of words, sentences and stories of which one is wrong",
+        example="kind=word|agreement|story",
+    ),
+    _made_here(
+        "synth-parallel",
+        "The same sentences in English, German, French and Spanish, in the same voice",
+        example="language=de&target_language=en-us",
+    ),
+    _made_here(
+        "synth-mixtures",
+        "Noisy, reverberant and mixed speech with the clean one, edits, and the same by another voice",
+        example="kind=noise|room|talkers|edit|voice",
+    ),
+    _made_here("synth-dialogue", "Two people talking, each in a channel", example="split=train|test"),
+    _made_here("synth-singing", "Syllables sung on notes, with the score", example="gender=f"),
+    _made_here(
+        "synth-events",
+        "Sound events of eight kinds with captions, mixtures, and edits with their results",
+        example="kind=single|mixture|edit",
+        needs_speech=False,
+    ),
+    _made_here(
+        "synth-music",
+        "Melodies with scores and captions on four instruments, and two instruments in stereo",
+        example="kind=melody|stereo",
+        needs_speech=False,
     ),
     CorpusListing(
         name="folder",

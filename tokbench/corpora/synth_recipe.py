@@ -14,7 +14,7 @@ from tokbench.corpora.espeak import Voice
 from tokbench.corpora.tones import with_tone
 from tokbench.specs.base import StrictModel, read_toml
 
-__all__ = ["LANGUAGES", "SyntheticUtterance", "list_speakers", "list_utterances"]
+__all__ = ["LANGUAGES", "Speaker", "Split", "SyntheticUtterance", "list_speakers", "list_utterances", "speakers_of"]
 
 _TEXTS = Path(__file__).parent / "synth_texts"
 
@@ -40,6 +40,10 @@ class Speaker(StrictModel):
     """0 .. 99."""
     rate_wpm: int
     """Words per minute."""
+
+    def voice(self, language: str) -> Voice:
+        """Return how this speaker sounds in ``language``, as espeak-ng names it."""
+        return Voice(f"{language}+{self.variant}", self.pitch, self.rate_wpm)
 
 
 class _Speakers(StrictModel):
@@ -84,6 +88,11 @@ def list_speakers() -> tuple[Speaker, ...]:
     return read_toml(_TEXTS / "speakers.toml", _Speakers).speakers
 
 
+def speakers_of(split: Split) -> list[Speaker]:
+    """Return the speakers of ``split``; no one is in both."""
+    return [speaker for speaker in list_speakers() if speaker.split == split]
+
+
 def list_utterances() -> list[SyntheticUtterance]:
     """Return every utterance: split by split, language by language, speaker by speaker."""
     texts = [read_toml(_TEXTS / f"{language}.toml", _Texts) for language in LANGUAGES]
@@ -97,7 +106,7 @@ def list_utterances() -> list[SyntheticUtterance]:
 
 
 def _utterances(content: _Texts, split: Split, language_index: int) -> Iterator[SyntheticUtterance]:
-    speakers = [speaker for speaker in list_speakers() if speaker.split == split]
+    speakers = speakers_of(split)
     for speaker_index, speaker in enumerate(speakers):
         items = _turn(content.train if split == "train" else content.test, speaker_index, _SENTENCES_PER_SPEAKER)
         for turn, (number, text) in enumerate(items):
@@ -138,5 +147,5 @@ def _utterance(
         speaker=speaker,
         language=content.language,
         text=text,
-        voice=Voice(f"{content.voice}+{speaker.variant}", speaker.pitch, speaker.rate_wpm),
+        voice=speaker.voice(content.voice),
     )

@@ -1,0 +1,166 @@
+"""The corpus ``synth-sentences``: a small world to learn a language from, and pairs that ask what was learnt.
+
+Training tells stories of two sentences (``kind=story``) and says words (``kind=word``). The test has pairs: of each
+recording the companion ``wrong``, in words ``wrong_text``, is one that a model of this language finds less likely:
+
+- ``word``: a word against one that differs by a phone and is none, in the manner of sWUGGY;
+- ``agreement``: a sentence against one whose verb does not agree with its subject, in the manner of sBLIMP;
+- ``story``: a story against one whose second sentence is of another person, in the manner of the spoken StoryCloze.
+
+Speakers and stories of the test are others than those of training.
+
+Source: Nguyen et al. 2020, The Zero Resource Speech Benchmark 2021 (arXiv:2011.11588), of sWUGGY and sBLIMP; Hassid
+et al. 2023, TWIST (arXiv:2305.13009), of the spoken StoryCloze.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import permutations, product
+from pathlib import Path
+
+from tokbench.corpora.generated import Clip, Recipe, Row, text_hash
+from tokbench.corpora.manifest import ManifestCorpus
+from tokbench.corpora.reference import CorpusReference
+from tokbench.corpora.spoken import spoken
+from tokbench.corpora.synth_recipe import Speaker, Split, speakers_of
+from tokbench.specs.base import StrictModel, read_toml
+
+__all__ = ["RECIPE", "Story", "list_stories", "open_synth_sentences"]
+
+_GRAMMAR = Path(__file__).parent / "grammars" / "sentences.toml"
+_LANGUAGE = "en-us"
+_NUM_STORIES: dict[Split, int] = {"train": 240, "test": 48}
+
+
+class _Person(StrictModel):
+    one: str
+    many: str
+    does: tuple[str, ...]
+
+
+class _Grammar(StrictModel):
+    adjectives: tuple[str, ...]
+    people: tuple[_Person, ...]
+    words: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Story:
+    """Two sentences about one person, or about several of a kind."""
+
+    person: _Person
+    others: tuple[_Person, ...]
+    """The people of the other stories."""
+    adjective: str
+    is_one: bool
+    deeds: tuple[str, str]
+
+    def first(self, *, agrees: bool = True) -> str:
+        """Return the first sentence, whose verb agrees with its subject, or does not."""
+        subject = self.person.one if self.is_one else self.person.many
+        return f"the {self.adjective} {subject} {self._does(self.deeds[0], is_one=self.is_one == agrees)}"
+
+    @property
+    def text(self) -> str:
+        """Both sentences."""
+        return self._told(self.deeds[1])
+
+    @property
+    def wrong_text(self) -> str:
+        """The first sentence, and one of another person."""
+        deeds = [deed for person in self.others for deed in person.does]
+        return self._told(deeds[int(text_hash(self.text), 16) % len(deeds)])
+
+    def _told(self, ending: str) -> str:
+        pronoun = "he" if self.is_one else "they"
+        return f"{self.first()}. {pronoun} {self._does(ending, is_one=self.is_one)}."
+
+    @staticmethod
+    def _does(deed: str, *, is_one: bool) -> str:
+        return deed.format(s="s" if is_one else "")
+
+
+def list_stories(split: Split) -> list[Story]:
+    """Return the stories of ``split``: all there are, dealt out by their hashes."""
+    grammar = read_toml(_GRAMMAR, _Grammar)
+    told = [
+        Story(person, tuple(other for other in grammar.people if other != person), adjective, is_one, deeds)
+        for person, adjective, is_one in product(grammar.people, grammar.adjectives, (True, False))
+        for deeds in permutations(person.does, 2)
+    ]
+    told.sort(key=lambda story: text_hash(story.text))
+    first = 0 if split == "train" else _NUM_STORIES["train"]
+    return told[first : first + _NUM_STORIES[split]]
+
+
+def _rows() -> list[Row]:
+    rows: list[Row] = []
+    splits: tuple[Split, ...] = ("train", "test")
+    for split in splits:
+        speakers = speakers_of(split)
+        for index, story in enumerate(list_stories(split)):
+            speaker = speakers[index % len(speakers)]
+            rows.append(_row(split, "story", f"{index:03d}", speaker, story.text, story.wrong_text))
+            if split == "test":
+                texts = story.first(), story.first(agrees=False)
+                rows.append(_row(split, "agreement", f"{index:03d}", speaker, *texts))
+        rows += _words(split)
+    return rows
+
+
+def _words(split: Split) -> Iterator[Row]:
+    for (real, wrong), speaker in product(read_toml(_GRAMMAR, _Grammar).words, speakers_of(split)):
+        yield _row(split, "word", f"{real}-{speaker.name}", speaker, real, wrong)
+
+
+def _row(split: Split, kind: str, number: str, speaker: Speaker, text: str, wrong_text: str) -> Row:
+    name = f"{split}/{kind}-{number}"
+    is_pair = split == "test"
+    return Row(
+        id=name.replace("/", "-"),
+        clip=_clip(name, text, speaker),
+        companions={"wrong": _clip(f"{name}-wrong", wrong_text, speaker)} if is_pair else {},
+        columns={
+            "split": split,
+            "kind": kind,
+            "speaker": speaker.name,
+            "gender": speaker.gender,
+            "language": _LANGUAGE,
+            "text": text,
+            "wrong_text": wrong_text if is_pair else "",
+        },
+    )
+
+
+def _clip(name: str, text: str, speaker: Speaker) -> Clip:
+    # Both of a pair lie in the same noise: it is not to tell them apart.
+    seed = f"synth-sentences {name.removesuffix('-wrong')}"
+    return Clip(name, partial(spoken, text, speaker.voice(_LANGUAGE), _LANGUAGE, seed=seed))
+
+
+RECIPE = Recipe(
+    name="synth-sentences.v1",
+    columns=(
+        "id",
+        "path",
+        "split",
+        "kind",
+        "speaker",
+        "gender",
+        "language",
+        "text",
+        "wrong_text",
+        "wrong_path",
+        "wrong_sha256",
+        "duration_s",
+        "licence",
+        "sha256",
+    ),
+    rows=_rows,
+)
+
+
+def open_synth_sentences(reference: CorpusReference) -> ManifestCorpus:
+    """Open ``synth-sentences`` (the test split), ``synth-sentences?kind=word`` and the like."""
+    return RECIPE.open(reference)
