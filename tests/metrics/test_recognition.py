@@ -3,7 +3,7 @@
 import pytest
 
 from tokbench.errors import NotApplicableError
-from tokbench.metrics.recognition import ErrorCounts, character_errors, normalize, word_errors
+from tokbench.metrics.recognition import ErrorCounts, character_errors, label_errors, normalize, word_errors
 
 
 def distance(reference: list[str], hypothesis: list[str]) -> int:
@@ -57,3 +57,15 @@ def test_no_words_are_nothing_to_get_wrong(text: str, reason: str) -> None:
     for count in (word_errors, character_errors):
         with pytest.raises(NotApplicableError, match=reason):
             count(text, "something", "en")
+
+
+def test_labels_are_counted_as_they_are() -> None:
+    reference, hypothesis = ["ð", "ə", "k", "w", "i", "k", "oʊ"], ["ð", "k", "w", "u", "k", "k", "o", "ʊ"]
+    found = label_errors(reference, hypothesis)
+    assert found.score.total == distance(reference, hypothesis)
+    assert found.length == 7
+    assert len(hypothesis) - len(reference) == found.insertions - found.deletions
+    assert label_errors(["a", "b"], []) == ErrorCounts(0, 2, 0, 2)
+    assert label_errors(["a"], ["b", "a"]) == ErrorCounts(0, 0, 1, 1)
+    with pytest.raises(NotApplicableError, match="no labels"):
+        label_errors([], ["a"])

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tokbench.specs.probe import ProbeRecipe
 
-__all__ = ["CodeEmbedding", "Probe"]
+__all__ = ["CodeEmbedding", "Probe", "frames_there"]
 
 
 class CodeEmbedding(nn.Module):
@@ -71,7 +71,7 @@ class _Mean(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Return [B, D'] of ``features`` [B, F, D]."""
-        is_there = _mask(features, lengths)
+        is_there = frames_there(features, lengths)
         pooled: Tensor = self.after((features * is_there).sum(dim=1) / lengths[:, None])
         return pooled
 
@@ -91,11 +91,11 @@ class _Recurrent(nn.Module):
         if self.score is None:
             return last[-1]  # type: ignore[no-any-return]
         padded, _ = pad_packed_sequence(states, batch_first=True)
-        scores = self.score(padded).masked_fill(~_mask(padded, lengths), float("-inf"))
+        scores = self.score(padded).masked_fill(~frames_there(padded, lengths), float("-inf"))
         attended: Tensor = (scores.softmax(dim=1) * padded).sum(dim=1)
         return attended
 
 
-def _mask(features: Tensor, lengths: Tensor) -> Tensor:
+def frames_there(features: Tensor, lengths: Tensor) -> Tensor:
     """Return bool [B, F, 1], which frames are there."""
     return (torch.arange(features.shape[1]) < lengths[:, None])[:, :, None]

@@ -8,8 +8,7 @@ Axes: ``N`` items, ``F`` frames, ``D`` features, ``K`` codebooks, ``S`` seeds.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +18,9 @@ from torch.nn.functional import cross_entropy
 
 from tokbench.models.probe_heads import Probe
 from tokbench.specs.probe import ProbeRecipe
+from tokbench.training.frozen import mean_and_deviation, one_thread
 
 __all__ = ["ProbeItems", "probe_answers"]
-
-_SMALLEST_DEVIATION = 1e-5
-"""Features that vary less are constant, and are left as they are but for their mean."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ def probe_answers(
     if not len(train) or not len(test) or (recipe.needs_validation and not validation):
         msg = "a probe needs items for training, for validation and to be tested on"
         raise ValueError(msg)
-    with _one_thread():
+    with one_thread():
         scale = _Scale.of(train, recipe)
         learnt, held = scale.batch(train), scale.batch(validation) if validation else None
         learner = _Learner(recipe, num_classes, learnt, held, train.codebook_size)
@@ -65,18 +62,6 @@ def probe_answers(
         probes = [probe, *(learner.fit(rate, seed=seed)[0] for seed in range(1, recipe.num_seeds))]
         asked = scale.batch(test)
         return np.stack([_logits(item, asked).argmax(dim=1).numpy() for item in probes])
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute with one thread, from random numbers of its own."""
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        torch.set_num_threads(num_threads)
 
 
 @dataclass(frozen=True)
@@ -113,10 +98,7 @@ class _Scale:
             return cls(None, None, is_pooled=False)
         is_pooled = recipe.head in {"linear", "mlp"}
         frames = np.concatenate([_pooled(item) if is_pooled else item for item in items.sequences])
-        deviation = frames.std(axis=0, dtype=np.float64)
-        deviation[deviation < _SMALLEST_DEVIATION] = 1.0
-        mean = frames.mean(axis=0, dtype=np.float64)
-        return cls(mean.astype(np.float32), deviation.astype(np.float32), is_pooled=is_pooled)
+        return cls(*mean_and_deviation(frames), is_pooled=is_pooled)
 
     def batch(self, items: ProbeItems) -> _Batch:
         """Return all of ``items``."""
