@@ -38,7 +38,9 @@ def test_a_shipped_leaderboard_shows_only_what_its_tasks_measure(name: str) -> N
 
 
 def test_the_overview_joins_the_tasks() -> None:
-    assert set(find_leaderboard("overview").tasks) == {"reconstruction.v1", "tokens.v1", "quality.v1"}
+    about_sound = {"reconstruction.v1", "quality.v1", "speaker.v1", "intelligibility.v1"}
+    about_tokens = {"tokens.v1", "abx.v1", "probe-phones.v1", "tone.v1", "robustness.v1", "economy.v1"}
+    assert set(find_leaderboard("overview").tasks) == about_sound | about_tokens
 
 
 def test_the_reconstruction_leaderboard_shows_every_metric_of_its_task() -> None:
@@ -84,6 +86,18 @@ def test_a_malformed_leaderboard_is_named_with_its_key(
 def test_an_unknown_leaderboard_is_answered_with_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'reconstruction'"):
         find_leaderboard("reconstructoin")
+
+
+def test_a_column_may_have_a_name_of_its_own() -> None:
+    groups = [
+        {"heading": "Phones", "task": "abx.v1", "columns": [{"metric": "abx_across"}]},
+        {"heading": "Words", "task": "abx-words.v1", "columns": [{"metric": "abx_across", "name": "word_abx"}]},
+    ]
+    shown = board(groups=groups, sort_by="abx_across", plot=None)
+    assert {key: shown.task_of[key] for key in shown.columns} == {
+        "abx_across": "abx.v1",
+        "word_abx": "abx-words.v1",
+    }
 
 
 def test_a_group_is_part_of_the_name_of_its_column() -> None:

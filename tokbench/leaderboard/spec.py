@@ -10,7 +10,16 @@ from tokbench.errors import SpecError, UnknownNameError
 from tokbench.paths import declarations_dir
 from tokbench.specs.base import StrictModel, read_toml
 
-__all__ = ["Column", "ColumnGroup", "Leaderboard", "Plot", "find_leaderboard", "list_leaderboards"]
+__all__ = [
+    "Column",
+    "ColumnGroup",
+    "Leaderboard",
+    "Plot",
+    "Question",
+    "Ranking",
+    "find_leaderboard",
+    "list_leaderboards",
+]
 
 ALL_UTTERANCES = "all"
 
@@ -24,10 +33,14 @@ class Column(StrictModel):
     """``all``, or the group of the metric, such as ``codebook 1``."""
     heading: str | None = None
     """Heading on the page; the metric's title where left out."""
+    name: str | None = None
+    """Name of the column in the CSV, where two tasks have the same metric; metric and group where left out."""
 
     @property
     def key(self) -> str:
         """Name of the column in the CSV, unique in a leaderboard."""
+        if self.name is not None:
+            return self.name
         return self.metric if self.group == ALL_UTTERANCES else f"{self.metric}/{self.group}"
 
 
@@ -49,6 +62,33 @@ class Plot(StrictModel):
     """Metric on the horizontal axis, on a logarithmic scale."""
     y: tuple[str, ...] = Field(min_length=1)
     """Metrics to choose from on the vertical axis; the first is shown first."""
+
+
+class Question(StrictModel):
+    """Something that codecs are ranked by."""
+
+    heading: str
+    """What is asked, in a word or two."""
+    columns: tuple[str, ...] = Field(min_length=1)
+    """Columns that answer it; their ranks are averaged, each with the same weight."""
+
+
+class Ranking(StrictModel):
+    """Ranks over all questions, among codecs of about the same bitrate."""
+
+    rate: str = "bitrate_nominal_bps"
+    """Column of the bitrate."""
+    edges_bps: tuple[float, ...] = Field(min_length=2)
+    """Where bands of bitrate begin and end, rising: each goes from one up to, and without, the next."""
+    questions: tuple[Question, ...] = Field(min_length=1)
+    """The ranks of all questions are averaged, each with the same weight."""
+
+    @model_validator(mode="after")
+    def _edges_rise(self) -> Self:
+        if list(self.edges_bps) != sorted(set(self.edges_bps)):
+            msg = f"edges_bps: expected rising numbers, found {list(self.edges_bps)}"
+            raise ValueError(msg)
+        return self
 
 
 class Leaderboard(StrictModel):
@@ -76,6 +116,8 @@ class Leaderboard(StrictModel):
     """Whether page and long table also show what was measured codebook by codebook."""
     plot: Plot | None = None
     """What is drawn above the table."""
+    ranking: Ranking | None = None
+    """What joins the columns into one order, within bands of bitrate."""
     groups: tuple[ColumnGroup, ...] = Field(min_length=1)
     """The columns."""
 
@@ -88,6 +130,9 @@ class Leaderboard(StrictModel):
         wanted = {"sort_by": [self.sort_by]}
         if self.plot:
             wanted |= {"plot.x": [self.plot.x], "plot.y": list(self.plot.y)}
+        if self.ranking:
+            asked = [key for question in self.ranking.questions for key in question.columns]
+            wanted |= {"ranking.rate": [self.ranking.rate], "ranking.questions": asked}
         problems += [
             f"{field} {key!r} is not among the columns ({', '.join(keys)})"
             for field, names in wanted.items()

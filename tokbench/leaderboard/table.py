@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from tokbench.leaderboard.cells import Cell, Row, Section, SourceRecord, read_sections
+from tokbench.leaderboard.ranking import Ranks, rank
 from tokbench.leaderboard.spec import ALL_UTTERANCES, Leaderboard
 from tokbench.leaderboard.ties import Standing, standings
 from tokbench.records import MetricSummary
@@ -30,6 +31,8 @@ class Table:
     section: Section
     standings: Mapping[str, Standing]
     """Who is best, by column key; only columns with a direction are here."""
+    joint: Ranks | None = None
+    """The order over all questions, where the leaderboard asks for one."""
 
     def ranks(self) -> dict[str, int]:
         """Return the place of each ranked row in the order of the table, from 1.
@@ -66,9 +69,28 @@ class Table:
             "sample_rate_hz": codec.sample_rate_hz,
             "num_parameters": codec.num_parameters,
         }
+        facts |= self._wide_ranks(row)
         for key, cell in row.cells.items():
             facts |= {f"{key}{ending}": value for ending, value in self._wide_cell(row, key, cell)}
         return facts
+
+    def _wide_ranks(self, row: Row) -> dict[str, Any]:
+        """Return the band of a row, its place there, and its ranks; empty cells for one that has none."""
+        if self.board.ranking is None or self.joint is None:
+            return {}
+        headings = [question.heading for question in self.board.ranking.questions]
+        found = next(
+            ((band, item) for band in self.joint.bands for item in band.ranked if item.row.label == row.label), None
+        )
+        if found is None:
+            return dict.fromkeys(["band_bps", "place_in_band", "joint_rank", *(f"rank: {h}" for h in headings)])
+        band, item = found
+        return {
+            "band_bps": f"{band.low_bps:g}-{band.high_bps:g}",
+            "place_in_band": item.place,
+            "joint_rank": item.joint,
+            **{f"rank: {heading}": item.questions.get(heading) for heading in headings},
+        }
 
     def _wide_cell(self, row: Row, key: str, cell: Cell) -> Iterator[tuple[str, Any]]:
         summary = cell.summary
@@ -133,7 +155,10 @@ def read_tables(board: Leaderboard, results: Path) -> list[Table]:
 
     Raises what :func:`read_sections` and :func:`standings` raise.
     """
-    return [Table(board, section, standings(board, section)) for section in read_sections(board, results)]
+    return [
+        Table(board, section, standings(board, section), rank(board, section))
+        for section in read_sections(board, results)
+    ]
 
 
 def csv_bytes(frames: Sequence[pd.DataFrame]) -> bytes:

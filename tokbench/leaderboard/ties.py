@@ -21,7 +21,17 @@ from tokbench.errors import TokbenchError
 from tokbench.leaderboard.cells import Cell, Row, Section, SourceRecord
 from tokbench.leaderboard.spec import ALL_UTTERANCES, Leaderboard
 
-__all__ = ["MissingUtterancesError", "Standing", "has_components", "read_utterances", "standings"]
+__all__ = [
+    "Compared",
+    "Draws",
+    "MissingUtterancesError",
+    "Standing",
+    "goodness",
+    "has_components",
+    "read_utterances",
+    "standings",
+    "takes_part",
+]
 
 
 class MissingUtterancesError(TokbenchError):
@@ -63,57 +73,87 @@ def standings(board: Leaderboard, section: Section) -> Mapping[str, Standing]:
 
     Anchors, missing values and costs take no part.
     """
-    tables: dict[str, pd.DataFrame] = {}
+    draws = Draws(board)
     found = {}
-    for key, column in board.columns.items():
-        ranked = [row for row in section.rows if not row.is_anchor and _takes_part(row.cells[key])]
-        if not ranked:
-            continue
-        best = _best(ranked, key)
-        sources = [row.sources[board.task_of[key]] for row in ranked]
-        tied = None
-        if column.group == ALL_UTTERANCES:
-            for source in sources:
-                tables.setdefault(source.path, read_utterances(source))
-            tied = _tied(column.metric, sources, [tables[source.path] for source in sources], best.label)
-        if tied is None:
-            tied = frozenset(row.label for row in ranked if _is_near(row.cells[key], best.cells[key]))
-        found[key] = Standing(best.label, tied)
+    for key in board.columns:
+        ranked = [row for row in section.rows if not row.is_anchor and takes_part(row.cells[key])]
+        if ranked:
+            best = _best(ranked, key)
+            tied = draws.compared(key, ranked).tied_with(ranked.index(best))
+            found[key] = Standing(best.label, frozenset(ranked[place].label for place in np.flatnonzero(tied)))
     return found
 
 
-def _takes_part(cell: Cell) -> bool:
+def takes_part(cell: Cell) -> bool:
+    """Say whether a number may be better or worse than others of its column."""
     return (
         cell.value is not None and cell.summary is not None and cell.summary.better is not None and not cell.is_cost
     )
 
 
 def _best(ranked: Sequence[Row], key: str) -> Row:
-    summary = ranked[0].cells[key].summary
-    sign = -1.0 if summary and summary.better == "higher" else 1.0
-    return min(ranked, key=lambda row: (sign * (row.cells[key].value or 0.0), row.label))
+    return min(ranked, key=lambda row: (-goodness(row.cells[key]), row.label))
 
 
-def _tied(
-    metric: str, sources: Sequence[SourceRecord], tables: Sequence[pd.DataFrame], best_label: str
-) -> frozenset[str] | None:
-    """Return the labels of the rows that cannot be told from the best, itself included; None without components."""
-    if not all(has_components(table, metric) for table in tables):
-        return None
-    summary = sources[0].record.metric(metric)
-    is_rms = [summary is not None and summary.pooling == "rms"] * len(tables)
-    groups = tables[0]["speaker"].tolist() if sources[0].record.interval.by == "speaker" else None
-    total, weight = (
-        stats.group_sums(np.column_stack([table[f"{metric}.{part}"].fillna(0.0) for table in tables]), groups)
-        for part in ("total", "weight")
-    )
-    labels = [source.label for source in sources]
-    if len(total) < stats.MIN_UNITS:
-        return frozenset(labels)
-    values = stats.resample(total, weight, rms=is_rms)
-    best = values[:, labels.index(best_label)]
-    intervals = [stats.percentile_interval(values[:, index] - best) for index in range(len(labels))]
-    return frozenset(label for label, (low, high) in zip(labels, intervals, strict=True) if low <= 0.0 <= high)
+def goodness(cell: Cell) -> float:
+    """Return the value, turned round where lower is better."""
+    sign = 1.0 if cell.summary and cell.summary.better == "higher" else -1.0
+    return sign * (cell.value or 0.0)
+
+
+class Draws:
+    """The utterances of a section, of which all rows are compared on the same draws; each table is read once."""
+
+    def __init__(self, board: Leaderboard) -> None:
+        self._board = board
+        self._tables: dict[str, pd.DataFrame] = {}
+
+    def compared(self, key: str, rows: Sequence[Row]) -> "Compared":
+        """Return ``rows`` in the column ``key``, on the same draws where there are utterances to draw."""
+        column = self._board.columns[key]
+        sources = [row.sources[self._board.task_of[key]] for row in rows]
+        values = self._resampled(column.metric, sources) if column.group == ALL_UTTERANCES else None
+        return Compared([row.cells[key] for row in rows], values)
+
+    def _resampled(self, metric: str, sources: Sequence[SourceRecord]) -> np.ndarray | None:
+        """Return the values [R, N] of the rows on the same draws; None where no utterance has one.
+
+        [0, N] where there are too few utterances to be drawn.
+        """
+        for source in sources:
+            if source.path not in self._tables:
+                self._tables[source.path] = read_utterances(source)
+        tables = [self._tables[source.path] for source in sources]
+        if not all(has_components(table, metric) for table in tables):
+            return None
+        summary = sources[0].record.metric(metric)
+        is_rms = [summary is not None and summary.pooling == "rms"] * len(tables)
+        groups = tables[0]["speaker"].tolist() if sources[0].record.interval.by == "speaker" else None
+        total, weight = (
+            stats.group_sums(np.column_stack([table[f"{metric}.{part}"].fillna(0.0) for table in tables]), groups)
+            for part in ("total", "weight")
+        )
+        if len(total) < stats.MIN_UNITS:
+            return np.empty((0, len(tables)))
+        return stats.resample(total, weight, rms=is_rms)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Some rows in one column."""
+
+    cells: Sequence[Cell]
+    draws: np.ndarray | None
+    """Values [R, N] on the same draws; [0, N] for too few utterances, None without any."""
+
+    def tied_with(self, place: int) -> np.ndarray:
+        """Return bool [N], true for the rows that cannot be told from the one at ``place``, itself included."""
+        if self.draws is None:
+            return np.array([_is_near(cell, self.cells[place]) for cell in self.cells])
+        if not len(self.draws):
+            return np.ones(len(self.cells), bool)
+        intervals = [stats.percentile_interval(column) for column in (self.draws - self.draws[:, [place]]).T]
+        return np.array([low <= 0.0 <= high for low, high in intervals])
 
 
 def _is_near(cell: Cell, best: Cell) -> bool:

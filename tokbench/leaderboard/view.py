@@ -10,6 +10,7 @@ from tokbench.leaderboard.cells import Cell, Row
 from tokbench.leaderboard.examples import Example, examples
 from tokbench.leaderboard.numbers import NumberFormat, number_format, with_digits
 from tokbench.leaderboard.plot import Picture, pictures
+from tokbench.leaderboard.ranking import Band
 from tokbench.leaderboard.spec import ALL_UTTERANCES
 from tokbench.leaderboard.table import Table
 from tokbench.records import MetricSummary, TaskSummary
@@ -147,6 +148,16 @@ class TableView:
     def examples(self) -> list[Example]:
         """What to listen to."""
         return examples(self.table)
+
+    @staticmethod
+    def band(band: Band) -> str:
+        """Return a band of bitrate in words."""
+        return f"{with_digits(band.low_bps / 1000)} to {with_digits(band.high_bps / 1000)} kbit/s"
+
+    @staticmethod
+    def rank(value: float | None) -> str:
+        """Return a rank with one decimal; a dash for none."""
+        return "\N{EM DASH}" if value is None else f"{value:.1f}"
 
     @cached_property
     def parts(self) -> list[tuple[Row, list[str], list[tuple[str, list[str]]]]]:
