@@ -50,7 +50,7 @@ def _rain(num_samples: int, rate_hz: int, generator: Generator) -> np.ndarray:
     drops = (generator.random(num_samples) < generator.uniform(150, 400) / rate_hz) * generator.random(num_samples)
     drop = np.exp(-np.arange(int(0.004 * rate_hz)) / (0.0006 * rate_hz))
     pattering = np.convolve(drops, drop)[:num_samples]
-    return pattering * generator.standard_normal(num_samples)
+    return np.asarray(pattering * generator.standard_normal(num_samples))
 
 
 def _siren(num_samples: int, rate_hz: int, generator: Generator) -> np.ndarray:

@@ -46,7 +46,7 @@ class Sound:
     @property
     def duration_s(self) -> float:
         """Length in seconds."""
-        return self.samples.shape[-1] / self.sample_rate_hz
+        return len(self.samples.T) / self.sample_rate_hz
 
 
 @dataclass(frozen=True)

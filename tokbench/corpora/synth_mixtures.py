@@ -101,7 +101,7 @@ class _Items:
 
 
 def _texts(split: Split) -> list[str]:
-    """Return the sentences of ``split``: all adjectives with what follows, so that no edit leads to the other one."""
+    """Return the sentences of ``split``: all adjectives with what follows, so that no edit leads to others."""
     stories = [*list_stories("train"), *list_stories("test")]
     texts = sorted({story.first() for story in stories}, key=text_hash)
     kinds = {

@@ -79,7 +79,7 @@ class Melody:
             length = min(beat * dice.choice(_LENGTHS), total - place)
             notes.append(Note(self._pitch(degrees[-1]), place / NOTES_PER_SECOND, length / NOTES_PER_SECOND))
             place += length
-            degrees.append(self._next(*degrees[-2:], dice))
+            degrees.append(self._next(degrees[-2], degrees[-1], dice))
         return notes
 
     def bass(self) -> list[Note]:

@@ -84,7 +84,8 @@ def list_sentences() -> list[Sentence]:
     sizes = [range(len(getattr(grammar.languages[_PIVOT], slot))) for slot in _SLOTS]
     said = [
         {name: language.say(template, choice) for name, language in grammar.languages.items()}
-        for template, *choice in product(grammar.templates, *sizes)
+        for template in grammar.templates
+        for choice in product(*sizes)
     ]
     said.sort(key=lambda texts: text_hash(texts[_PIVOT]))
     voices = {name: language.voice for name, language in grammar.languages.items()}
