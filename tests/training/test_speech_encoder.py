@@ -12,9 +12,9 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2GumbelVectorQ
 
 from tokbench.audio import Audio
 from tokbench.codecs.registry import expand, load, one
-from tokbench.codecs.spectral_features import MfccFrames
 from tokbench.corpora.base import Corpus
 from tokbench.errors import SpecError
+from tokbench.models.spectral_frames import MfccFrames
 from tokbench.models.speech_encoder import TrainableSpeechEncoder, audible_frames
 from tokbench.specs.codec import find_spec, read_spec
 from tokbench.specs.speech_encoder import MaskedUnits, SpeechEncoderSpec

@@ -1,11 +1,11 @@
-"""K-means units of log-mel frames or MFCCs; see :mod:`tokbench.codecs.spectral_features` for the frames."""
+"""K-means units of log-mel frames or MFCCs; see :mod:`tokbench.models.spectral_frames` for the frames."""
 
 from pathlib import Path
 
 from tokbench.codecs.base import Context
 from tokbench.codecs.centroids import read_centroids
 from tokbench.codecs.kmeans_units import KmeansUnits
-from tokbench.codecs.spectral_features import LogMelFrames, MfccFrames, SpectralFrames
+from tokbench.models.spectral_frames import LogMelFrames, MfccFrames, SpectralFrames
 
 __all__ = ["LogMelUnits", "MfccUnits"]
 

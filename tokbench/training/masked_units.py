@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from tokbench.codecs.kmeans_units import NearestCentroid
-from tokbench.codecs.spectral_features import MfccFrames
 from tokbench.models.processes import first_process_
+from tokbench.models.spectral_frames import MfccFrames
 from tokbench.models.speech_encoder import Encoded, TrainableSpeechEncoder, audible_frames
 from tokbench.specs.speech_encoder import Iteration, MaskedUnits, SpeechEncoderSpec
 from tokbench.training.learner import Draw, Progress
