@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from tokbench.specs.layouts import CoarseFirst, Delay, Flatten, Layout, Parallel
 
@@ -47,14 +48,23 @@ def _table(layout: Layout, num_codebooks: int, num_frames: int) -> Tensor:
         case Flatten(group=group):
             starts = range(0, num_codebooks, group or num_codebooks)
             sizes = [min(group or num_codebooks, num_codebooks - start) for start in starts]
-            return torch.block_diag(*(_flat(size, num_frames) + 1 for size in sizes)) - 1
+            return _after_another([_flat(size, num_frames) for size in sizes])
         case CoarseFirst(delays=delays):
             others = _delayed(_completed(delays, num_codebooks - 1), num_frames)
-            return torch.block_diag(_delayed([0], num_frames) + 1, others + 1) - 1
+            return _after_another([_delayed([0], num_frames), others])
 
 
 def _completed(delays: Sequence[int], num_codebooks: int) -> list[int]:
-    return [*delays, *delays[-1:] * num_codebooks][:num_codebooks]
+    return [delays[min(index, len(delays) - 1)] for index in range(num_codebooks)]
+
+
+def _after_another(tables: Sequence[Tensor]) -> Tensor:
+    """Return the table of all codebooks of ``tables``, each of which begins where the one before ends."""
+    num_steps, place, rows = sum(table.shape[1] for table in tables), 0, []
+    for table in tables:
+        rows.append(pad(table, (place, num_steps - place - table.shape[1]), value=ABSENT))
+        place += table.shape[1]
+    return torch.cat(rows)
 
 
 def _delayed(delays: Sequence[int], num_frames: int) -> Tensor:

@@ -16,7 +16,7 @@ from torch.nn.functional import embedding, gelu, pad, scaled_dot_product_attenti
 from tokbench.models.quantizers import TrainableQuantizer
 from tokbench.specs.entropy_coding import EntropyCoding
 
-__all__ = ["MAX_OFFSET", "CodeLm", "Past", "build_code_lm", "previous_codes"]
+__all__ = ["MAX_OFFSET", "CodeLm", "LayerPast", "Past", "build_code_lm", "previous_codes", "sinusoids"]
 
 MAX_PERIOD = 10_000.0
 """Of the sinusoids by which a frame knows its place: Vaswani et al. 2017, section 3.5."""
@@ -71,7 +71,7 @@ class CodeLm(nn.Module):
             past.num_frames += len(places)
         else:
             places = places + torch.as_tensor(offset, device=previous.device)[..., None]
-        values = self.input_norm(embedded) + _sinusoids(places, embedded)
+        values = self.input_norm(embedded) + sinusoids(places, embedded)
         for index, layer in enumerate(self.layers):
             values = layer(values, None if past is None else past.layers[index])
         return self.vocabulary.logits(values, previous.shape[1])
@@ -91,7 +91,7 @@ class CodeLm(nn.Module):
         return Past([LayerPast(*layer.zero_frame(batch_size), self.context) for layer in layers])
 
 
-def _sinusoids(places: Tensor, like: Tensor) -> Tensor:
+def sinusoids(places: Tensor, like: Tensor) -> Tensor:
     """Return [..., F, D] of ``places`` [..., F]: cosines, then sines, of periods from 2π to 2π · 10 000."""
     half = like.shape[-1] // 2
     exponents = torch.arange(half, device=like.device, dtype=like.dtype) / (half - 1)
@@ -119,6 +119,10 @@ class LayerPast:
         self._end = last
         held = self._both[:, :, :, max(last - num_new - self._context, 0) : last]
         return held[0], held[1]
+
+    def choose_(self, rows: Tensor) -> None:
+        """Go on with the ``rows`` of the batch, int64 [B'], each any number of times."""
+        self._both = self._both[:, rows]
 
 
 class Past:

@@ -15,7 +15,7 @@ from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from tokbench.specs.networks import Bottleneck
 
-__all__ = ["AttentionState", "Transformer"]
+__all__ = ["AttentionState", "Transformer", "rotary_frequencies", "rotated"]
 
 BASE = 10000.0
 """Ratio of the longest to the shortest rotary wavelength, nearly: RoPE, section 3.2.2."""
@@ -34,6 +34,11 @@ class AttentionState:
     """Of those that can still be attended to."""
 
 
+def rotary_frequencies(width: int) -> Tensor:
+    """Return float32 [E / 2], the angle per position of each pair of the ``width`` features of a head."""
+    return BASE ** -(torch.arange(0, width, 2, dtype=torch.float32) / width)
+
+
 class Transformer(nn.Module):
     """[B, D, F] -> [B, D, F]."""
 
@@ -43,8 +48,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.context = spec.context
         self.layers = nn.ModuleList(_Layer(spec, dimension) for _ in range(spec.num_layers))
-        width = dimension // spec.num_heads
-        frequencies = BASE ** -(torch.arange(0, width, 2, dtype=torch.float32) / width)
+        frequencies = rotary_frequencies(dimension // spec.num_heads)
         self.register_buffer("frequencies", frequencies, persistent=False)
 
     def forward(self, values: Tensor) -> Tensor:
@@ -107,7 +111,7 @@ class _Layer(nn.Module):
         self, values: Tensor, rotation: Memory, mask: Tensor | None, memory: Memory | None
     ) -> tuple[Tensor, Memory]:
         heads = self.inputs(values).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        queries, keys, vectors = _rotated(heads[0], *rotation), _rotated(heads[1], *rotation), heads[2]
+        queries, keys, vectors = rotated(heads[0], *rotation), rotated(heads[1], *rotation), heads[2]
         if memory is not None:
             keys, vectors = torch.cat([memory[0], keys], dim=2), torch.cat([memory[1], vectors], dim=2)
         attended = scaled_dot_product_attention(queries, keys, vectors, attn_mask=mask, is_causal=mask is None)
@@ -115,7 +119,7 @@ class _Layer(nn.Module):
         return output, (keys, vectors)
 
 
-def _rotated(heads: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+def rotated(heads: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
     """Return ``heads`` [B, H, F, E], the pairs of features i and i + E / 2 turned by the angles of their frame."""
     first, second = heads.chunk(2, dim=-1)
     cosines, sines = cosines.to(heads.dtype), sines.to(heads.dtype)

@@ -1,0 +1,217 @@
+"""The network of a stage: from sentences to what it thinks of each symbol that may come.
+
+Axes: ``B`` batch, ``S`` steps, ``R`` symbols of a step, ``N`` predictions, ``D`` features, ``V`` symbols.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from tokbench.lm.sentences import Inset, Sentences, Writing
+from tokbench.lm.vocabulary import NOTHING, Block
+from tokbench.models.lm_transformer import LmPast, LmTransformer, Memory, Reading, Stack
+from tokbench.specs.lm import Levels, LmSpec, Next
+from tokbench.specs.lm_networks import LocalBlocks
+from tokbench.specs.lm_streams import FeatureSource
+
+__all__ = ["Hidden", "StageNetwork"]
+
+_FIRST_WEIGHTS = 0.02
+"""Standard deviation of weights before training, as in GPT-2."""
+
+
+class Hidden:
+    """What a network has made of steps."""
+
+    def __init__(self, network: "StageNetwork", values: Tensor) -> None:
+        self._network, self.values = network, values
+        """[B, S, D], or [2, B, S, D] of two towers."""
+
+    def features(self, is_chosen: Tensor, symbols: Tensor) -> Tensor:
+        """Return [N, D'] for what bool ``is_chosen`` [B, S, R] chooses, from which it is predicted.
+
+        ``symbols`` int64 [B, S, R] are those of the step that is predicted, of which a local network sees the ones
+        before each.
+        """
+        if self._network.local is None:
+            batch, step, row = is_chosen.nonzero(as_tuple=True)
+            return self._of(batch, step, row)
+        batch, step = is_chosen.any(dim=2).nonzero(as_tuple=True)
+        local = self._network.local(self._of(batch, step, torch.zeros_like(batch)), symbols[batch, step])
+        chosen: Tensor = local[is_chosen[batch, step]]
+        return chosen
+
+    def _of(self, batch: Tensor, step: Tensor, row: Tensor) -> Tensor:
+        if self.values.ndim == 3:  # noqa: PLR2004
+            return self.values[batch, step]
+        return self.values[row // self._network.rows_per_tower, batch, step]
+
+
+class StageNetwork(nn.Module):
+    """The network of the stage of ``spec`` that is called ``stage_name``."""
+
+    def __init__(self, spec: LmSpec, stage_name: str) -> None:
+        super().__init__()
+        self.writing = Writing(spec, stage_name)
+        stage, own = self.writing.stage, self.writing.network
+        self.objective, self.spec = stage.objective, own
+        self.rows_per_tower = max(self.writing.num_rows // own.towers, 1)
+        num_symbols = self.writing.vocabulary.size
+        self.num_levels = self._num_levels()
+        """Codebooks of the output of the objective ``levels``; else 0."""
+        self.embedding = nn.Embedding(num_symbols, own.dimension, padding_idx=NOTHING)
+        self.transformer = LmTransformer(
+            own,
+            is_both_ways=not isinstance(self.objective, Next),
+            num_levels=self.num_levels,
+            has_memory=any(part.by == "cross-attention" for part in stage.used.values()),
+            num_prompts=stage.prompts.length if stage.prompts else 0,
+        )
+        self.local = None if own.local is None else LocalNetwork(own.local, own.dimension, num_symbols)
+        self.projections = nn.ModuleDict(dict(self._projections()))
+        self.encoders = nn.ModuleDict(dict(self._encoders()))
+        width = own.dimension if own.local is None else own.local.dimension
+        self.outputs = nn.Linear(width, num_symbols, bias=False)
+        self.apply(_begin)
+        if own.tied and own.local is None:
+            self.outputs.weight = self.embedding.weight
+        outputs = stage.outputs
+        self.blocks = list(
+            dict.fromkeys(b for part in outputs.values() for b in self.writing.vocabulary.blocks(part))
+        )
+        """All codebooks that are predicted."""
+        self.predictors = nn.ModuleDict(
+            {
+                name: nn.Linear(own.dimension, self._dimension(part.stream))
+                for name, part in outputs.items()
+                if self._dimension(part.stream)
+            }
+        )
+        """Of outputs that are features."""
+
+    def _num_levels(self) -> int:
+        if not isinstance(self.objective, Levels):
+            return 0
+        (part,) = self.writing.stage.outputs.values()
+        return self.writing.vocabulary.num_rows(part)
+
+    def _dimension(self, stream: str) -> int:
+        source = self.writing.spec.stream(stream)
+        return source.dimension if isinstance(source, FeatureSource) else 0
+
+    def _projections(self) -> Iterable[tuple[str, nn.Module]]:
+        for name, part in self.writing.stage.inputs.items():
+            if dimension := self._dimension(part.stream):
+                blocks = part.encoder.blocks(self.spec) if part.encoder else self.spec
+                yield name, nn.Linear(dimension, blocks.dimension)
+
+    def _encoders(self) -> Iterable[tuple[str, nn.Module]]:
+        for name, part in self.writing.stage.inputs.items():
+            if part.encoder is not None:
+                blocks = part.encoder.blocks(self.spec)
+                is_embedded = not self._dimension(part.stream)
+                yield name, _Encoder(Stack(blocks), blocks.dimension, self.spec.dimension, is_embedded=is_embedded)
+
+    def forward(self, sentences: Sentences, past: LmPast | None = None, *, level: int = 0) -> Hidden:
+        """Read ``sentences``, which follow ``past`` if there is one; ``level`` is that of the normalizations."""
+        memory = None
+        if sentences.memory is not None:
+            memory = Memory(self._embedded(sentences.memory), sentences.memory.is_there)
+        is_open = isinstance(self.objective, Next) and self.objective.reads == "prefix"
+        reading = Reading(
+            positions=sentences.positions,
+            is_there=sentences.is_there,
+            is_both_ways=not isinstance(self.objective, Next),
+            num_open=sentences.num_open if is_open and bool((sentences.num_open > 1).any()) else None,
+            level=level,
+            memory=memory,
+        )
+        values = self.transformer(self._embedded(sentences), reading, past)
+        return Hidden(self, values if self.spec.towers == 1 else values.unflatten(0, (self.spec.towers, -1)))
+
+    def _embedded(self, sentences: Sentences) -> Tensor:
+        """Return [B, S, D]; with two towers, [2 · B, S, D]."""
+        if self.spec.towers > 1:
+            towers = [self.embedding(rows).sum(dim=2) for rows in sentences.symbols.chunk(self.spec.towers, dim=2)]
+            return torch.cat(towers)
+        values: Tensor = self.embedding(sentences.symbols).sum(dim=2)
+        flat = values.flatten(0, 1)
+        for name, inset in sentences.insets.items():
+            flat = flat.index_add(0, inset.steps, self._inset(name, inset)[inset.is_there].to(flat.dtype))
+        return flat.reshape(values.shape)
+
+    def _inset(self, name: str, inset: Inset) -> Tensor:
+        """Return [N, F, D]."""
+        is_features = name in self.projections
+        values = self.projections[name](inset.values) if is_features else self.embedding(inset.values).sum(dim=2)
+        encoded: Tensor = self.encoders[name](values, inset.is_there) if name in self.encoders else values
+        return encoded
+
+    def begin(self, batch_size: int, num_steps: int) -> LmPast:
+        """Return the past before the first step of a batch, of up to ``num_steps``."""
+        return self.transformer.begin(batch_size, num_steps)
+
+    def logits(self, features: Tensor, block: Block) -> Tensor:
+        """Return [N, V] of ``features`` [N, D']: those of the symbols from ``block.start`` to ``block.stop``.
+
+        With a joint vocabulary, these are the log probabilities among all symbols.
+        """
+        if self.spec.vocabulary == "joint":
+            everything = nn.functional.linear(features, self.outputs.weight[NOTHING + 1 :])
+            first = block.start - NOTHING - 1
+            return everything.log_softmax(dim=-1)[:, first : first + block.stop - block.start]
+        return nn.functional.linear(features, self.outputs.weight[block.start : block.stop])
+
+    def nats(self, features: Tensor, symbols: Tensor, block: Block) -> Tensor:
+        """Return [N], minus the log probability of each of ``symbols`` int64 [N], which are of ``block``."""
+        logits = self.logits(features, block).float()
+        if self.spec.vocabulary == "joint":
+            return -logits.gather(1, symbols[:, None] - block.start)[:, 0]
+        return nn.functional.cross_entropy(logits, symbols - block.start, reduction="none")
+
+
+class _Encoder(nn.Module):
+    """A network that a part goes through, with a projection to the width of the rest where that is another."""
+
+    def __init__(self, stack: Stack, own: int, outer: int, *, is_embedded: bool) -> None:
+        super().__init__()
+        self.stack = stack
+        is_same = own == outer
+        self.input = nn.Linear(outer, own) if is_embedded and not is_same else nn.Identity()
+        self.output = nn.Identity() if is_same else nn.Linear(own, outer)
+
+    def forward(self, values: Tensor, is_there: Tensor) -> Tensor:
+        """Return [N, F, D] of ``values`` [N, F, D'] of which bool ``is_there`` [N, F] are there."""
+        output: Tensor = self.output(self.stack.read_all(self.input(values), is_there))
+        return output
+
+
+class LocalNetwork(nn.Module):
+    """Goes through the symbols of a step one by one: UniAudio (arXiv:2310.00704, section 2.3)."""
+
+    def __init__(self, spec: LocalBlocks, dimension: int, num_symbols: int) -> None:
+        super().__init__()
+        self.input = nn.Linear(dimension, spec.dimension)
+        self.embedding = nn.Embedding(num_symbols, spec.dimension, padding_idx=NOTHING)
+        self.stack = Stack(spec)
+
+    def forward(self, steps: Tensor, symbols: Tensor) -> Tensor:
+        """Return [N, R, D'], from which each of ``symbols`` int64 [N, R] is predicted by those before it.
+
+        ``steps`` [N, D] is what the other network made of all steps before.
+        """
+        before = nn.functional.pad(self.embedding(symbols[:, :-1]), (0, 0, 1, 0))
+        output: Tensor = self.stack.read_before(before + self.input(steps)[:, None])
+        return output
+
+
+def _begin(layer: nn.Module) -> None:
+    if isinstance(layer, nn.Linear):
+        nn.init.normal_(layer.weight, std=_FIRST_WEIGHTS)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    elif isinstance(layer, nn.Embedding) and layer.padding_idx is not None:
+        nn.init.normal_(layer.weight, std=layer.embedding_dim**-0.5)
+        with torch.no_grad():
+            layer.weight[NOTHING] = 0

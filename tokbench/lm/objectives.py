@@ -1,0 +1,182 @@
+"""What a stage learns from examples: sentences with their targets, and the mean loss over them.
+
+Axes: ``K`` codebooks, ``F`` frames, ``D`` features.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tokbench.lm.examples import Example, frame_rate_hz
+from tokbench.lm.layouts import ABSENT
+from tokbench.lm.masks import draw_hidings
+from tokbench.lm.network import StageNetwork
+from tokbench.lm.sentences import Piece, Sentence, Sentences, Writing, collate
+from tokbench.lm.vocabulary import MASKED, Block
+from tokbench.specs.lm import Form, Levels, Masked, Next, Part, Regression
+
+__all__ = ["Costs", "costs", "loss", "teacher_forced"]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What the symbols of a codebook cost."""
+
+    block: Block
+    nats: Tensor
+    """[N], minus the log probability of each."""
+    rows: Tensor
+    """int64 [N], the sentence of each in its batch."""
+
+
+def costs(network: StageNetwork, sentences: Sentences, *, level: int = 0) -> Iterator[Costs]:
+    """Yield the costs of all targets, codebook by codebook; what is no target costs nothing."""
+    hidden = network(sentences, level=level)
+    for block in network.blocks:
+        is_of_block = (sentences.targets >= block.start) & (sentences.targets < block.stop)
+        if bool(is_of_block.any()):
+            features = hidden.features(is_of_block, sentences.targets)
+            nats = network.nats(features, sentences.targets[is_of_block], block)
+            yield Costs(block, nats, is_of_block.nonzero()[:, 0])
+
+
+def loss(network: StageNetwork, examples: Sequence[Example]) -> dict[str, Tensor]:
+    """Return ``total``, the mean of the losses of a batch by their weights, and what a curve shows.
+
+    Codes cost nats, features errors. A batch without any target costs 0.
+    """
+    writing, objective = network.writing, network.objective
+    if isinstance(objective, Regression):
+        return _errors(network, collate(writing, [_regressed(writing, example) for example in examples]), objective)
+    if isinstance(objective, Levels):
+        levels = _drawn_levels(network, objective)
+        found = [each for level in levels for each in _level_costs(network, examples, objective, level)]
+    else:
+        write = _next if isinstance(objective, Next) else _masked
+        found = list(costs(network, collate(writing, [write(writing, example) for example in examples])))
+    num = sum(len(each.nats) for each in found)
+    if not num:
+        return {"total": network.embedding.weight.sum() * 0}
+    total = torch.stack([each.block.weight * each.nats.sum() for each in found]).sum() / num
+    nats = torch.cat([each.nats.detach() for each in found]).mean()
+    return {"total": total, "bits_per_code": nats / torch.log(nats.new_tensor(2.0))}
+
+
+def teacher_forced(network: StageNetwork, examples: Sequence[Example]) -> list[list[Costs]]:
+    """Return, for each network pass that the likelihood of ``examples`` needs, the costs of their codes.
+
+    Of a masked objective and of features there is none: see :meth:`tokbench.lm.language_model.LanguageModel.score`.
+    """
+    writing, objective = network.writing, network.objective
+    if isinstance(objective, Levels):
+        prompts = [0] * len(examples)
+        return [
+            list(costs(network, _level_sentences(network, examples, level, prompts=prompts), level=level))
+            for level in range(objective.num_given, network.num_levels)
+        ]
+    sentences = collate(writing, [_next(writing, example, is_dropping=False) for example in examples])
+    return [list(costs(network, sentences))]
+
+
+def _inputs(writing: Writing, example: Example, *, is_dropping: bool = True) -> tuple[str, Form, list[Piece]]:
+    """Return the form of ``example`` and its inputs, some of them left empty by chance."""
+    name = writing.form_name(example)
+    form = writing.form(name)
+    dropped = [each for each in form.inputs if is_dropping and _is_drawn(writing.stage.part(each).dropped)]
+    return name, form, list(writing.inputs(example, form, dropped))
+
+
+def _is_drawn(probability: float) -> bool:
+    return probability > 0 and float(torch.rand(())) < probability
+
+
+def _next(writing: Writing, example: Example, *, is_dropping: bool = True) -> Sentence:
+    name, form, inputs = _inputs(writing, example, is_dropping=is_dropping)
+    outputs = []
+    for index, output in enumerate(form.outputs):
+        part = writing.stage.part(output)
+        # What others follow has ended, even in a piece of something longer.
+        is_ended = example.is_ended or index < len(form.outputs) - 1
+        outputs.append(writing.next_piece(output, part, writing.codes(part, example), example, is_ended=is_ended))
+    return writing.sentence(name, inputs, outputs)
+
+
+def _output(writing: Writing, form: Form, example: Example) -> tuple[str, Part, Tensor]:
+    (output,) = form.outputs
+    part = writing.stage.part(output)
+    return output, part, writing.codes(part, example)
+
+
+def _masked(writing: Writing, example: Example) -> Sentence:
+    name, form, inputs = _inputs(writing, example)
+    output, part, codes = _output(writing, form, example)
+    objective = writing.stage.objective
+    num_given = objective.num_given if isinstance(objective, Masked) else 0
+    hidings = draw_hidings(*codes.shape, num_given=num_given)
+    shown = codes.masked_fill(hidings.are_hidden, MASKED)
+    wanted = codes.masked_fill(~hidings.are_wanted, ABSENT)
+    return writing.sentence(name, inputs, [writing.frames_piece(output, part, shown, wanted, example)])
+
+
+def _drawn_levels(network: StageNetwork, objective: Levels) -> list[int]:
+    """Return the codebooks that a step is about."""
+    num_levels, first = network.num_levels, objective.num_given
+    if not objective.always_first or num_levels == first + 1:
+        return [first + int(torch.randint(num_levels - first, ()))]
+    return [first, first + 1 + int(torch.randint(num_levels - first - 1, ()))]
+
+
+def _level_costs(
+    network: StageNetwork, examples: Sequence[Example], objective: Levels, level: int
+) -> Iterator[Costs]:
+    prompts = [_drawn_prompt(network.writing, example, objective) for example in examples]
+    return costs(network, _level_sentences(network, examples, level, prompts=prompts), level=level)
+
+
+def _drawn_prompt(writing: Writing, example: Example, objective: Levels) -> int:
+    """Return the frames of a beginning that is shown whole, at most half of all."""
+    _, part, codes = _output(writing, writing.form(writing.form_name(example)), example)
+    rate_hz = frame_rate_hz(writing.spec.stream(part.stream)) or 0.0
+    return int(torch.randint(min(int(objective.prompt_s * rate_hz), codes.shape[1] // 2) + 1, ()))
+
+
+def _level_sentences(
+    network: StageNetwork, examples: Sequence[Example], level: int, *, prompts: Sequence[int]
+) -> Sentences:
+    writing, sentences = network.writing, []
+    for example, prompt in zip(examples, prompts, strict=True):
+        name, form, inputs = _inputs(writing, example, is_dropping=network.training)
+        output, part, codes = _output(writing, form, example)
+        sentences.append(
+            writing.sentence(name, inputs, [level_piece(writing, output, part, codes, example, level, prompt)])
+        )
+    return collate(writing, sentences)
+
+
+def level_piece(
+    writing: Writing, output: str, part: Part, codes: Tensor, example: Example, level: int, prompt: int
+) -> Piece:
+    """Return ``codes`` without those from ``level`` on after ``prompt`` frames, where those of it are wanted."""
+    shown, wanted = codes.clone(), torch.full_like(codes, ABSENT)
+    shown[level:, prompt:] = ABSENT
+    wanted[level, prompt:] = codes[level, prompt:]
+    return writing.frames_piece(output, part, shown, wanted, example)
+
+
+def _regressed(writing: Writing, example: Example) -> Sentence:
+    name, form, inputs = _inputs(writing, example)
+    output, part, values = _output(writing, form, example)
+    return writing.sentence(name, inputs, [writing.wanted_piece(output, part, example, values)])
+
+
+def _errors(network: StageNetwork, sentences: Sentences, objective: Regression) -> dict[str, Tensor]:
+    """Return the mean errors over frames and features: LauraGPT (arXiv:2310.04673, section 3.3)."""
+    (predictor,) = network.predictors.values()
+    if sentences.wanted is None or sentences.wanted_steps is None:
+        return {"total": network.embedding.weight.sum() * 0}
+    hidden = network(sentences).values.flatten(0, 1)[sentences.wanted_steps]
+    differences = (predictor(hidden) - sentences.wanted).float()
+    l1, l2 = differences.abs().mean(), differences.square().mean()
+    return {"total": objective.l1 * l1 + objective.l2 * l2, "l1": l1.detach(), "l2": l2.detach()}

@@ -1,0 +1,121 @@
+"""Checks across the keys of the spec of a language model."""
+
+from collections.abc import Iterator, Mapping
+
+from pydantic import ValidationError
+
+from tokbench.specs.base import problems
+from tokbench.specs.layouts import Parallel
+from tokbench.specs.lm import Part, Stage, network_of
+from tokbench.specs.lm_networks import LmNetwork
+from tokbench.specs.lm_streams import CodeSource, FeatureSource, LabelSource, Source
+
+__all__ = ["CONTRADICTIONS"]
+
+
+def streams_are_known(streams: Mapping[str, Source], codec: tuple[str, ...]) -> str | None:
+    """Report streams that are like none, or like one of another kind, and such as ``--codec`` cannot be for."""
+    return "; ".join(_wrong_streams(streams, codec)) or None
+
+
+def _wrong_streams(streams: Mapping[str, Source], codec: tuple[str, ...]) -> Iterator[str]:
+    for name, source in streams.items():
+        like = getattr(source, "like", None)
+        if like is None:
+            continue
+        other = streams.get(like)
+        if other is None or other.kind != source.kind or getattr(other, "like", None) is not None:
+            yield f"streams.{name}.like: expected another stream of {source.kind} that is itself, found {like!r}"
+    for name in codec:
+        if not isinstance(streams.get(name), CodeSource | FeatureSource):
+            yield f"codec: expected names of streams of codes or features, found {name!r}"
+    for name, source in streams.items():
+        if isinstance(source, CodeSource) and source.edges and not source.durations:
+            yield f"streams.{name}.edges: there are no durations"
+        if isinstance(source, CodeSource) and source.durations and source.num_codebooks > 1:
+            yield f"streams.{name}.durations: expected one codebook, found {source.num_codebooks}"
+
+
+def parts_are_known(streams: Mapping[str, Source], stages: Mapping[str, Stage]) -> str | None:
+    """Report names that are of no stream or part."""
+    return "; ".join(sentence for name in stages for sentence in _unknown(name, stages[name], streams)) or None
+
+
+def _unknown(name: str, stage: Stage, streams: Mapping[str, Source]) -> Iterator[str]:
+    for part_name, part in stage.parts.items():
+        for key, found in (("stream", part.stream), *(("plus", each) for each in part.plus)):
+            if found not in streams:
+                yield f"stages.{name}.parts.{part_name}.{key}: no stream named {found!r}"
+    for form_name, form in stage.forms.items():
+        for part_name in (*form.inputs, *form.outputs):
+            if part_name not in stage.parts and part_name not in streams:
+                yield f"stages.{name}.forms.{form_name}: no part or stream named {part_name!r}"
+
+
+def objectives_are_possible(streams: Mapping[str, Source], stages: Mapping[str, Stage]) -> str | None:
+    """Report forms that an objective cannot learn."""
+    if parts_are_known(streams, stages):
+        return None
+    return "; ".join(sentence for name in stages for sentence in _unlearnable(name, stages[name], streams)) or None
+
+
+def _unlearnable(name: str, stage: Stage, streams: Mapping[str, Source]) -> Iterator[str]:
+    kind, outputs = stage.objective.kind, stage.outputs
+    if kind != "next" and len(outputs) > 1:
+        yield f"stages.{name}.forms: expected one output of the objective {kind!r}, found {', '.join(outputs)}"
+    for output, part in outputs.items():
+        yield from _wrong_output(f"stages.{name}.parts.{output}", part, kind, streams)
+    for part_name, part in stage.used.items():
+        for plus in part.plus:
+            if isinstance(streams[plus], FeatureSource):
+                yield f"stages.{name}.parts.{part_name}.plus: expected symbols, {plus!r} is features"
+
+
+def _wrong_output(where: str, part: Part, kind: str, streams: Mapping[str, Source]) -> Iterator[str]:
+    is_continuous = isinstance(streams[part.stream], FeatureSource)
+    if is_continuous != (kind == "regression"):
+        yield f"{where}: the objective {kind!r} does not predict {'features' if is_continuous else 'symbols'}"
+    if part.dropped or part.encoder or part.by != "sequence":
+        yield f"{where}: an output has no dropped, encoder or by"
+    if kind != "next" and not isinstance(part.layout, Parallel):
+        yield f"{where}.layout: the objective {kind!r} goes by frames, 'parallel', found {part.layout.kind!r}"
+    for plus in part.plus:
+        if kind == "next" and not isinstance(streams[plus], LabelSource):
+            yield f"{where}.plus: the objective 'next' has no frames to add {plus!r} to, only labels are added"
+
+
+def networks_are_possible(network: LmNetwork, stages: Mapping[str, Stage]) -> str | None:
+    """Report networks that cannot be built, or not for the objective."""
+    return "; ".join(sentence for name in stages for sentence in _impossible(name, stages[name], network)) or None
+
+
+def _impossible(name: str, stage: Stage, network: LmNetwork) -> Iterator[str]:
+    where = f"stages.{name}.network"
+    try:
+        own = network_of(network, stage)
+    except ValidationError as error:
+        yield from (f"{where}.{problem}" for problem in problems(error))
+        return
+    encoders = {
+        f"stages.{name}.parts.{part}.encoder": found.encoder.blocks(own)
+        for part, found in stage.parts.items()
+        if found.encoder
+    }
+    local = {f"{where}.local": own.local} if own.local else {}
+    for key, blocks in {where: own, **local, **encoders}.items():
+        if blocks.dimension % (2 * blocks.num_heads):
+            yield f"{key}.num_heads: expected a divisor of half of {blocks.dimension}, found {blocks.num_heads}"
+    if stage.objective.kind == "next" and own.convolution:
+        yield f"{where}.convolution: it looks ahead, at what the objective 'next' predicts"
+    if stage.objective.kind != "next" and (own.local or own.towers > 1):
+        yield f"{where}: local networks and towers are for the objective 'next', found {stage.objective.kind!r}"
+    if own.towers > 1 and (
+        stage.inputs or len(stage.outputs) > 1 or any(part.plus for part in stage.used.values())
+    ):
+        yield f"{where}.towers: two towers have one output between them, and no inputs"
+    if own.cross_layers > own.num_layers or (own.cross_layers and own.towers == 1):
+        yield f"{where}.cross_layers: expected at most {own.num_layers} beside two towers, found {own.cross_layers}"
+
+
+CONTRADICTIONS = (streams_are_known, parts_are_known, objectives_are_possible, networks_are_possible)
+"""Checks across keys: each is run if the keys that its parameters name are valid; returns a sentence or None."""
