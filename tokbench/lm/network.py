@@ -83,9 +83,9 @@ class StageNetwork(nn.Module):
         """All codebooks that are predicted."""
         self.predictors = nn.ModuleDict(
             {
-                name: nn.Linear(own.dimension, self._dimension(part.stream))
+                name: nn.Linear(own.dimension, self.feature_dimension(part.stream))
                 for name, part in outputs.items()
-                if self._dimension(part.stream)
+                if self.feature_dimension(part.stream)
             }
         )
         """Of outputs that are features."""
@@ -96,13 +96,14 @@ class StageNetwork(nn.Module):
         (part,) = self.writing.stage.outputs.values()
         return self.writing.vocabulary.num_rows(part)
 
-    def _dimension(self, stream: str) -> int:
+    def feature_dimension(self, stream: str) -> int:
+        """Return the features of a frame of ``stream``; 0 of symbols."""
         source = self.writing.spec.stream(stream)
         return source.dimension if isinstance(source, FeatureSource) else 0
 
     def _projections(self) -> Iterable[tuple[str, nn.Module]]:
         for name, part in self.writing.stage.inputs.items():
-            if dimension := self._dimension(part.stream):
+            if dimension := self.feature_dimension(part.stream):
                 blocks = part.encoder.blocks(self.spec) if part.encoder else self.spec
                 yield name, nn.Linear(dimension, blocks.dimension)
 
@@ -110,7 +111,7 @@ class StageNetwork(nn.Module):
         for name, part in self.writing.stage.inputs.items():
             if part.encoder is not None:
                 blocks = part.encoder.blocks(self.spec)
-                is_embedded = not self._dimension(part.stream)
+                is_embedded = not self.feature_dimension(part.stream)
                 yield name, _Encoder(Stack(blocks), blocks.dimension, self.spec.dimension, is_embedded=is_embedded)
 
     def forward(self, sentences: Sentences, past: LmPast | None = None, *, level: int = 0) -> Hidden:

@@ -94,6 +94,21 @@ class Sentences:
     wanted_steps: Tensor | None = None
     memory: "Sentences | None" = None
 
+    def to(self, device: torch.device) -> "Sentences":
+        """Return these sentences on ``device``."""
+        return replace(
+            self,
+            **{
+                name: value.to(device)
+                for name, value in vars(self).items()
+                if isinstance(value, Tensor | Sentences)
+            },
+            insets={
+                name: Inset(*(values.to(device) for values in (each.values, each.is_there, each.steps)))
+                for name, each in self.insets.items()
+            },
+        )
+
 
 class Writing:
     """How the stage of ``spec`` called ``stage_name`` writes its sentences."""

@@ -1,0 +1,59 @@
+"""How a symbol is chosen by what is thought of each.
+
+Axes: ``V`` symbols.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tokbench.specs.lm import Sampling
+
+__all__ = ["drawn", "guided", "probabilities", "temperature"]
+
+
+def temperature(sampling: Sampling, row: int) -> float:
+    """Return that of the codebook ``row``."""
+    return sampling.temperature[min(row, len(sampling.temperature) - 1)]
+
+
+def guided(with_inputs: Tensor, without: Tensor, scale: float) -> Tensor:
+    """Return logits beyond those ``with_inputs``, away from those ``without`` (Ho and Salimans 2022).
+
+    At a ``scale`` of 1 they are those with inputs; MusicGen's is 3.
+    """
+    return without + scale * (with_inputs - without)
+
+
+def probabilities(logits: Tensor, sampling: Sampling, row: int = 0) -> Tensor:
+    """Return [..., V], the probability of each symbol to be drawn, of ``logits`` [..., V].
+
+    Of the likeliest symbols there remain ``top_k``, and of those as few as have ``top_p`` together (Holtzman et al.
+    2020, arXiv:1904.09751). Ties are broken by the order of symbols.
+    """
+    heat = temperature(sampling, row)
+    if heat == 0:
+        best = logits.argmax(dim=-1, keepdim=True)
+        return torch.zeros_like(logits).scatter_(-1, best, 1.0)
+    ordered, order = (logits.double() / heat).sort(dim=-1, descending=True, stable=True)
+    if sampling.top_k is not None:
+        ordered[..., sampling.top_k :] = -torch.inf
+    chances = ordered.softmax(dim=-1)
+    if sampling.top_p < 1:
+        before = chances.cumsum(dim=-1) - chances
+        chances = chances.masked_fill(before >= sampling.top_p, 0.0)
+        chances = chances / chances.sum(dim=-1, keepdim=True)
+    return torch.zeros_like(chances).scatter_(-1, order, chances).to(logits.dtype)
+
+
+def drawn(chances: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """Return int64 [N], a symbol by each row of probabilities [N, V], each by a generator of its own.
+
+    What is drawn for one so does not depend on what else is in the batch.
+    """
+    uniform = torch.stack([torch.rand((), generator=generator, dtype=torch.float64) for generator in generators])
+    sums = chances.double().cumsum(dim=-1)
+    # Scaled to the sum, which rounding leaves near 1: a symbol without probability is never drawn.
+    places = uniform.to(sums.device)[:, None] * sums[:, -1:]
+    return torch.searchsorted(sums, places, right=True)[:, 0].clamp_max(chances.shape[-1] - 1)

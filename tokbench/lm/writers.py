@@ -1,0 +1,231 @@
+"""An example that is being written, step by step: what its next step needs, and what has been decided.
+
+Axes: ``K`` codebooks, ``F`` frames, ``R`` symbols of a step.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tokbench.lm.examples import Example
+from tokbench.lm.layouts import ABSENT, frame_table, with_end
+from tokbench.lm.sentences import Writing
+from tokbench.lm.vocabulary import ENDED, NOTHING
+from tokbench.specs.lm import Part
+
+__all__ = ["Length", "Output", "Writer"]
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long an output is to be."""
+
+    num_frames: int
+    """Exactly, or at most."""
+    is_known: bool
+    """Whether it is exactly that; if not, the model says when it ends."""
+
+
+class Output:
+    """The codes of an output while they are written."""
+
+    def __init__(self, writing: Writing, name: str, begun: Tensor, length: Length) -> None:
+        self.name, self.part = name, writing.stage.part(name)
+        self.num_rows, self.length = len(begun), length
+        self.step = 0
+        self.num_frames = length.num_frames if length.is_known else None
+        """None until the end is known."""
+        self.codes = torch.full((self.num_rows, max(length.num_frames, begun.shape[1]) + 1), ABSENT)
+        self.codes[:, : begun.shape[1]] = begun
+        self.num_begun = begun.shape[1]
+        self.column = torch.full((self.num_rows,), ABSENT)
+        """What has been decided of this step."""
+        self._table = self._laid_out()
+
+    def _laid_out(self) -> Tensor:
+        if self.num_frames is not None:
+            return frame_table(self.part.layout, self.num_rows, self.num_frames)
+        return with_end(self.part.layout, self.num_rows, self.length.num_frames)
+
+    @property
+    def num_steps(self) -> int:
+        """Steps, at most."""
+        return self._table.shape[1]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all is written."""
+        return self.step >= self._table.shape[1]
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the model said that it ends, or its length was known."""
+        return self.num_frames is not None
+
+    def rows(self) -> list[int]:
+        """Return the rows that have a code at this step, in the order in which they are decided."""
+        return [row for row in range(self.num_rows) if int(self._table[row, self.step]) != ABSENT]
+
+    def known(self, row: int) -> int | None:
+        """Return the code of ``row`` at this step, if it need not be drawn."""
+        frame = int(self._table[row, self.step])
+        if frame < self.num_begun:
+            return int(self.codes[row, frame])
+        # The longest there may be: nothing is left but to end.
+        return ENDED if self.num_frames is None and frame == self.length.num_frames else None
+
+    def banned(self, row: int) -> Sequence[int]:
+        """Return codes of ``row`` that cannot be drawn at this step."""
+        del row
+        return ()
+
+    def may_end(self, row: int) -> bool:
+        """Say whether the end may be drawn for ``row``."""
+        return row == 0 and self.num_frames is None
+
+    def put(self, row: int, code: int, *, is_drawn: bool = True) -> None:
+        """Decide on the code of ``row`` at this step."""
+        self.column[row] = code
+        frame = int(self._table[row, self.step])
+        if code != ENDED:
+            self.codes[row, frame] = code
+        elif is_drawn:
+            self.num_frames = frame
+
+    def finish_step(self) -> Tensor:
+        """Return the codes int64 [K] of this step, and go on to the next."""
+        column = self.column
+        if ENDED in column:
+            self._end()
+        self.step += 1
+        self.column = torch.full_like(column, ABSENT)
+        return column
+
+    def _end(self) -> None:
+        """Lay out what is left, now that the number of frames is known."""
+        num_frames = int(self._table[0, self.step])
+        self._table = with_end(self.part.layout, self.num_rows, num_frames)
+
+    def written(self) -> Tensor:
+        """Return the codes int64 [K, F] of the frames that are complete."""
+        if self.is_done and self.num_frames is not None:
+            return self.codes[:, : self.num_frames]
+        per_row = (self._table[:, : self.step] != ABSENT).sum(dim=1)
+        return self.codes[:, : min(int(per_row.min()), self.length.num_frames)]
+
+
+class EdgeOutput(Output):
+    """Channels of a code and its duration, which is drawn a step later: the code then stays for as long (dGSLM)."""
+
+    def __init__(self, writing: Writing, name: str, begun: Tensor, length: Length) -> None:
+        super().__init__(writing, name, begun, length)
+        self._per_channel = self.num_rows // writing.num_channels(self.part)
+        self._ends = [begun.shape[1]] * (self.num_rows // self._per_channel)
+        """Of each channel, the frame before which its code stays."""
+
+    def rows(self) -> list[int]:
+        """Return them with durations before codes: they say whether a code is to be drawn at all."""
+        return sorted(super().rows(), key=lambda row: row % self._per_channel == 0)
+
+    def known(self, row: int) -> int | None:
+        """Return the code before it where that stays, and nothing for the duration of what is not new."""
+        code = super().known(row)
+        frame, channel = int(self._table[row, self.step]), row // self._per_channel
+        first = channel * self._per_channel
+        if code is not None or frame < self.num_begun:
+            return code
+        if row == first:
+            return int(self.codes[row, frame - 1]) if 0 < frame < self._ends[channel] else None
+        is_new = frame == 0 or self.codes[first, frame] != self.codes[first, frame - 1]
+        return None if is_new else ABSENT
+
+    def banned(self, row: int) -> Sequence[int]:
+        """Return the code before: what is drawn is new."""
+        frame = int(self._table[row, self.step])
+        return [int(self.codes[row, frame - 1])] if row % self._per_channel == 0 and frame > 0 else ()
+
+    def put(self, row: int, code: int, *, is_drawn: bool = True) -> None:
+        """Decide on a code, or on how long one stays."""
+        super().put(row, code, is_drawn=is_drawn)
+        frame, (channel, place) = int(self._table[row, self.step]), divmod(row, self._per_channel)
+        if place == 1 and code >= 0 and frame >= self.num_begun:
+            self._ends[channel] = frame + code + 1
+
+
+class Writer:
+    """The outputs of an example, one after another."""
+
+    def __init__(self, writing: Writing, example: Example, outputs: Sequence[Output], *, position: int) -> None:
+        self._writing, self._example = writing, example
+        self.outputs, self._index = list(outputs), 0
+        self.position = position
+        """Of the last step that was read."""
+        self._wants_start = False
+
+    @property
+    def output(self) -> Output:
+        """The one that is being written."""
+        return self.outputs[self._index]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all outputs are written."""
+        return self._index == len(self.outputs)
+
+    @property
+    def is_deciding(self) -> bool:
+        """Whether a code is to be decided on, by what the network made of the last step."""
+        return not self.is_done and not self._wants_start
+
+    @property
+    def num_left(self) -> int:
+        """Steps that are still to be read, at most."""
+        return sum(output.num_steps + 1 for output in self.outputs[self._index :])
+
+    def known_steps(self) -> Tensor:
+        """Write down the steps of the first output that are known before anything is predicted: int64 [R, S]."""
+        return torch.stack([*self._known_steps()], dim=1) if self._has_known() else self._none()
+
+    def _none(self) -> Tensor:
+        return torch.full((self._writing.num_rows, 0), NOTHING)
+
+    def _has_known(self) -> bool:
+        if not self.is_deciding:
+            return False
+        output = self.output
+        return not output.is_done and all(output.known(row) not in {None, ENDED} for row in output.rows())
+
+    def _known_steps(self) -> Iterator[Tensor]:
+        while self._has_known():
+            for row in self.output.rows():
+                code = self.output.known(row)
+                self.output.put(row, ABSENT if code is None else code, is_drawn=False)
+            yield self.next_column()[0]
+
+    def next_column(self) -> tuple[Tensor, int]:
+        """Return the symbols int64 [R] of the step that was decided on, or that begins an output, and its position.
+
+        Where nothing is left to be written, there are none.
+        """
+        restarted, num_rows = self._writing.network.restarted, self._writing.num_rows
+        column = torch.full((num_rows,), NOTHING)
+        self.position += 1
+        if self.is_done:
+            return column, self.position
+        if self._wants_start:
+            self._wants_start = False
+            column[0] = self._writing.vocabulary.start(self.output.name)
+            self.position = 0 if restarted else self.position
+            return column, self.position
+        output = self.output
+        symbols = self._symbols(output.part, output.finish_step())
+        column[: len(symbols)] = symbols
+        if output.is_done:
+            self._index, self._wants_start = self._index + 1, True
+        return column, self.position
+
+    def _symbols(self, part: Part, codes: Tensor) -> Tensor:
+        plus = [self._writing.added(part, name, 1, self._example)[:, 0] for name in part.plus]
+        return torch.cat([self._writing.vocabulary.symbols(part, codes[:, None])[:, 0], *plus])
