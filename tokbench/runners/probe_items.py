@@ -32,6 +32,7 @@ __all__ = [
     "Collected",
     "Item",
     "ItemArguments",
+    "ItemSelection",
     "ItemsRunner",
     "Part",
     "answers_of",
@@ -47,8 +48,8 @@ _VOWELS = frozenset("iyɨʉɯuɪʏʊeøɘɵɤoəɛœɜɞʌɔæɐaɶɑɒɚɝᵻ")
 """Letters of vowels in the International Phonetic Alphabet (2020), and those of espeak-ng for schwas."""
 
 
-class ItemArguments(StrictModel):
-    """What is told apart, by which probe, and how the data are split."""
+class ItemSelection(StrictModel):
+    """What is told apart, and how the data are split."""
 
     target: str = INTERVAL
     """``interval`` for the labels of a tier, or the column of the corpus that says what whole utterances are:
@@ -59,8 +60,6 @@ class ItemArguments(StrictModel):
     """Whether intervals are left out whose label does not begin with the letter of a vowel."""
     languages: tuple[str, ...] = ()
     """Languages whose items are taken; empty for all."""
-    alone: bool = False
-    """Whether an interval is cut out and encoded without what is around it."""
     within: str = ""
     """Column for each value of which there is a probe of its own, such as ``language``; empty for one probe."""
     min_items: int = Field(default=12, gt=0)
@@ -75,6 +74,23 @@ class ItemArguments(StrictModel):
     """Parts that speakers, values or items are dealt into. Each part is the test once, the next one validation, and
     the others are for training. Where a column tells the test, or there are two parts only, one of as many parts of
     the rest is validation, by speaker if there are enough of them, and by utterance otherwise."""
+
+    @property
+    def interval_tier(self) -> Tier | None:
+        """The tier that is needed; None for whole utterances."""
+        return self.tier if self.target == INTERVAL else None
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether anything is chosen on validation items; where nothing is, they are for training."""
+        return False
+
+
+class ItemArguments(ItemSelection):
+    """What is told apart, by which probe, and how the data are split."""
+
+    alone: bool = False
+    """Whether an interval is cut out and encoded without what is around it."""
     features: FeatureKind = "quantized"
     """What the probe sees: embeddings of the codes, what was quantized, or the codes, which it embeds itself."""
     views: Literal["all", "ends", "powers"] = "ends"
@@ -83,9 +99,9 @@ class ItemArguments(StrictModel):
     """The head, and how it learns."""
 
     @property
-    def interval_tier(self) -> Tier | None:
-        """The tier that is needed; None for whole utterances."""
-        return self.tier if self.target == INTERVAL else None
+    def needs_validation(self) -> bool:
+        """Whether the recipe chooses anything on validation items."""
+        return self.recipe.needs_validation
 
 
 class ItemsRunner(Runner):
@@ -132,7 +148,7 @@ class Item:
     """Those of :data:`_COLUMNS`."""
 
 
-def items_of(utterance: "Utterance", duration_s: float, arguments: ItemArguments) -> list[Item]:
+def items_of(utterance: "Utterance", duration_s: float, arguments: ItemSelection) -> list[Item]:
     """Return what there is to tell apart in an utterance of ``duration_s`` seconds."""
     if arguments.languages and utterance.language not in arguments.languages:
         return []
@@ -287,7 +303,7 @@ class Part:
     test: np.ndarray
 
 
-def parts_of(columns: Mapping[str, Sequence[str]], kept: np.ndarray, arguments: ItemArguments) -> list[Part]:
+def parts_of(columns: Mapping[str, Sequence[str]], kept: np.ndarray, arguments: ItemSelection) -> list[Part]:
     """Split the items ``kept`` (int64 indices) as the task says; raises :class:`UndefinedMetricError`.
 
     Groups are put in the order of their SHA-256 and dealt out in turn, so that a split depends on nothing but
@@ -302,7 +318,7 @@ def parts_of(columns: Mapping[str, Sequence[str]], kept: np.ndarray, arguments: 
     if not len(test) or not len(train) or not all(told):
         raise UndefinedMetricError(f"the column {arguments.split_column!r} does not tell training from test")
     validation = kept[told == "validation"]
-    if not arguments.recipe.needs_validation:
+    if not arguments.needs_validation:
         return [Part(np.sort(np.concatenate([train, validation])), validation[:0], test)]
     if not len(validation):
         train, validation = _set_apart(train, columns, arguments)
@@ -310,21 +326,21 @@ def parts_of(columns: Mapping[str, Sequence[str]], kept: np.ndarray, arguments: 
 
 
 def _part(
-    folds: Sequence[np.ndarray], fold: int, columns: Mapping[str, Sequence[str]], arguments: ItemArguments
+    folds: Sequence[np.ndarray], fold: int, columns: Mapping[str, Sequence[str]], arguments: ItemSelection
 ) -> Part:
     if len(folds) == _FEWEST_FOLDS:
         train = folds[1 - fold]
         validation = train[:0]
-        if arguments.recipe.needs_validation:
+        if arguments.needs_validation:
             train, validation = _set_apart(train, columns, arguments)
         return Part(train, validation, folds[fold])
-    after = (fold + 1) % len(folds) if arguments.recipe.needs_validation else fold
+    after = (fold + 1) % len(folds) if arguments.needs_validation else fold
     others = [items for place, items in enumerate(folds) if place not in {fold, after}]
     return Part(np.sort(np.concatenate(others)), folds[after][: None if after != fold else 0], folds[fold])
 
 
 def _set_apart(
-    train: np.ndarray, columns: Mapping[str, Sequence[str]], arguments: ItemArguments
+    train: np.ndarray, columns: Mapping[str, Sequence[str]], arguments: ItemSelection
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return what is left for training, and validation: by speaker if there are enough, and else by utterance."""
     speakers = {columns["speaker"][item] for item in train}
@@ -333,7 +349,7 @@ def _set_apart(
     return train[dealt > 0], train[dealt == 0]
 
 
-def _dealt(groups: Sequence[str], arguments: ItemArguments, what: str) -> np.ndarray:
+def _dealt(groups: Sequence[str], arguments: ItemSelection, what: str) -> np.ndarray:
     """Return the fold of each item."""
     order = sorted(set(groups), key=lambda group: hashlib.sha256(group.encode()).hexdigest())
     num_folds = min(arguments.num_folds, len(order))
