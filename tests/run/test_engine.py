@@ -127,6 +127,14 @@ def test_a_tokenizer_without_decoder_is_skipped_where_decoding_is_the_question(
     assert json.loads(tokens.read_text())["status"] == "ok"
 
 
+def test_a_codec_that_claims_nothing_is_skipped_where_a_claim_is_the_question(cli: Cli, corpus: Path) -> None:
+    done = cli("run", "--codec", codec("Good"), "--task", "streaming", "--corpus", f"folder:{corpus}")
+    assert done.returncode == 1
+    record = json.loads(next((corpus.parent / "results").rglob("default.json")).read_text())
+    assert (record["status"], metric(record, "streaming_agreement")["value"]) == ("skipped", None)
+    assert record["reason"] == "good does not claim to be causal: its codes may depend on all of the audio"
+
+
 def test_a_corpus_without_alignments_is_skipped_where_they_are_asked_for(cli: Cli, corpus: Path) -> None:
     done = cli("run", "--codec", codec("Good"), "--corpus", f"folder:{corpus}", "--task", "abx")
     assert done.returncode == 1

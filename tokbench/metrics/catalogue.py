@@ -423,6 +423,42 @@ _ROBUSTNESS = (
         source="MRC of AudioCodecBench (Wang et al. 2025), frame by frame",
         description="Share of codes that are still the first ones after decoding and encoding again and again.",
     ),
+    Metric(
+        name="streaming_agreement",
+        title="Streaming agreement",
+        unit="ratio",
+        better="higher",
+        bounds=(0.0, 1.0),
+        source="a definition of our own: codes that are due, encoded before the rest is heard",
+        description="Share of codes that are as due when no later audio is there; 1 for what may be streamed.",
+    ),
+    Metric(
+        name="same_text_edit_distance",
+        title="Edit distance, same text",
+        unit="ratio",
+        better="lower",
+        bounds=(0.0, None),
+        source="Vashishth et al. 2024, STAB (arXiv 2409.02384), in spirit; a definition of our own",
+        description="Edits by units that make one speaker's units another speaker's of the same text.",
+    ),
+    Metric(
+        name="other_text_edit_distance",
+        title="Edit distance, other text",
+        unit="ratio",
+        better=None,
+        bounds=(0.0, None),
+        source="Vashishth et al. 2024, STAB (arXiv 2409.02384), in spirit; a definition of our own",
+        description="The same for another text by the same two speakers: what the other is to be compared with.",
+    ),
+    Metric(
+        name="speaker_invariance",
+        title="Speaker invariance",
+        unit="ratio",
+        better="higher",
+        bounds=(None, 1.0),
+        source="1 less the edit distance of the same text by that of another; a definition of our own",
+        description="1 if the text decides the units whoever speaks; 0 if it does not matter for them.",
+    ),
 )
 
 

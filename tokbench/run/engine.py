@@ -77,10 +77,11 @@ def _run_cell(cell: Cell, executor: Executor, reporter: Reporter, *, timeout_s: 
         return _without_measurements(cell, "failed", loaded.reason)
     runner = make_runner(cell.spec.task)
     runner.device = cell.spec.device
-    if runner.needs_decoder and not loaded.can_decode:
-        return _without_measurements(cell, "skipped", f"{cell.spec.codec.card.name} only encodes")
-    if runner.needs_codes and not loaded.has_codes:
-        return _without_measurements(cell, "skipped", f"{cell.spec.codec.card.name} has no codes")
+    if (reason := _why_not(runner, loaded)) is not None:
+        return _without_measurements(cell, "skipped", reason)
+    prepared = attempt(runner.prepare)
+    if isinstance(prepared, Failure):
+        return _without_measurements(cell, "failed", prepared.reason)
     key = cell.key(runner, loaded.fingerprint, json.dumps(dict(package_versions()), sort_keys=True))
     if not force and (record := _finished(cell, key)) is not None:
         return CellOutcome(cell, record.status, record, was_done=True)
@@ -103,6 +104,15 @@ def _run_cell(cell: Cell, executor: Executor, reporter: Reporter, *, timeout_s: 
     write_json(cell.files.record, record)  # last: its presence says that the cell is complete
     journal.remove()
     return CellOutcome(cell, record.status, record, was_done=False)
+
+
+def _why_not(runner: Runner, loaded: worker.Loaded) -> str | None:
+    """Return why the task makes no sense for the codec; None where it does."""
+    if runner.needs_decoder and not loaded.can_decode:
+        return f"{loaded.codec.name} only encodes"
+    if runner.needs_codes and not loaded.has_codes:
+        return f"{loaded.codec.name} has no codes"
+    return runner.declines(loaded.codec)
 
 
 def _finished(cell: Cell, key: str) -> Record | None:

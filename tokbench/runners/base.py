@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 from tokbench.errors import NotApplicableError, NotSupportedError, TokbenchError
 from tokbench.metrics.base import Metric, Score
 from tokbench.metrics.catalogue import find_metric
-from tokbench.records import MetricSummary
+from tokbench.records import CodecSummary, MetricSummary
 from tokbench.specs.task import Task
 
 if TYPE_CHECKING:
@@ -153,4 +153,8 @@ class Runner(ABC):
 
     def summarise(self, payloads: Iterable[bytes | None]) -> list[MetricSummary]:  # noqa: ARG002
         """Return the numbers that are no sum over utterances, from the payloads in corpus order."""
+    def declines(self, codec: CodecSummary) -> str | None:  # noqa: ARG002
+        """Return why the task makes no sense for ``codec``, in one sentence; None where it does."""
+        return None
+
         return []

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tokbench.audio import Audio
     from tokbench.codecs.base import Codec
 
-__all__ = ["at_gain", "at_pitch", "at_tempo", "generator_for", "in_a_room", "in_noise", "through_codec"]
+__all__ = ["at_gain", "at_pitch", "at_tempo", "generator_for", "in_a_room", "in_noise", "through_codecs"]
 
 _DIRECT_DB = 0.0
 """Energy of the direct sound in that of all that follows: as much, a talker at the critical distance."""
@@ -93,12 +93,16 @@ def at_gain(audio: "Audio", gain_db: float) -> "Audio":
     return _like(audio, audio.mono() * 10 ** (gain_db / 20))
 
 
-def through_codec(audio: "Audio", codec: str) -> "Audio":
-    """Return what ``codec``, such as ``opus:12kbps``, makes of ``audio``, at the rate of the codec."""
-    loaded = _load(codec)
-    return loaded.decode(
-        loaded.encode(audio.to_channels(loaded.info.num_channels).resample(loaded.info.sample_rate_hz))
-    )
+def through_codecs(audio: "Audio", codecs: str) -> "Audio":
+    """Return what ``codecs``, such as ``opus:12kbps`` or ``gsm > opus:6kbps`` in turn, make of ``audio``.
+
+    It has the rate of the last of them.
+    """
+    for name in codecs.split(">"):
+        codec = _load(name.strip())
+        prepared = audio.to_channels(codec.info.num_channels).resample(codec.info.sample_rate_hz)
+        audio = codec.decode(codec.encode(prepared))
+    return audio
 
 
 @functools.cache

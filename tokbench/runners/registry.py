@@ -17,7 +17,9 @@ RUNNERS = {
     "reconstruction": "tokbench.runners.reconstruction:ReconstructionRunner",
     "reencoding": "tokbench.runners.robustness:ReencodingRunner",
     "robustness": "tokbench.runners.robustness:RobustnessRunner",
+    "same-text": "tokbench.runners.same_text:SameTextRunner",
     "speaker": "tokbench.runners.speaker:SpeakerRunner",
+    "streaming": "tokbench.runners.streaming:StreamingRunner",
     "tokens": "tokbench.runners.tokens:TokensRunner",
     "tone": "tokbench.runners.tone:ToneRunner",
 }
