@@ -23,7 +23,7 @@ from tokbench.run.executor import Executor, completed, outcome
 from tokbench.run.journal import Entry, Journal
 from tokbench.run.plan import Cell
 from tokbench.run.summary import summarise, summarise_costs, unmeasured, write_utterances
-from tokbench.runners.base import Failure, Measurement, Runner
+from tokbench.runners.base import Failure, Measurement, Runner, attempt
 from tokbench.runners.registry import make_runner
 
 __all__ = ["CellOutcome", "Reporter", "execute"]

@@ -142,10 +142,20 @@ class Runner(ABC):
         """Return what the task needs and this machine lacks, in one sentence; None for nothing."""
         return None
 
+    def prepare(self) -> None:
+        """Make what the task needs and what can be made here, before anything is measured; at first nothing.
+
+        Called once for each cell, in the process that writes the record; the other ones find what was made.
+        """
+
     @property
     def fingerprint(self) -> str:
         """What decides the numbers beside task and codec, such as the weights of a judge; empty for nothing."""
         return ""
+
+    def declines(self, codec: CodecSummary) -> str | None:  # noqa: ARG002
+        """Return why the task makes no sense for ``codec``, in one sentence; None where it does."""
+        return None
 
     @abstractmethod
     def measure(self, bench: Bench, utterance: "Utterance", *, with_examples: bool) -> Measurement:
@@ -153,8 +163,4 @@ class Runner(ABC):
 
     def summarise(self, payloads: Iterable[bytes | None]) -> list[MetricSummary]:  # noqa: ARG002
         """Return the numbers that are no sum over utterances, from the payloads in corpus order."""
-    def declines(self, codec: CodecSummary) -> str | None:  # noqa: ARG002
-        """Return why the task makes no sense for ``codec``, in one sentence; None where it does."""
-        return None
-
         return []
