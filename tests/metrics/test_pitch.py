@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from oracles.cepstrum import mel_cepstral_distortion_db
 
-from tokbench.errors import NotApplicableError
+from tokbench.errors import NotApplicableError, UndefinedMetricError
 from tokbench.metrics import pitch
 from tokbench.metrics.base import SignalPair
 
@@ -132,3 +132,26 @@ def test_each_signal_is_analysed_once(voice_16khz: np.ndarray, monkeypatch: pyte
     for metric in (pitch.f0_rmse_cents, pitch.f0_correlation, pitch.vde, pitch.gpe, pitch.ffe, pitch.mcd_db):
         metric(pair)
     assert len(calls) == 2
+
+
+def test_a_delayed_copy_is_near_and_another_timbre_is_far(voice_16khz: np.ndarray) -> None:
+    later = np.concatenate([np.zeros(4000, np.float32), voice_16khz])
+    bright = np.diff(voice_16khz, prepend=np.float32(0.0))
+    assert pitch.warped_mcd_db(voice_16khz, voice_16khz, 16000) == pytest.approx(0.0, abs=1e-6)
+    assert pitch.warped_mcd_db(voice_16khz, later, 16000) < 0.5 * pitch.warped_mcd_db(voice_16khz, bright, 16000)
+
+
+def test_without_warping_to_do_it_is_the_plain_distortion_of_frames_in_step(voice_16khz: np.ndarray) -> None:
+    """Where two signals differ by a filter, the path is nearly the diagonal."""
+    filtered = (0.7 * voice_16khz + 0.3 * np.roll(voice_16khz, 1)).astype(np.float32)
+    plain = pitch.mcd_db(SignalPair(voice_16khz, filtered, 16000)).value()
+    assert plain is not None
+    assert pitch.warped_mcd_db(voice_16khz, filtered, 16000) == pytest.approx(plain, rel=0.15)
+
+
+def test_warped_distortion_of_silence_is_refused(voice_16khz: np.ndarray) -> None:
+    silence = np.zeros(16000, np.float32)
+    with pytest.raises(NotApplicableError, match="undefined for a silent reference"):
+        pitch.warped_mcd_db(silence, voice_16khz, 16000)
+    with pytest.raises(UndefinedMetricError, match="silence has no spectral envelope"):
+        pitch.warped_mcd_db(voice_16khz, silence, 16000)

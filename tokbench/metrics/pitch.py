@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyworld
 
-from tokbench.errors import NotApplicableError
+from tokbench.errors import NotApplicableError, UndefinedMetricError
 from tokbench.metrics.base import Score, SignalPair
+from tokbench.metrics.dtw import EUCLIDEAN, path_means
 from tokbench.models.f0 import track_f0
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "mcd_db",
     "track_pitch",
     "vde",
+    "warped_mcd_db",
 ]
 
 FRAME_PERIOD_MS = 10.0
@@ -130,6 +132,31 @@ def mcd_db(pair: SignalPair) -> Score:
     # are of log amplitude, L / 2 = sum c_m cos(m w): c_m = d_m / sqrt(2), so that 2 c_m^2 = d_m^2.
     distortion_db = 10 / math.log(10) * np.linalg.norm(difference, axis=1)
     return Score(float(distortion_db.sum()), len(distortion_db))
+
+
+def warped_mcd_db(reference: np.ndarray, generated: np.ndarray, sample_rate_hz: int) -> float:
+    """Return the mel-cepstral distortion of two signals [T], [T'] that need not be in step, in dB.
+
+    As :func:`mcd_db`, along the path of dynamic time warping, pauses left out of both. Raises
+    :class:`NotApplicableError` for a silent reference and :class:`UndefinedMetricError` for a silent other.
+    """
+    if not reference.any():
+        raise NotApplicableError("mel-cepstral distortion is undefined for a silent reference")
+    if not generated.any():
+        raise UndefinedMetricError("silence has no spectral envelope")
+    frames = [_loud_frames(signal, sample_rate_hz) for signal in (reference, generated)]
+    starts = np.cumsum([0, *(len(part) for part in frames)])
+    joined = np.concatenate(frames).astype(np.float32)
+    means, _ = path_means(joined, joined[:0], starts, np.array([0]), np.array([1]), EUCLIDEAN)
+    return 10 / math.log(10) * float(means[0])
+
+
+def _loud_frames(signal: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    """Return the mel-cepstra without c0, float64 [F, 24], of what is within 40 dB of the loudest frame."""
+    cepstrum = _mel_cepstrum(signal, _track(signal, sample_rate_hz), sample_rate_hz)
+    level_db = 10 / math.log(10) * cepstrum[:, 0]
+    loud: np.ndarray = cepstrum[level_db > level_db.max() - LOUDNESS_RANGE_DB, 1:]
+    return loud
 
 
 def track_pitch(pair: SignalPair, side: str) -> PitchTrack:

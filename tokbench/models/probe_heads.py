@@ -53,6 +53,8 @@ class Probe(nn.Module):
         else:
             is_both = recipe.head == "bilstm"
             self.head, outputs = _Recurrent(inputs, recipe.width, is_both=is_both), recipe.width * (1 + is_both)
+        self.is_pooled = recipe.head in {"linear", "mlp"}
+        """Whether it looks at the mean of the frames alone."""
         self.logits = nn.Linear(outputs, num_classes)
 
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from tokbench.models.probe_heads import Probe
 from tokbench.specs.probe import ProbeRecipe
 from tokbench.training.frozen import mean_and_deviation, one_thread
 
-__all__ = ["ProbeItems", "probe_answers"]
+__all__ = ["FittedProbes", "ProbeItems", "fit_probes", "probe_answers"]
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,19 @@ def probe_answers(
     ``validation`` may be None or empty where the recipe chooses nothing on it.
     Raises :class:`ValueError` for too few items.
     """
-    if not len(train) or not len(test) or (recipe.needs_validation and not validation):
-        msg = "a probe needs items for training, for validation and to be tested on"
+    if not len(test):
+        msg = "a probe needs items to be tested on"
+        raise ValueError(msg)
+    with one_thread():
+        return fit_probes(train, validation, recipe, num_classes).logits(test).argmax(dim=2).numpy()
+
+
+def fit_probes(
+    train: ProbeItems, validation: ProbeItems | None, recipe: ProbeRecipe, num_classes: int
+) -> "FittedProbes":
+    """Return the heads of all seeds; raises :class:`ValueError` for too few items."""
+    if not len(train) or (recipe.needs_validation and not validation):
+        msg = "a probe needs items for training, and for validation where something is chosen on it"
         raise ValueError(msg)
     with one_thread():
         scale = _Scale.of(train, recipe)
@@ -60,8 +71,26 @@ def probe_answers(
         tried = [(rate, *learner.fit(rate, seed=0)) for rate in recipe.learning_rates]
         rate, probe, _ = min(tried, key=lambda item: item[2])
         probes = [probe, *(learner.fit(rate, seed=seed)[0] for seed in range(1, recipe.num_seeds))]
-        asked = scale.batch(test)
-        return np.stack([_logits(item, asked).argmax(dim=1).numpy() for item in probes])
+        return FittedProbes(probes, scale.mean, scale.deviation)
+
+
+@dataclass(frozen=True)
+class FittedProbes:
+    """Heads that were trained on the same items."""
+
+    probes: Sequence[Probe]
+    """One of each seed."""
+    mean: np.ndarray | None
+    """float32 [D] of the features of the training items; None for codes."""
+    deviation: np.ndarray | None
+    """float32 [D]."""
+
+    def logits(self, items: ProbeItems) -> Tensor:
+        """Return [S, N, classes]."""
+        scale = _Scale(self.mean, self.deviation, is_pooled=self.mean is not None and self.probes[0].is_pooled)
+        with one_thread():
+            batch = scale.batch(items)
+            return torch.stack([_logits(probe, batch) for probe in self.probes])
 
 
 @dataclass(frozen=True)

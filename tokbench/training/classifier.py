@@ -1,0 +1,68 @@
+"""Teaching a classifier of sounds on recordings that no codec has touched, once for each lesson and corpus.
+
+The file is named by all that decides its weights: the lesson, the corpus with its labels, the version of torch, and
+the layout of the file. Who finds it there need not train.
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tokbench.corpora.base import Corpus, Utterance
+from tokbench.errors import TrainingError
+from tokbench.models.classifier import (
+    SAMPLE_RATE_HZ,
+    Classifier,
+    ClassifierFacts,
+    frames_of,
+    write_classifier,
+)
+from tokbench.paths import cache_dir
+from tokbench.specs.classifier import ClassLesson
+from tokbench.training.probe import ProbeItems, fit_probes
+
+__all__ = ["class_of", "classifier_file", "teach_classifier"]
+
+_LAYOUT = 1
+"""Raised by any change of frames or networks that makes other weights of the same lesson."""
+_FEWEST_CLASSES = 2
+
+
+def classifier_file(corpus: Corpus, lesson: ClassLesson) -> Path:
+    """Return where the classifier of ``lesson`` on ``corpus`` is kept, whether or not it is there."""
+    parts = (str(_LAYOUT), lesson.model_dump_json(exclude={"corpus"}), corpus.sha256, torch.__version__)
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return cache_dir() / "classifiers" / key / f"{lesson.label}.safetensors"
+
+
+def class_of(utterance: Utterance, label: str) -> str:
+    """Return the class of ``utterance``; empty where it has none."""
+    known = {"text": utterance.text, "speaker": utterance.speaker, "language": utterance.language}
+    return known[label] if label in known else utterance.labels.get(label, "")
+
+
+def teach_classifier(corpus: Corpus, lesson: ClassLesson, path: Path) -> None:
+    """Teach ``lesson`` on ``corpus``, and write the classifier to ``path``.
+
+    Utterances without the label are passed over. Raises :class:`TrainingError` where there are no two classes.
+    """
+    frames, labels = [], []
+    for utterance in corpus:
+        if label := class_of(utterance, lesson.label):
+            samples = utterance.read().to_channels(1).resample(SAMPLE_RATE_HZ).mono()
+            frames.append(frames_of(samples, lesson))
+            labels.append(label)
+    classes = sorted(set(labels))
+    if len(classes) < _FEWEST_CLASSES:
+        raise TrainingError(
+            f"{corpus.reference} has {len(classes)} classes by {lesson.label}: a classifier needs at least two"
+        )
+    numbers = np.array([classes.index(label) for label in labels], np.int64)
+    fitted = fit_probes(ProbeItems(frames, numbers), None, lesson.recipe, len(classes))
+    facts = ClassifierFacts(
+        lesson=lesson, classes=tuple(classes), corpus=corpus.reference, corpus_sha256=corpus.sha256
+    )
+    mean, deviation = (torch.from_numpy(np.asarray(part)) for part in (fitted.mean, fitted.deviation))
+    write_classifier(path, Classifier(facts, list(fitted.probes), mean, deviation))
