@@ -21,6 +21,7 @@ from tokbench.runners.phone_information import PhoneInformationRunner, phones_of
 from tokbench.runners.registry import make_runner
 from tokbench.runners.single_stream import FrameCodes
 from tokbench.specs.task import Task, find_task
+from tokbench.training.code_prediction import transformer_bits
 
 RATE_HZ, HOP, SIZE = 8000, 80, 8
 Found = dict[tuple[str, str], MetricSummary]
@@ -129,6 +130,49 @@ def test_the_gini_coefficient_is_that_of_all_codes(codes: list[np.ndarray], utte
     assert overall.high == pytest.approx(overall.value + 1.96 * error, rel=1e-3)  # type: ignore[operator]
 
 
+def transformer(**arguments: object) -> Runner:
+    shipped = find_task("economy-transformer")[0].model_dump()
+    quick = {"num_layers": 1, "num_heads": 2, "dimension": 16, "feedforward_dimension": 32, "num_steps": 30}
+    return make_runner(Task.model_validate({**shipped, "arguments": {**quick, **arguments}}))
+
+
+def test_bits_of_a_transformer_are_those_of_the_second_half_by_the_first(
+    codes: list[np.ndarray], utterances: list[Utterance]
+) -> None:
+    made = transformer()
+    found = summarised(made, utterances)
+    expected = transformer_bits(
+        codes[:3],
+        codes[3:],
+        codebook_size=SIZE,
+        frame_rate_hz=RATE_HZ / HOP,
+        recipe=made.arguments,  # type: ignore[attr-defined]
+    )
+    num_frames = sum(item.shape[1] for item in codes[3:])
+    total = np.sum([item.sum(axis=1) for item in expected], axis=0)
+    for index in range(2):
+        group = f"codebook {index + 1}"
+        assert found["transformer_bits", group].value == pytest.approx(total[index] / num_frames)
+        assert found["transformer_perplexity", group].value == pytest.approx(2 ** (total[index] / num_frames))
+        assert found["bitrate_transformer_bps", group].value == pytest.approx(
+            total[index] / (num_frames * HOP / RATE_HZ)
+        )
+    assert found["transformer_bits", "all"].value == pytest.approx(total.mean() / num_frames)
+    assert found["bitrate_transformer_bps", "all"].value == pytest.approx(
+        total.sum() / (num_frames * HOP / RATE_HZ)
+    )
+    overall = found["transformer_perplexity", "all"]
+    assert overall.low < overall.value < overall.high  # type: ignore[operator]
+
+
+def test_a_transformer_needs_two_utterances_to_learn_from(utterances: list[Utterance]) -> None:
+    (found, *_) = summarised(transformer(), utterances[:3]).values()
+    assert (found.value, found.num_ok) == (None, 3)
+    assert "too few utterances" in next(iter(found.reasons))
+    with pytest.raises(SpecError, match=r"arguments.dimension|dimension \(17\)"):
+        transformer(dimension=17)
+
+
 def test_intervals_are_those_of_speakers(utterances: list[Utterance]) -> None:
     one, other = (
         summarised(economy(interval_by=by), utterances)["ngram_bits", "all"] for by in ("utterance", "speaker")
@@ -146,7 +190,7 @@ def test_one_utterance_has_no_model_of_others(utterances: list[Utterance]) -> No
     assert found["code_gini", "all"].low is None
 
 
-@pytest.mark.parametrize("name", ["economy", "phone-information"])
+@pytest.mark.parametrize("name", ["economy", "economy-transformer", "phone-information"])
 def test_what_failed_leaves_no_number(name: str, utterances: list[Utterance]) -> None:
     runner = make_runner(find_task(name)[0])
     payload = runner.measure(Bench(Written(), "f", None), utterances[0], with_examples=False).payload
@@ -155,7 +199,7 @@ def test_what_failed_leaves_no_number(name: str, utterances: list[Utterance]) ->
             assert (summary.value, summary.num_ok, summary.num_total) == (None, num_ok, 2)
 
 
-@pytest.mark.parametrize("name", ["economy", "phone-information"])
+@pytest.mark.parametrize("name", ["economy", "economy-transformer", "phone-information"])
 def test_several_streams_are_told(name: str, utterances: list[Utterance]) -> None:
     bench = Bench(Written(num_streams=2), "f", None)
     with pytest.raises(NotSupportedError, match="written does not offer one stream"):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, gelu, pad, scaled_dot_product_attention
 
 from tokbench.models.quantizers import TrainableQuantizer
-from tokbench.specs.entropy_coding import EntropyCoding
+from tokbench.specs.entropy_coding import CodeTransformer, EntropyCoding
 
 __all__ = ["MAX_OFFSET", "CodeLm", "LayerPast", "Past", "build_code_lm", "previous_codes", "sinusoids"]
 
@@ -39,7 +39,7 @@ class CodeLm(nn.Module):
 
     def __init__(
         self,
-        spec: EntropyCoding,
+        spec: CodeTransformer,
         *,
         num_codebooks: int,
         codebook_size: int,
@@ -136,7 +136,7 @@ class Past:
 class CausalLayer(nn.Module):
     """Attention to the last ``context`` frames and to its own, then two linear maps: [B, F, D] -> [B, F, D]."""
 
-    def __init__(self, spec: EntropyCoding, context: int) -> None:
+    def __init__(self, spec: CodeTransformer, context: int) -> None:
         super().__init__()
         self.num_heads, self.context = spec.num_heads, context
         self.projections = nn.Linear(spec.dimension, 3 * spec.dimension)

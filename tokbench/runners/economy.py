@@ -12,6 +12,7 @@ Intervals: of what is measured on held-out utterances, a bootstrap over these or
 are; of the Gini coefficient, a delete-a-group jackknife over interleaved groups of utterances.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeVar
@@ -31,7 +32,16 @@ from tokbench.stats import bootstrap_interval, jackknife_interval
 if TYPE_CHECKING:
     from tokbench.corpora.base import Utterance
 
-__all__ = ["NUM_GROUPS", "EconomyArguments", "EconomyRunner"]
+__all__ = [
+    "NUM_GROUPS",
+    "CodeSequence",
+    "CodesRunner",
+    "EconomyArguments",
+    "EconomyRunner",
+    "Number",
+    "halves",
+    "numbered",
+]
 
 Item = TypeVar("Item")
 
@@ -52,12 +62,13 @@ class EconomyArguments(StrictModel):
 
 
 @dataclass(frozen=True)
-class _Sequence:
+class CodeSequence:
     """The codes of an utterance."""
 
     indices: np.ndarray
     """int64 [K, F]."""
     codebook_size: int
+    frame_rate_hz: float
     duration_s: float
     speaker: str
 
@@ -66,20 +77,26 @@ class _Sequence:
         return pack_arrays(
             indices=self.indices.astype(np.int32),
             codebook_size=np.array(self.codebook_size),
+            frame_rate_hz=np.array(self.frame_rate_hz),
             duration_s=np.array(self.duration_s),
             speaker=np.array(self.speaker),
         )
 
     @classmethod
-    def unpack(cls, payload: bytes) -> "_Sequence":
+    def unpack(cls, payload: bytes) -> "CodeSequence":
         """Read what :meth:`pack` wrote; arrays only, nothing is executed."""
         with open_arrays(payload) as file:
-            indices = file["indices"].astype(np.int64)
-            return cls(indices, int(file["codebook_size"]), float(file["duration_s"]), str(file["speaker"]))
+            return cls(
+                file["indices"].astype(np.int64),
+                int(file["codebook_size"]),
+                float(file["frame_rate_hz"]),
+                float(file["duration_s"]),
+                str(file["speaker"]),
+            )
 
 
 @dataclass(frozen=True)
-class _Number:
+class Number:
     """A value for one group, with its interval."""
 
     metric: str
@@ -88,32 +105,33 @@ class _Number:
     interval: tuple[float, float] | None
 
 
-class EconomyRunner(Runner):
-    """Compresses codes by what is known of others."""
+class CodesRunner(Runner):
+    """Looks at the codes of all utterances at once."""
 
     needs_decoder: ClassVar[bool] = False
-    corpus_metrics = (SAVED, BPE_RATE, BITS, PERPLEXITY, NGRAM_RATE, GINI)
 
-    def __init__(self, task: Task) -> None:
-        super().__init__(task)
-        self.arguments = task.checked_arguments(EconomyArguments)
+    @abstractmethod
+    def numbers(self, kept: list[CodeSequence]) -> Iterator[Number]:
+        """Yield what is found of the codes of all utterances, in the order of the corpus."""
 
     def measure(self, bench: Bench, utterance: "Utterance", *, with_examples: bool) -> Measurement:  # noqa: ARG002
         """Return the codes."""
         audio = utterance.read()
         codes = bench.encode(audio).codes
         frames = frame_codes(bench.tokenizer.info.name, codes)
-        packed = _Sequence(frames.indices, frames.codebook_size, codes.duration_s, utterance.speaker)
+        packed = CodeSequence(
+            frames.indices, frames.codebook_size, frames.frame_rate_hz, codes.duration_s, utterance.speaker
+        )
         return Measurement(payload=packed.pack(), audio_sha256=audio.sha256, duration_s=audio.duration_s)
 
     def summarise(self, payloads: Iterable[bytes | None]) -> list[MetricSummary]:
-        """Return what the codes of the second half cost by models of the first, and how evenly codes are used."""
-        found = [None if payload is None else _Sequence.unpack(payload) for payload in payloads]
+        """Return what is found of the codes of the whole corpus."""
+        found = [None if payload is None else CodeSequence.unpack(payload) for payload in payloads]
         kept = [item for item in found if item is not None]
         num_ok, num_total = len(kept), len(found)
-        numbers: list[_Number] = []
+        numbers: list[Number] = []
         if kept and len(kept) == len(found):
-            numbers = [*self._by_merges(kept), *self._by_ngrams(kept), *self._use(kept)]
+            numbers = list(self.numbers(kept))
         summaries = []
         for name in self.task.metrics:
             of_metric = [number for number in numbers if number.metric == name]
@@ -129,8 +147,47 @@ class EconomyRunner(Runner):
                 summaries.append(metric.summary(value=None, num_ok=num_ok, num_total=num_total, reasons=reasons))
         return summaries
 
-    def _by_merges(self, kept: list[_Sequence]) -> Iterator[_Number]:
-        training, others = _halves(kept)
+    def ratio(
+        self, metric: str, group: str, total: np.ndarray, weight: np.ndarray, others: list[CodeSequence]
+    ) -> Number:
+        """Return the ratio of the sums of ``total`` and ``weight``, one of each for each of ``others``."""
+        speakers = [item.speaker for item in others] if self.task.interval_by == "speaker" else None
+        columns = (part.astype(np.float64)[:, None] for part in (total, weight))
+        low, high = bootstrap_interval(*columns, rms=[False], groups=speakers)[0]
+        interval = (float(low), float(high)) if np.isfinite(low) else None
+        return Number(metric, group, float(total.sum() / weight.sum()), interval)
+
+    def costs(self, names: tuple[str, str, str], bits: np.ndarray, others: list[CodeSequence]) -> Iterator[Number]:
+        """Yield bits per code, perplexity and bitrate, by ``names``, of ``bits`` [N, K] of ``others``."""
+        of_code, perplexity, bitrate = names
+        num_frames = np.array([item.indices.shape[1] for item in others])
+        seconds = np.array([item.duration_s for item in others])
+        for group, total in {"all": bits.mean(axis=1), **numbered(list(bits.T))}.items():
+            found = self.ratio(of_code, group, total, num_frames, others)
+            yield found
+            low, high = found.interval or (np.nan, np.nan)
+            interval = (float(2**low), float(2**high)) if found.interval else None
+            yield Number(perplexity, group, float(2**found.value), interval)
+            yield self.ratio(bitrate, group, bits.sum(axis=1) if group == "all" else total, seconds, others)
+
+
+class EconomyRunner(CodesRunner):
+    """Compresses codes by what is known of others."""
+
+    corpus_metrics = (SAVED, BPE_RATE, BITS, PERPLEXITY, NGRAM_RATE, GINI)
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self.arguments = task.checked_arguments(EconomyArguments)
+
+    def numbers(self, kept: list[CodeSequence]) -> Iterator[Number]:
+        """Yield what the second half costs by models of the first, and how evenly codes are used."""
+        yield from self._by_merges(kept)
+        yield from self._by_ngrams(kept)
+        yield from self._use(kept)
+
+    def _by_merges(self, kept: list[CodeSequence]) -> Iterator[Number]:
+        training, others = halves(kept)
         if not training or not {SAVED, BPE_RATE} & self.metrics.keys():
             return
         before = np.array([item.indices.shape[1] for item in others])
@@ -143,11 +200,11 @@ class EconomyRunner(Runner):
             bits = after * np.log2(size + merges.num_merges)
             is_largest = multiple == self.arguments.vocabularies[-1]
             for group in [f"vocabulary {multiple}x", *(["all"] if is_largest else [])]:
-                yield self._ratio(SAVED, group, before - after, before, others)
-                yield self._ratio(BPE_RATE, group, bits, seconds, others)
+                yield self.ratio(SAVED, group, before - after, before, others)
+                yield self.ratio(BPE_RATE, group, bits, seconds, others)
 
-    def _by_ngrams(self, kept: list[_Sequence]) -> Iterator[_Number]:
-        training, others = _halves(kept)
+    def _by_ngrams(self, kept: list[CodeSequence]) -> Iterator[Number]:
+        training, others = halves(kept)
         if not training or not {BITS, PERPLEXITY, NGRAM_RATE} & self.metrics.keys():
             return
         num_codebooks = len(kept[0].indices)
@@ -160,19 +217,9 @@ class EconomyRunner(Runner):
                 order=self.arguments.ngram_order,
             )
             bits[:, codebook] = [item.sum() for item in of_codes]
-        num_frames = np.array([item.indices.shape[1] for item in others])
-        seconds = np.array([item.duration_s for item in others])
-        parts = {"all": bits.mean(axis=1), **_numbered(list(bits.T))}
-        for group, total in parts.items():
-            of_code = self._ratio(BITS, group, total, num_frames, others)
-            yield of_code
-            low, high = of_code.interval or (np.nan, np.nan)
-            interval = (float(2**low), float(2**high)) if of_code.interval else None
-            yield _Number(PERPLEXITY, group, float(2**of_code.value), interval)
-            rate = bits.sum(axis=1) if group == "all" else total
-            yield self._ratio(NGRAM_RATE, group, rate, seconds, others)
+        yield from self.costs((BITS, PERPLEXITY, NGRAM_RATE), bits, others)
 
-    def _use(self, kept: list[_Sequence]) -> Iterator[_Number]:
+    def _use(self, kept: list[CodeSequence]) -> Iterator[Number]:
         if GINI not in self.metrics:
             return
         num_codebooks, size = len(kept[0].indices), kept[0].codebook_size
@@ -185,30 +232,20 @@ class EconomyRunner(Runner):
         left_out = np.array([[economy.gini(row) for row in whole - group] for group in counts if len(counts) > 1])
         left_out = left_out.reshape(-1, num_codebooks)
         columns = {"all": (values.mean(), left_out.mean(axis=1))}
-        columns |= _numbered(list(zip(values, left_out.T, strict=True)))
+        columns |= numbered(list(zip(values, left_out.T, strict=True)))
         for group, (value, replicates) in columns.items():
-            yield _Number(GINI, group, float(value), jackknife_interval(float(value), replicates))
-
-    def _ratio(
-        self, metric: str, group: str, total: np.ndarray, weight: np.ndarray, others: list[_Sequence]
-    ) -> _Number:
-        """Return the ratio of the sums of ``total`` and ``weight``, one of each for each of ``others``."""
-        speakers = [item.speaker for item in others] if self.task.interval_by == "speaker" else None
-        columns = (part.astype(np.float64)[:, None] for part in (total, weight))
-        low, high = bootstrap_interval(*columns, rms=[False], groups=speakers)[0]
-        interval = (float(low), float(high)) if np.isfinite(low) else None
-        return _Number(metric, group, float(total.sum() / weight.sum()), interval)
+            yield Number(GINI, group, float(value), jackknife_interval(float(value), replicates))
 
 
-_TOO_FEW = "one utterance cannot be measured by a model of others"
+_TOO_FEW = "there are too few utterances to be measured by a model of others"
 
 
-def _halves(kept: list[_Sequence]) -> tuple[list[_Sequence], list[_Sequence]]:
+def halves(kept: list[CodeSequence]) -> tuple[list[CodeSequence], list[CodeSequence]]:
     """Return the first half, the smaller one of an odd number, and the rest."""
     middle = len(kept) // 2
     return kept[:middle], kept[middle:]
 
 
-def _numbered(items: list[Item]) -> dict[str, Item]:
+def numbered(items: list[Item]) -> dict[str, Item]:
     """Return ``items`` by the name of their codebook; nothing where there is only one."""
     return {f"codebook {index}": item for index, item in enumerate(items, start=1)} if len(items) > 1 else {}

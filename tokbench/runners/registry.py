@@ -11,6 +11,7 @@ __all__ = ["RUNNERS", "make_runner"]
 RUNNERS = {
     "abx": "tokbench.runners.abx:AbxRunner",
     "economy": "tokbench.runners.economy:EconomyRunner",
+    "economy-transformer": "tokbench.runners.economy_transformer:TransformerRunner",
     "phone-information": "tokbench.runners.phone_information:PhoneInformationRunner",
     "probe": "tokbench.runners.probe:ProbeRunner",
     "intelligibility": "tokbench.runners.intelligibility:IntelligibilityRunner",
