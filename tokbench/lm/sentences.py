@@ -96,17 +96,20 @@ class Sentences:
 
     def to(self, device: torch.device) -> "Sentences":
         """Return these sentences on ``device``."""
-        return replace(
-            self,
-            **{
-                name: value.to(device)
-                for name, value in vars(self).items()
-                if isinstance(value, Tensor | Sentences)
-            },
-            insets={
-                name: Inset(*(values.to(device) for values in (each.values, each.is_there, each.steps)))
-                for name, each in self.insets.items()
-            },
+        insets = {
+            name: Inset(each.values.to(device), each.is_there.to(device), each.steps.to(device))
+            for name, each in self.insets.items()
+        }
+        return Sentences(
+            symbols=self.symbols.to(device),
+            targets=self.targets.to(device),
+            positions=self.positions.to(device),
+            is_there=self.is_there.to(device),
+            num_open=self.num_open.to(device),
+            insets=insets,
+            wanted=None if self.wanted is None else self.wanted.to(device),
+            wanted_steps=None if self.wanted_steps is None else self.wanted_steps.to(device),
+            memory=None if self.memory is None else self.memory.to(device),
         )
 
 

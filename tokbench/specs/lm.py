@@ -1,7 +1,6 @@
 """The spec of a language model of codes: the whole difference between two that are trained on the same data."""
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -178,13 +177,13 @@ class Stage(StrictModel):
         """Return the part that a form calls ``name``."""
         return self.parts.get(name) or Part(stream=name)
 
-    @cached_property
+    @property
     def inputs(self) -> Mapping[str, Part]:
         """All parts that go in, by name."""
         names = [name for form in self.forms.values() for name in form.inputs]
         return {name: self.part(name) for name in dict.fromkeys(names)}
 
-    @cached_property
+    @property
     def outputs(self) -> Mapping[str, Part]:
         """All parts that come out, by name."""
         names = [name for form in self.forms.values() for name in form.outputs]
@@ -222,7 +221,7 @@ class LmSpec(ScaledSpec):
         """Return the source of the stream called ``name``, complete where it is like another."""
         return source_of(self.streams, name)
 
-    @cached_property
+    @property
     def forms(self) -> Mapping[str, Form]:
         """What goes into the whole and what comes out, as names of streams, by the name of the form."""
         names = dict.fromkeys(name for stage in self.stages.values() for name in stage.forms)

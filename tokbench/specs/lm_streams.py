@@ -67,7 +67,7 @@ class TextSource(StrictModel):
     like: str | None = None
     """Stream of text whose symbols these are, too."""
     unit: Literal["bytes", "phones"] = "bytes"
-    """``phones`` are those of espeak-ng, in IPA, with spaces between words."""
+    """``phones`` are those that espeak-ng speaks, in IPA."""
     language: str = "en-us"
     """Of the phones, for an item that tells none."""
     symbols: tuple[str, ...] = ()
@@ -124,10 +124,11 @@ class FeatureSource(StrictModel):
     tokenizer_sha256: str | None = None
     """Fingerprint of the tokenizer; filled in by training."""
     dimension: int = Field(gt=0)
-    """Of a frame; training fills in that of its tokenizer."""
+    """Of a frame, once it is made of several; of a tokenizer's frames, training fills it in."""
     frame_rate_hz: float | None = Field(default=None, gt=0)
+    """The same."""
     stacked: int = Field(default=1, gt=0)
-    """Frames that are put side by side to make one."""
+    """Frames of the tokenizer that are put side by side to make one."""
 
 
 Symbols = CodeSource | TextSource | LabelSource | NoteSource

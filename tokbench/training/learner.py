@@ -4,14 +4,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, Protocol
 
 from torch import Tensor, nn
+from typing_extensions import TypeVar
 
 from tokbench.corpora.base import Corpus
 from tokbench.specs.training import Optimizer, Training
 from tokbench.training.crops import Augmentation, Batch
 
-__all__ = ["Augmentation", "Draw", "Learner", "Origin", "Progress", "Turn"]
+__all__ = ["Augmentation", "Draw", "Learner", "Origin", "Progress", "Supply", "Turn"]
+
+Lot = TypeVar("Lot", default=Batch)
+"""What a step learns from: crops of audio, if nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,32 @@ class Origin:
     """What was noticed while it was trained, in sentences."""
 
 
-Draw = Callable[[int], Batch]
+Given_co = TypeVar("Given_co", covariant=True, default=Batch)
+
+
+class Supply(Protocol[Given_co]):
+    """What each step learns from."""
+
+    @property
+    def batch_size(self) -> int:
+        """Examples per step and process."""
+
+    @property
+    def num_processes(self) -> int:
+        """Processes that have their own part of a step each."""
+
+    def __getitem__(self, step: int) -> Given_co:
+        """Return that of a step, the same at any time."""
+
+    def steps(self, first: int, end: int) -> Iterator[Given_co]:
+        """Yield those of the steps from ``first`` to before ``end``."""
+
+
+Draw = Callable[[int], Lot]
 """Returns the batch of a number, the same one at any time: what a model is fitted to before it learns by steps."""
 
 
-class Learner(nn.Module, ABC):
+class Learner(nn.Module, ABC, Generic[Lot]):
     """Networks, their losses, and what they become.
 
     All that changes from step to step is a parameter or a buffer that exists from the start: that is what a
@@ -80,7 +106,7 @@ class Learner(nn.Module, ABC):
         """Return the parameters of each optimizer with its settings, by name."""
 
     @abstractmethod
-    def turns(self, batch: Batch, progress: Progress) -> Iterator[Turn]:
+    def turns(self, batch: Lot, progress: Progress) -> Iterator[Turn]:
         """Yield the parts of one step."""
 
     @abstractmethod
@@ -91,16 +117,16 @@ class Learner(nn.Module, ABC):
     def export(self, folder: Path, origin: Origin) -> None:
         """Make ``folder`` a codec or tokenizer: the spec as it was trained, the weights, and last the card."""
 
-    def successors(self, folder: Path) -> Iterable["Learner"]:
+    def successors(self, folder: Path) -> Iterable["Learner[Lot]"]:
         """Return what is trained, one after the other, once this was exported to ``folder``, and exported there."""
         del folder
         return ()
 
-    def prepare(self, progress: Progress, draw: Draw) -> None:
+    def prepare(self, progress: Progress, draw: Draw[Lot]) -> None:
         """Do what comes before a step and is no step: fit k-means before the first one, for instance."""
         del progress, draw
 
-    def validate(self, batch: Batch) -> Mapping[str, Tensor]:
+    def validate(self, batch: Lot) -> Mapping[str, Tensor]:
         """Return the losses on held-out audio."""
         del batch
         return {}

@@ -9,6 +9,7 @@ import contextlib
 import math
 import random
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from tokbench.specs.training import Optimizer
-from tokbench.training.crops import Batch, Batches
-from tokbench.training.learner import Learner, Progress, Turn
+from tokbench.training.learner import Learner, Progress, Supply, Turn
 from tokbench.training.processes import Processes
 
 __all__ = ["Loop", "learning_rate", "seed_all"]
@@ -26,7 +26,7 @@ __all__ = ["Loop", "learning_rate", "seed_all"]
 class Loop:
     """A learner on its way: its optimizers, its moving average, and the number of steps it has made."""
 
-    def __init__(self, learner: Learner, batches: Batches, processes: Processes, *, seed: int) -> None:
+    def __init__(self, learner: Learner[Any], batches: Supply[Any], processes: Processes, *, seed: int) -> None:
         self.learner = learner.to(processes.device).train()
         self.step = 0
         self._settings, self._batches = learner.settings, batches
@@ -43,7 +43,7 @@ class Loop:
         for batch in self._batches.steps(self.step, self._settings.num_steps):
             yield self._make_step(batch.to(self._processes.device))
 
-    def _make_step(self, batch: Batch) -> Mapping[str, Tensor]:
+    def _make_step(self, batch: Any) -> Mapping[str, Tensor]:
         progress = Progress(self.step, self._settings.num_steps)
         seed_all(self._seed, self.step, self._processes.index)
         self.learner.prepare(progress, self._draw)
@@ -58,7 +58,7 @@ class Loop:
         self.step += 1
         return scalars
 
-    def _draw(self, number: int) -> Batch:
+    def _draw(self, number: int) -> Any:
         return self._batches[number].to(self._processes.device)
 
     def _next(self, turns: Iterator[Turn]) -> Turn | None:
@@ -88,7 +88,7 @@ class Loop:
         }
 
     @contextlib.contextmanager
-    def averaged(self) -> Iterator[Learner]:
+    def averaged(self) -> Iterator[Learner[Any]]:
         """Lend the learner with the moving average of its weights, where there is one, out of training mode."""
         networks = self.learner.averaged()
         own: dict[str, Tensor] = {}

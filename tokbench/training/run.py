@@ -5,19 +5,19 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from tokbench.training.alarms import Alarms, check_finite
 from tokbench.training.checkpoint import Standing, read_checkpoint, write_checkpoint
-from tokbench.training.crops import Batches
 from tokbench.training.curves import Curves, Row, Window
 from tokbench.training.folder import CURVES_FILE, RunFolder
 from tokbench.training.interruption import Interruption
-from tokbench.training.learner import Learner, Origin
+from tokbench.training.learner import Learner, Origin, Supply
 from tokbench.training.loop import Loop
 from tokbench.training.processes import Processes
-from tokbench.training.validation import Validation
+from tokbench.training.validation import Checked
 from tokbench.training.watcher import Watcher
 
 __all__ = ["Run"]
@@ -30,9 +30,9 @@ class Run:
     """One learner's way through a corpus, and the folder in which it is kept."""
 
     folder: RunFolder
-    learner: Learner
-    batches: Batches
-    validation: Validation | None
+    learner: Learner[Any]
+    batches: Supply[Any]
+    validation: Checked | None
     processes: Processes
     origin: Origin
     watcher: Watcher
@@ -117,7 +117,7 @@ class _Course:
         finally:
             self._tell(row)
 
-    def _validate(self, validation: Validation, curves: Curves) -> Row:
+    def _validate(self, validation: Checked, curves: Curves) -> Row:
         with self.loop.averaged() as learner:
             losses = validation(learner, self.processes.device)
             validation.listen(learner, self.processes.device, curves, self.loop.step)
@@ -164,7 +164,7 @@ class _Course:
 
 
 @contextlib.contextmanager
-def _deterministic(learner: Learner, processes: Processes) -> Iterator[None]:
+def _deterministic(learner: Learner[Any], processes: Processes) -> Iterator[None]:
     """Let a GPU add in the same order each time, where it can: what cannot says nothing here."""
     if processes.device.type == "cpu" or not learner.settings.deterministic:
         yield

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +15,17 @@ from tokbench.training.learner import Learner
 from tokbench.training.loop import seed_all
 from tokbench.training.utterances import Utterances
 
-__all__ = ["Validation"]
+__all__ = ["Checked", "Validation"]
+
+
+class Checked(Protocol):
+    """Something held out, by which a learner is judged while it learns."""
+
+    def __call__(self, learner: Learner[Any], device: torch.device) -> Mapping[str, float]:
+        """Return the means of the losses of ``learner``, which is out of training mode."""
+
+    def listen(self, learner: Learner[Any], device: torch.device, curves: Curves, step: int) -> None:
+        """Write what ``learner`` makes of it, for the ear."""
 
 
 class Validation:

@@ -1,0 +1,109 @@
+"""What a language model is taught with and asked about: items, made of contents by name.
+
+Contents have names that all specs and data sets share: ``audio`` is what is generated, understood or continued;
+``source`` is what it is made from (noisy, in another language, by another voice); ``prompt`` is another recording
+of its voice; ``text`` is what is said in it, or what is to be said about it; ``source_text``, ``description``,
+``instruction``, ``notes`` and labels such as ``language`` are what they say. A spec takes what it needs.
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from tokbench.audio import Audio
+from tokbench.corpora.base import Corpus, Utterance
+
+__all__ = ["Content", "CorpusMaterial", "Item", "Material", "contents_of"]
+
+Content = Audio | str | Tensor
+"""Audio; text or a label; notes int64 [2, N], or ready-made codes int64 [K, F] or features float32 [F, D]."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to learn from."""
+
+    id: str
+    """Unique in its material, the same on every machine."""
+    contents: Mapping[str, Content]
+    form: str = ""
+    """Form of the spec that it is an example of; every one whose contents are there if empty."""
+
+
+class Material(ABC):
+    """Items in a fixed order, of which there is one at a time."""
+
+    name: str
+    """Short and file-safe."""
+    reference: str = ""
+    """How it was asked for."""
+    licence: str = ""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Item]:
+        """Yield every item, in the same order each time."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of items."""
+
+    @property
+    @abstractmethod
+    def sha256(self) -> str:
+        """Hash that changes when an item does."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """``name``, or those of its parts where it is made of several."""
+        return (self.name,)
+
+
+class CorpusMaterial(Material):
+    """The utterances of a corpus as items.
+
+    Where an utterance has a companion that its audio is to become, that is the ``audio``, and its own the
+    ``source``. The ``prompt`` is its enrolment, or else another utterance of its speaker: the one before it in the
+    corpus, and for the first one the last.
+    """
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+        self.name, self.reference, self.licence = corpus.name, corpus.reference, corpus.licence
+
+    def __len__(self) -> int:
+        return len(self.corpus)
+
+    def __iter__(self) -> Iterator[Item]:
+        before = {utterance.speaker: utterance for utterance in self.corpus if utterance.speaker}
+        for utterance in self.corpus:
+            other = before.get(utterance.speaker)
+            yield Item(utterance.id, contents_of(utterance, other if other and other.id != utterance.id else None))
+            if utterance.speaker:
+                before[utterance.speaker] = utterance
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the corpus, and of what is made of it here."""
+        return hashlib.sha256(f"items 1 {self.corpus.sha256}".encode()).hexdigest()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those of the corpus."""
+        return self.corpus.names
+
+
+def contents_of(utterance: Utterance, other: Utterance | None) -> dict[str, Content]:
+    """Return the contents of ``utterance``, of whose speaker ``other`` is another one, if there is one."""
+    contents: dict[str, Content] = {"audio": utterance.read()}
+    if "target" in utterance.companions:
+        contents |= {"source": contents["audio"], "audio": utterance.read_companion("target")}
+    if "enrolment" in utterance.companions:
+        contents["prompt"] = utterance.read_companion("enrolment")
+    elif other is not None:
+        contents["prompt"] = other.read()
+    words = {"text": utterance.text, "language": utterance.language, "speaker": utterance.speaker}
+    labels = {name: value for name, value in utterance.labels.items() if name not in contents}
+    return contents | {name: value for name, value in (labels | words).items() if value}
