@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from tiny.whistled import QUICK, write_whistled
 
 from tokbench.codecs.base import Codec, TokenizerInfo
 from tokbench.codes import StreamInfo
 from tokbench.corpora.base import Utterance
 from tokbench.corpora.espeak import Voice, speak
-from tokbench.errors import SpecError
+from tokbench.corpora.registry import open_corpus
+from tokbench.errors import CorpusError, SpecError
 from tokbench.judges.base import Recognizer
 from tokbench.runners.base import Bench, Measurement
 from tokbench.runners.intelligibility import IntelligibilityRunner
@@ -161,6 +163,125 @@ def test_each_task_says_what_its_judge_lacks(name: str) -> None:
     assert lack is None or "Put base.pt of OpenAI's Whisper" in lack
 
 
-def test_arguments_are_checked() -> None:
-    with pytest.raises(SpecError, match=r"arguments.vocabulary"):
-        runner(vocabulary="corpus")
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"vocabulary": "corpus"}, r"arguments\.vocabulary"),
+        ({"judge": "ctc"}, "expected a lesson for the judge ctc"),
+        ({"lesson": {"units": "phones"}}, "expected a lesson for the judge ctc, and for no other"),
+        ({"judge": "ctc", "lesson": {"units": "phones"}}, "a recognizer of phones has no cer, dwer, wer"),
+    ],
+)
+def test_arguments_are_checked(arguments: dict[str, object], problem: str) -> None:
+    with pytest.raises(SpecError, match=problem):
+        runner(**arguments)
+
+
+class Shifted(Duller):
+    """Plays everything a fifth higher."""
+
+    def _decode(self, streams: list[torch.Tensor]) -> torch.Tensor:
+        decoded = (streams[0] - 32768) / 32767
+        places = (torch.arange(decoded.shape[1]) * 1.5).long() % decoded.shape[1]
+        return decoded[:, places]
+
+
+def taught(manifest: Path, *, units: str, metrics: tuple[str, ...], part: str = "?split=test") -> Task:
+    return Task(
+        name="t",
+        version=1,
+        kind="intelligibility",
+        question="?",
+        corpus=f"manifest:{manifest}{part}",
+        metrics=metrics,
+        arguments={"judge": "ctc", "lesson": {"units": units, "recipe": QUICK.model_dump()}},
+    )
+
+
+@pytest.mark.parametrize(
+    ("units", "metrics"), [("characters", ("wer", "cer", "dwer")), ("phones", ("per", "dper"))]
+)
+def test_a_recognizer_is_taught_on_originals_and_hears_what_a_codec_makes_of_others(
+    units: str, metrics: tuple[str, ...], tmp_path: Path
+) -> None:
+    task = taught(write_whistled(tmp_path, aligned=units == "phones"), units=units, metrics=metrics)
+    made = make_runner(task)
+    assert isinstance(made, IntelligibilityRunner)
+    assert made.missing() is None
+    assert made.tier == ("phone" if units == "phones" else None)
+    assert {metric.judge for metric in made.metrics.values()} == {None}
+    made.prepare()
+    (judge,) = {metric.judge for metric in made.metrics.values()}
+    assert judge is not None
+    assert judge.startswith(f"ctc:{units} ")
+    assert made.fingerprint.startswith(judge)
+    corpus = open_corpus(task.corpus)
+    utterances = list(corpus.with_intervals("phone") if made.tier else corpus)
+    rates = {}
+    for codec in (Duller(0.0), Shifted()):
+        found = [measured(made, utterance, codec) for utterance in utterances]
+        rates[type(codec)] = {
+            name: sum(item.scores[name].total for item in found) / sum(item.scores[name].weight for item in found)
+            for name in metrics
+        }
+    for name in metrics:
+        assert rates[Duller][name] < 0.25
+        assert rates[Shifted][name] > 0.5
+    # Both networks have a reading: the errors, and the labels, of both are counted.
+    text = utterances[0].text
+    count = {"wer": text.split(), "per": text.replace(" ", "")}[metrics[0]]
+    assert found[0].scores[metrics[0]].weight == 2 * len(count)
+
+
+def test_a_recognizer_is_taught_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = taught(write_whistled(tmp_path, number=12), units="characters", metrics=("wer",))
+    first = make_runner(task)
+    first.prepare()
+
+    def teach(*_: object) -> None:
+        pytest.fail("it was taught again")
+
+    monkeypatch.setattr("tokbench.training.recognizer.teach_recognizer", teach)
+    second = make_runner(task)
+    second.prepare()
+    assert second.fingerprint == first.fingerprint
+
+
+def test_what_cannot_be_taught_is_skipped_with_a_reason(tmp_path: Path) -> None:
+    manifest = write_whistled(tmp_path, number=8)
+    for part, reason in (
+        ("", "ask for a part, such as split=test"),
+        ("?split=train", "split=train is learnt from"),
+        ("?split=test&speaker=s9", "no row has"),
+    ):
+        lack = make_runner(taught(manifest, units="characters", metrics=("wer",), part=part)).missing()
+        assert reason in str(lack)
+    silent = tmp_path / "silent.csv"
+    silent.write_text("path,split\n0.wav,train\n1.wav,test\n")
+    lack = make_runner(taught(silent, units="phones", metrics=("per",))).missing()
+    assert "tells of no utterance what is said" in str(lack)
+    asked = taught(manifest, units="characters", metrics=("wer",))
+    lesson = {**asked.arguments["lesson"], "corpus": f"manifest:{manifest}"}
+    mixed = make_runner(asked.model_copy(update={"arguments": {**asked.arguments, "lesson": lesson}}))
+    with pytest.raises(CorpusError, match="is learnt from"):
+        mixed.prepare()
+
+
+def test_what_no_network_heard_in_the_original_did_not_change(utterance: Utterance, tmp_path: Path) -> None:
+    made = make_runner(taught(write_whistled(tmp_path, number=8), units="characters", metrics=("dwer",)))
+    made.__dict__["_judge"] = ByTurns()
+    found = measured(made, utterance)
+    # Of the network that heard "red" and then "red blue" one word is wrong; the other one has no say.
+    assert (found.scores["dwer"].total, found.scores["dwer"].weight) == (1, 1)
+    made.__dict__["_judge"] = ByTurns("")
+    assert measured(made, utterance).failures["dwer"].reason == "no word was heard in the original"
+
+
+class ByTurns(ByLevel):
+    """Has two networks, of which one hears nothing in what it is asked of second: the original."""
+
+    def __init__(self, word: str = "red") -> None:
+        self.answers = iter([[f"{word} blue", "green"], [word, ""]])
+
+    def _readings(self, samples: np.ndarray, language: str) -> list[str]:
+        return next(self.answers)

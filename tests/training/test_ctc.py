@@ -154,18 +154,6 @@ def test_the_rate_that_learns_is_taken() -> None:
     assert error_rate(teach(items, validation, hopeless, NUM_LABELS)[0], test) > 0.5
 
 
-def test_items_may_be_heard_otherwise_each_time() -> None:
-    heard = []
-
-    def slower(item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        heard.append(float(generator.uniform()))
-        return np.repeat(item, 2, axis=0)
-
-    recipe = CtcRecipe(**{**QUICK, "max_epochs": 2}, learning_rates=(1e-3,))
-    teach(spelled(0, number=9), None, recipe, NUM_LABELS, augment=slower)
-    assert len(heard) == len(set(heard)) == 18
-
-
 def test_a_kernel_has_a_middle() -> None:
     with pytest.raises(ValueError, match="kernel must be odd, found 4"):
         CtcRecipe(kernel=4)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from tokbench.errors import CorpusError, UnknownNameError
 
@@ -48,6 +48,12 @@ class CorpusReference:
         """Return the reference with ``location`` in place of this machine's folders, for a record."""
         where = f"{self.kind}:{location}" if location else self.kind
         return f"{where}?{self.query}" if self.query else where
+
+    def with_filter(self, column: str, value: str) -> str:
+        """Return the reference that asks for ``value`` in ``column``, whatever was asked for there before."""
+        items = [item for item in self.query.split("&") if item and unquote(item.partition("=")[0]) != column]
+        where = f"{self.kind}:{self.location}" if self.location else self.kind
+        return f"{where}?{'&'.join([*items, f'{quote(column)}={quote(value)}'])}"
 
     def require_only(self, columns: Collection[str]) -> None:
         """Raise :class:`UnknownNameError` for a query beyond ``columns``."""

@@ -5,6 +5,7 @@ In the languages with lexical tones they also read minimal sets: one syllable wi
 another tone, so that a tone cannot be told by its place.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,16 @@ from tokbench.corpora.espeak import Voice
 from tokbench.corpora.tones import with_tone
 from tokbench.specs.base import StrictModel, read_toml
 
-__all__ = ["LANGUAGES", "Speaker", "Split", "SyntheticUtterance", "list_speakers", "list_utterances", "speakers_of"]
+__all__ = [
+    "LANGUAGES",
+    "Speaker",
+    "Split",
+    "SyntheticUtterance",
+    "list_speakers",
+    "list_utterances",
+    "list_voices",
+    "speakers_of",
+]
 
 _TEXTS = Path(__file__).parent / "synth_texts"
 
@@ -93,9 +103,20 @@ def speakers_of(split: Split) -> list[Speaker]:
     return [speaker for speaker in list_speakers() if speaker.split == split]
 
 
+@functools.cache
+def list_voices() -> dict[str, str]:
+    """Return the language as espeak-ng names it, by tag; English without a country is that of America."""
+    voices = {texts.language: texts.voice for texts in map(_texts, LANGUAGES)}
+    return {"en": voices["en-us"], **voices}
+
+
+def _texts(language: str) -> _Texts:
+    return read_toml(_TEXTS / f"{language}.toml", _Texts)
+
+
 def list_utterances() -> list[SyntheticUtterance]:
     """Return every utterance: split by split, language by language, speaker by speaker."""
-    texts = [read_toml(_TEXTS / f"{language}.toml", _Texts) for language in LANGUAGES]
+    texts = [_texts(language) for language in LANGUAGES]
     splits: tuple[Split, ...] = ("train", "test")
     return [
         utterance

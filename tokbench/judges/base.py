@@ -114,6 +114,17 @@ class Recognizer(Judge):
         self.require()
         return [self._transcribe(self._heard(audio), language) for audio in audios]
 
+    def readings(self, audio: "Audio", *, language: str = "") -> list[str]:
+        """Return what was said in ``audio`` as each network of the model writes it, one where there are no more.
+
+        Raises what :meth:`require` raises.
+        """
+        self.require()
+        return self._readings(self._heard(audio), language)
+
+    def _readings(self, samples: np.ndarray, language: str) -> list[str]:
+        return [self._transcribe(samples, language)]
+
     @abstractmethod
     def _transcribe(self, samples: np.ndarray, language: str) -> str:
         """Float32 [T] at the judge's rate -> text."""

@@ -12,6 +12,7 @@ from tokbench.paths import weights_dir
 __all__ = ["JUDGES", "find_recognizer", "find_speaker_encoder"]
 
 JUDGES = {
+    "ctc": "tokbench.judges.taught:CtcRecognizer",
     "ecapa": "tokbench.judges.speakers:Ecapa",
     "pocketsphinx": "tokbench.judges.recognizers:PocketSphinx",
     "resemblyzer": "tokbench.judges.speakers:Resemblyzer",

@@ -571,6 +571,24 @@ _LISTENING = (
         source="word errors by words of the transcript of the original, as in DASB (Mousavi et al. 2024); jiwer",
         description="Words that a recognizer writes otherwise than for the original; 0 for a copy, needs no text.",
     ),
+    Metric(
+        name="per",
+        title="PER",
+        unit="ratio",
+        better="lower",
+        bounds=(0.0, None),
+        source="substitutions, deletions and insertions by phones; alignment by rapidfuzz",
+        description="Phones that a recognizer gets wrong in decoded speech; with its own errors on the originals.",
+    ),
+    Metric(
+        name="dper",
+        title="dPER",
+        unit="ratio",
+        better="lower",
+        bounds=(0.0, None),
+        source="as dWER (Mousavi et al. 2024), of phones; alignment by rapidfuzz",
+        description="Phones that a recognizer writes otherwise than for the original; 0 for a copy, needs no text.",
+    ),
 )
 
 _GENERATION = (

@@ -5,6 +5,7 @@ made the same; of other languages, case, punctuation and marks are dropped. Lang
 into characters, so that a word of theirs is a character. Alignment and counts are those of jiwer.
 """
 
+import dataclasses
 import functools
 import warnings
 from collections import Counter
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from tokbench.errors import NotApplicableError
 from tokbench.metrics.base import Score
 
-__all__ = ["ErrorCounts", "character_errors", "label_errors", "normalize", "word_errors"]
+__all__ = ["ErrorCounts", "character_errors", "label_errors", "normalize", "spelled", "word_errors"]
 
 _WITHOUT_SPACES = frozenset({"zh", "cmn", "yue", "ja", "th", "lo", "my"})
 """Languages that Whisper's authors cut into characters: Chinese, Japanese, Thai, Lao, Burmese."""
@@ -30,6 +31,10 @@ class ErrorCounts:
     length: int
     """Words, characters or labels of the reference."""
 
+    def __add__(self, other: "ErrorCounts") -> "ErrorCounts":
+        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        return ErrorCounts(*(mine + theirs for mine, theirs in pairs))
+
     @property
     def score(self) -> Score:
         """Errors by length, which add up over utterances."""
@@ -43,6 +48,17 @@ def normalize(text: str, language: str) -> str:
     'mister brown has 21 colors'
     """
     return " ".join(_normalizer(language.partition("-")[0])(text).split())
+
+
+def spelled(text: str) -> str:
+    """Return ``text`` without case and punctuation, in whatever language: what a recognizer of letters writes.
+
+    Numbers and spellings stay as they are. Raises :class:`NotApplicableError` where nothing is left.
+
+    >>> spelled("It's SEVEN -- c'est voilà!")
+    "it s seven c est voilà"
+    """
+    return _reference(text, "")
 
 
 def word_errors(reference: str, hypothesis: str, language: str) -> ErrorCounts:

@@ -95,17 +95,20 @@ def build_plan(codecs: Sequence[str], tasks: Sequence[str], options: Options) ->
     cannot be written included.
     """
     references = [reference for text in codecs for reference in expand(text)]
-    found = [find_task(name) for name in tasks]
+    found = [_on_corpus(*find_task(name), options.corpus) for name in tasks]
     runners = {task.id: make_runner(task) for task, _ in found}
     _check_writable(options.results)
-    corpora = {
-        name: open_corpus(name) for name in dict.fromkeys(options.corpus or task.corpus for task, _ in found)
-    }
+    corpora = {name: open_corpus(name) for name in dict.fromkeys(task.corpus for task, _ in found)}
     return [
-        _cell(runners[task.id], sha256, reference, corpora[options.corpus or task.corpus], options)
+        _cell(runners[task.id], sha256, reference, corpora[task.corpus], options)
         for task, sha256 in found
         for reference in references
     ]
+
+
+def _on_corpus(task: Task, sha256: str, corpus: str | None) -> tuple[Task, str]:
+    """Return ``task`` on the corpus that was asked for, where one was; it is no other task for that."""
+    return (task if corpus is None else task.model_copy(update={"corpus": corpus})), sha256
 
 
 def _cell(runner: Runner, sha256: str, codec: CodecReference, corpus: Corpus, options: Options) -> Cell:

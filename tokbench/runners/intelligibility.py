@@ -1,45 +1,85 @@
 """Intelligibility: what a recognizer still understands of decoded speech.
 
 Conventions: the recognizer hears original and decoded audio, each mixed to mono and resampled to its rate. Texts
-are normalized as :mod:`tokbench.metrics.recognition` says. Rates are those of the corpus: all errors by all words.
-An utterance without text has no WER and no CER; one in a language that the recognizer does not know has nothing.
+are normalized as :mod:`tokbench.metrics.recognition` says; phones are taken as they are. Rates are those of the
+corpus: all errors by all words. An utterance of which it is not known what is said has dWER (or dPER) alone; one in
+a language that the recognizer does not know has nothing.
 
-Measures: WER and CER against the text of the corpus, dWER against what the same recognizer wrote of the original.
+A recognizer may be taught on the originals of the training part of the corpus. Its networks, of several seeds, have
+a reading each, and the errors of all are counted together.
+
+Measures: WER and CER against the text of the corpus, PER against its phones, dWER and dPER against what the same
+recognizer wrote of the original.
 """
 
+import contextlib
+import functools
 import importlib.metadata
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from tokbench.errors import NotApplicableError
+from pydantic import model_validator
+
+from tokbench.corpora.intervals import Tier
+from tokbench.corpora.registry import open_corpus
+from tokbench.corpora.training_part import require_apart, training_part
+from tokbench.errors import MissingPackageError, NotApplicableError, SpecError, UsageError
 from tokbench.judges.base import Recognizer
 from tokbench.judges.registry import find_recognizer
-from tokbench.metrics.recognition import ErrorCounts, character_errors, normalize, word_errors
+from tokbench.metrics.recognition import (
+    ErrorCounts,
+    character_errors,
+    label_errors,
+    normalize,
+    word_errors,
+)
 from tokbench.runners.base import Bench, Failure, Measurement, attempt
 from tokbench.runners.judged import JudgedRunner
 from tokbench.specs.base import StrictModel
+from tokbench.specs.ctc import Lesson
 from tokbench.specs.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tokbench.corpora.base import Utterance
+    from tokbench.corpora.base import Corpus, Utterance
 
 __all__ = ["IntelligibilityArguments", "IntelligibilityRunner"]
 
-WER, CER, DWER = "wer", "cer", "dwer"
+WER, CER, DWER, PER, DPER = "wer", "cer", "dwer", "per", "dper"
+_MAIN = (WER, PER)
+"""Of whose errors the row of an utterance tells the kinds."""
+_METRICS = {"phones": {PER, DPER}, "characters": {WER, CER, DWER}}
+"""Those that make sense of what a recognizer writes."""
+_TAUGHT = "ctc"
 
 
 class IntelligibilityArguments(StrictModel):
     """The ``[arguments]`` of an intelligibility task."""
 
     judge: str = "pocketsphinx"
-    """Who listens: ``pocketsphinx``, or ``whisper:<size>``. Other judges are other tasks."""
+    """Who listens: ``pocketsphinx``, ``whisper:<size>``, or ``ctc``, which is taught here. Other judges are other
+    tasks."""
     vocabulary: tuple[str, ...] = ()
     """Texts of which the recognizer may hear one: all that the corpus says, where that is little. Other utterances
     are left out."""
     pronunciations: Mapping[str, str] = {}
     """Phones by word of the vocabulary, for words that the dictionary of the recognizer lacks."""
+    lesson: Lesson | None = None
+    """What ``ctc`` is taught."""
+
+    @model_validator(mode="after")
+    def _only_ctc_is_taught(self) -> Self:
+        if (self.judge == _TAUGHT) != (self.lesson is not None):
+            msg = f"judge and lesson: expected a lesson for the judge {_TAUGHT}, and for no other"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def units(self) -> str:
+        """What the recognizer writes."""
+        return "characters" if self.lesson is None else self.lesson.units
 
 
 class IntelligibilityRunner(JudgedRunner[Recognizer]):
@@ -57,12 +97,67 @@ class IntelligibilityRunner(JudgedRunner[Recognizer]):
 
     def _read_arguments(self, task: Task) -> None:
         self.arguments = task.checked_arguments(IntelligibilityArguments)
+        if others := sorted(set(task.metrics) - _METRICS[self.arguments.units]):
+            problem = f"metrics: a recognizer of {self.arguments.units} has no {', '.join(others)}"
+            raise SpecError(task.id, [problem])
+
+    @property
+    def _is_taught(self) -> bool:
+        return self.arguments.lesson is not None
 
     def _find_judge(self) -> Recognizer:
         arguments = self.arguments
+        if self._is_taught:
+            return find_recognizer(f"{_TAUGHT}:{self._file}")
         return find_recognizer(
             arguments.judge, vocabulary=arguments.vocabulary, pronunciations=tuple(arguments.pronunciations.items())
         )
+
+    @cached_property
+    def _measured(self) -> "Corpus":
+        return open_corpus(self.task.corpus)
+
+    @cached_property
+    def _learnt(self) -> "Corpus":
+        """What the recognizer is taught on; raises as :func:`open_corpus` and :func:`training_part`."""
+        asked = self.arguments.lesson.corpus if self.arguments.lesson else ""
+        return open_corpus(asked or training_part(self.task.corpus))
+
+    @property
+    def _file(self) -> Path:
+        from tokbench.training.recognizer import recognizer_file  # noqa: PLC0415  (imports torch)
+
+        return recognizer_file(self._learnt, self.arguments.lesson or Lesson())
+
+    @property
+    def tier(self) -> Tier | None:
+        """Phones, where they are what is written and the corpus knows when they are spoken."""
+        return "phone" if self.arguments.units == "phones" and self._measured.has_intervals else None
+
+    def missing(self) -> str | None:
+        """Return what the judge lacks, or what it lacks to be taught."""
+        if not self._is_taught:
+            return super().missing()
+        try:
+            learnt = self._learnt
+        except (UsageError, MissingPackageError) as error:
+            return str(error)
+        if self.arguments.units == "phones" and learnt.has_intervals:
+            return None
+        if not any(utterance.text for utterance in learnt):
+            return f"{learnt.reference} tells of no utterance what is said: there is nothing to teach a recognizer"
+        return None
+
+    def prepare(self) -> None:
+        """Teach the recognizer, unless an earlier run did; raises :class:`tokbench.errors.TrainingError`."""
+        if not self._is_taught:
+            return
+        from tokbench.training.recognizer import teach_recognizer  # noqa: PLC0415  (imports torch)
+
+        require_apart(self._learnt, self._measured)
+        if not self._file.is_file():
+            teach_recognizer(self._learnt, self.arguments.lesson or Lesson(), self._file)
+        self._name_judge()
 
     @property
     def fingerprint(self) -> str:
@@ -79,23 +174,25 @@ class IntelligibilityRunner(JudgedRunner[Recognizer]):
             measurement.failures = {name: Failure(reason, is_not_applicable=True) for name in self.metrics}
             return measurement
         decoded, _ = bench.decode(bench.encode(audio).codes)
-        heard = self._judge.transcribe([decoded], language=language)[0]
-        measurement.facts["transcript"] = heard
+        heard = self._judge.readings(decoded, language=language)
+        measurement.facts["transcript"] = heard[0]
         counts: dict[str, Callable[[], ErrorCounts]] = {
-            WER: lambda: word_errors(utterance.text, heard, language),
-            CER: lambda: character_errors(utterance.text, heard, language),
+            WER: lambda: _sum(word_errors(utterance.text, reading, language) for reading in heard),
+            CER: lambda: _sum(character_errors(utterance.text, reading, language) for reading in heard),
+            PER: lambda: _phone_errors(utterance, heard),
         }
-        if DWER in self.metrics:
-            original = self._judge.transcribe([audio], language=language)[0]
-            measurement.facts["transcript_of_original"] = original
-            counts[DWER] = lambda: _changes(original, heard, language)
+        if not {DWER, DPER}.isdisjoint(self.metrics):
+            originals = self._judge.readings(audio, language=language)
+            measurement.facts["transcript_of_original"] = originals[0]
+            counts[DWER] = lambda: _changes(originals, heard, functools.partial(word_errors, language=language))
+            counts[DPER] = lambda: _changes(originals, heard, _changed_phones)
         for name in self.metrics:
             found = attempt(counts[name])
             if isinstance(found, Failure):
                 measurement.failures[name] = found
                 continue
             measurement.scores[name] = found.score
-            if name == WER:
+            if name in _MAIN:
                 measurement.facts["substitutions"] = found.substitutions
                 measurement.facts["deletions"] = found.deletions
                 measurement.facts["insertions"] = found.insertions
@@ -111,9 +208,32 @@ class IntelligibilityRunner(JudgedRunner[Recognizer]):
         return None
 
 
-def _changes(original: str, heard: str, language: str) -> ErrorCounts:
-    """Count the words that changed; raises :class:`NotApplicableError` where the original has none to the judge."""
-    try:
-        return word_errors(original, heard, language)
-    except NotApplicableError as error:
-        raise NotApplicableError("no word was heard in the original") from error
+def _sum(counts: Iterable[ErrorCounts]) -> ErrorCounts:
+    return functools.reduce(operator.add, counts)
+
+
+def _phone_errors(utterance: "Utterance", heard: Sequence[str]) -> ErrorCounts:
+    from tokbench.training.recognizer import labels_of  # noqa: PLC0415  (imports torch)
+
+    phones = labels_of(utterance, "phones")
+    return _sum(label_errors(phones, reading.split()) for reading in heard)
+
+
+def _changed_phones(original: str, heard: str) -> ErrorCounts:
+    return label_errors(original.split(), heard.split())
+
+
+def _changes(
+    originals: Sequence[str], heard: Sequence[str], count: Callable[[str, str], ErrorCounts]
+) -> ErrorCounts:
+    """Count what changed in the readings of those networks that heard anything in the original.
+
+    Raises :class:`NotApplicableError` where none did.
+    """
+    told = []
+    for original, reading in zip(originals, heard, strict=True):
+        with contextlib.suppress(NotApplicableError):
+            told.append(count(original, reading))
+    if not told:
+        raise NotApplicableError("no word was heard in the original")
+    return _sum(told)

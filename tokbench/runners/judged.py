@@ -22,9 +22,18 @@ class JudgedRunner(Runner, Generic[JudgeType]):
     def __init__(self, task: "Task") -> None:
         super().__init__(task)
         self._read_arguments(task)
-        if self._judge.missing() is None:
-            label = self._judge.label
-            self.metrics = {name: dataclasses.replace(metric, judge=label) for name, metric in self.metrics.items()}
+        if not self._is_taught and self._judge.missing() is None:
+            self._name_judge()
+
+    @property
+    def _is_taught(self) -> bool:
+        """Whether there is no judge before :meth:`prepare`, which may take minutes."""
+        return False
+
+    def _name_judge(self) -> None:
+        """Say in the metrics who listens."""
+        label = self._judge.label
+        self.metrics = {name: dataclasses.replace(metric, judge=label) for name, metric in self.metrics.items()}
 
     @abstractmethod
     def _read_arguments(self, task: "Task") -> None:

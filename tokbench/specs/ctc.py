@@ -4,9 +4,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from tokbench.specs.base import StrictModel
 from tokbench.specs.probe import HeadRecipe
 
-__all__ = ["CtcRecipe"]
+__all__ = ["CtcRecipe", "Lesson"]
 
 
 class CtcRecipe(HeadRecipe):
@@ -23,7 +24,7 @@ class CtcRecipe(HeadRecipe):
     """Frames that a convolution sees, an odd number. Of no use to recurrent layers."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Share of the hidden values that are left out in training."""
-    min_rate_hz: float = Field(default=30.0, gt=0)
+    min_rate_hz: float = Field(default=40.0, gt=0)
     """Frames per second that there are at least, so that no text is too long for them. Tokens of a lower rate are
     repeated; those of twice the rate or more are taken two (or three, or more) to a frame."""
     num_masks: int = Field(default=2, ge=0)
@@ -50,3 +51,22 @@ class CtcRecipe(HeadRecipe):
     def needs_validation(self) -> bool:
         """Whether anything is chosen on validation items."""
         return len(self.learning_rates) > 1
+
+
+class Lesson(StrictModel):
+    """What a recognizer is taught, on recordings that no codec has touched."""
+
+    units: Literal["phones", "characters"] = "phones"
+    """What it writes down. Phones are those of the alignments, or, where a corpus has none, those that espeak-ng
+    would speak its texts with."""
+    corpus: str = ""
+    """What it is taught on, as for ``--corpus``; empty for the training part of what it is to hear."""
+    recipe: CtcRecipe = CtcRecipe(learning_rates=(4e-3,))
+    """The networks, of one learning rate: nothing of so little speech is set apart to choose one."""
+
+    @model_validator(mode="after")
+    def _nothing_is_chosen(self) -> Self:
+        if self.recipe.needs_validation:
+            msg = "recipe.learning_rates: expected one rate, found several"
+            raise ValueError(msg)
+        return self

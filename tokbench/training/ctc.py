@@ -8,7 +8,7 @@ Axes: ``N`` items, ``F`` frames, ``D`` features, ``K`` codebooks, ``L`` labels.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,10 +21,8 @@ from tokbench.models.ctc import CtcNetwork, Pace, best_path
 from tokbench.specs.ctc import CtcRecipe
 from tokbench.training.frozen import mean_and_deviation, one_thread
 
-__all__ = ["Augment", "CtcItems", "teach", "transcribe"]
+__all__ = ["CtcItems", "teach", "transcribe"]
 
-Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-"""Another hearing of the same item: float32 [F, D] -> [F', D]."""
 _WARM_UP = 0.1
 """Share of the steps in which the learning rate rises."""
 _MAX_GRADIENT = 5.0
@@ -57,20 +55,15 @@ class CtcItems:
 
     def long_enough(self, pace: Pace) -> "CtcItems":
         """Return the items whose text fits into their frames, with a blank between two equal labels."""
-        lengths = pace.lengths(torch.tensor([len(item) for item in self.sequences])).numpy()
-        needed = [len(text) + int((text[1:] == text[:-1]).sum()) for text in self.labels]
-        fits = [len(text) > 0 for text in self.labels] & (lengths >= np.array(needed))
+        sizes = pace.lengths(torch.tensor([len(item) for item in self.sequences], dtype=torch.int64)).tolist()
+        fits = [
+            0 < len(text) + int((text[1:] == text[:-1]).sum()) <= size
+            for text, size in zip(self.labels, sizes, strict=True)
+        ]
         return self.take(np.flatnonzero(fits))
 
 
-def teach(
-    train: CtcItems,
-    validation: CtcItems | None,
-    recipe: CtcRecipe,
-    num_labels: int,
-    *,
-    augment: Augment | None = None,
-) -> list[CtcNetwork]:
+def teach(train: CtcItems, validation: CtcItems | None, recipe: CtcRecipe, num_labels: int) -> list[CtcNetwork]:
     """Return the networks of all seeds.
 
     ``validation`` may be None or empty where the recipe chooses nothing on it. Items without a text, and those
@@ -81,7 +74,7 @@ def teach(
         msg = "a recognizer needs texts that fit into their frames, for training and for validation"
         raise ValueError(msg)
     with one_thread():
-        teacher = _Teacher(train, recipe, num_labels, augment)
+        teacher = _Teacher(train, recipe, num_labels)
         first, *others = recipe.learning_rates
         tried = [(first, teacher.fit(first, seed=0))]
         if others and validation:
@@ -116,7 +109,6 @@ class _Teacher:
     items: CtcItems
     recipe: CtcRecipe
     num_labels: int
-    augment: Augment | None
 
     def fit(self, learning_rate: float, *, seed: int) -> CtcNetwork:
         torch.manual_seed(seed)
@@ -164,9 +156,8 @@ class _Teacher:
     def _loss(self, network: CtcNetwork, index: np.ndarray, generator: np.random.Generator) -> Tensor:
         """Return the loss per label."""
         batch = self.items.take(index)
-        sequences = [self._heard(item, generator) for item in batch.sequences]
-        lengths = torch.tensor([len(item) for item in sequences])
-        values = nn.utils.rnn.pad_sequence([torch.from_numpy(item) for item in sequences], batch_first=True)
+        lengths = torch.tensor([len(item) for item in batch.sequences])
+        values = nn.utils.rnn.pad_sequence([torch.from_numpy(item) for item in batch.sequences], batch_first=True)
         is_hidden = torch.from_numpy(self._masks(values.shape[:2], generator))
         logits, frames = network(values, lengths, is_hidden=is_hidden)
         targets = torch.from_numpy(np.concatenate(batch.labels) + 1)
@@ -177,7 +168,6 @@ class _Teacher:
             frames,
             sizes,
             reduction="sum",
-            zero_infinity=True,  # of a text that was augmented out of its frames
         )
         return loss / sizes.sum()
 
@@ -191,10 +181,6 @@ class _Teacher:
             for start, length in generator.uniform([0, 0], [shape[1], longest], (recipe.num_masks, 2)):
                 is_hidden[place] = row | ((num_frames >= start) & (num_frames < start + length))
         return is_hidden
-
-    def _heard(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """Return an item as it is heard this time."""
-        return item if self.augment is None else self.augment(item, generator)
 
 
 def _share(step: int, num_steps: int) -> float:

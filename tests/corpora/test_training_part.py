@@ -1,0 +1,45 @@
+"""Which part of a corpus may be learnt from."""
+
+from pathlib import Path
+
+import pytest
+from tiny.whistled import write_whistled
+
+from tokbench.corpora.registry import open_corpus
+from tokbench.corpora.training_part import require_apart, training_part
+from tokbench.errors import CorpusError
+
+
+@pytest.mark.parametrize(
+    ("measured", "learnt"),
+    [
+        ("synth", "synth?split=train"),
+        ("synth?split=demo&language=de|fr", "synth?language=de|fr&split=train"),
+        ("synth-commands?kind=digits", "synth-commands?kind=digits&split=train"),
+        ("librispeech", "librispeech?split=train-clean-100"),
+        ("librispeech:/data?split=dev-other", "librispeech:/data?split=train-clean-100"),
+        ("manifest:a b.csv?split=test&word=a%26b", "manifest:a b.csv?word=a%26b&split=train"),
+    ],
+)
+def test_the_rest_of_a_reference_stays(measured: str, learnt: str) -> None:
+    assert training_part(measured) == learnt
+
+
+@pytest.mark.parametrize("reference", ["manifest:a.csv", "folder:a", "manifest:a.csv?language=en"])
+def test_without_a_part_nothing_is_left_to_learn_from(reference: str) -> None:
+    with pytest.raises(CorpusError, match="ask for a part, such as split=test"):
+        training_part(reference)
+
+
+@pytest.mark.parametrize("reference", ["synth?split=train", "manifest:a.csv?split=train|test"])
+def test_what_is_learnt_from_is_not_measured(reference: str) -> None:
+    with pytest.raises(CorpusError, match="learnt from"):
+        training_part(reference)
+
+
+def test_an_utterance_in_both_is_found(tmp_path: Path) -> None:
+    manifest = write_whistled(tmp_path, number=8)
+    whole, train, test = (open_corpus(f"manifest:{manifest}{part}") for part in ("", "?split=train", "?split=test"))
+    require_apart(train, test)
+    with pytest.raises(CorpusError, match="u3 of manifest:"):
+        require_apart(test, whole)

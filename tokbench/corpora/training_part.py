@@ -1,0 +1,40 @@
+"""Which part of a corpus may be learnt from by what is to hear another part of it."""
+
+from tokbench.corpora.base import Corpus
+from tokbench.corpora.reference import CorpusReference
+from tokbench.errors import CorpusError
+
+__all__ = ["require_apart", "training_part"]
+
+_SPLIT, _TRAIN = "split", "train"
+_TRAINING_SPLITS = {"librispeech": "train-clean-100"}
+"""Where training is called otherwise. That of LibriSpeech is the one that recognizers are usually compared on."""
+_TESTED_BY_DEFAULT = frozenset({"synth", "librispeech"})
+
+
+def training_part(reference: str) -> str:
+    """Return the reference of the training part of the corpus of which ``reference`` names another part.
+
+    Raises :class:`CorpusError` where it names no part, or the training part itself.
+
+    >>> training_part("synth"), training_part("manifest:a.csv?language=en&split=test")
+    ('synth?split=train', 'manifest:a.csv?language=en&split=train')
+    """
+    parsed = CorpusReference.parse(reference)
+    split = _TRAINING_SPLITS.get(parsed.kind, _TRAIN)
+    asked = parsed.filters.get(_SPLIT)
+    if asked is None and parsed.kind.partition("-")[0] not in _TESTED_BY_DEFAULT:
+        raise CorpusError(
+            f"{reference}: ask for a part, such as split=test: another part must be left to learn from"
+        )
+    if asked is not None and split in asked:
+        raise CorpusError(f"{reference}: split={split} is learnt from, and cannot be measured as well")
+    return parsed.with_filter(_SPLIT, split)
+
+
+def require_apart(learnt: Corpus, measured: Corpus) -> None:
+    """Raise :class:`CorpusError` where an utterance is in both."""
+    ids = {utterance.id for utterance in learnt}
+    both = next((utterance.id for utterance in measured if utterance.id in ids), None)
+    if both is not None:
+        raise CorpusError(f"{both} of {measured.reference} is learnt from, and cannot be measured as well")
