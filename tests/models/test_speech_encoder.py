@@ -11,14 +11,18 @@ from tokbench.models.ssl import MelEncoder
 from tokbench.specs.codec import find_spec
 from tokbench.specs.speech_encoder import Masking, SpeechEncoderSpec
 
+BLOCKS = {"width": 32, "num_layers": 4, "num_heads": 2, "feed_forward": 64, "dropout": 0.0}
 SMALLER = {
-    "hubert": {"network": {"width": 32, "num_heads": 2, "feed_forward": 64, "channels": [8] * 7}},
-    "w2v-bert": {"network": {"width": 32, "num_heads": 2, "feed_forward": 64}},
+    "hubert": {"network": {**BLOCKS, "channels": [8] * 7, "position_kernel_size": 32}},
+    "w2v-bert": {"network": {**BLOCKS, "kernel_size": 15}, "objective": {"layer": 2}},
 }
 
 
-def built(name: str) -> TrainableSpeechEncoder:
-    spec, _ = find_spec(name, "tiny", changes=SMALLER[name])
+def built(name: str, **network: object) -> TrainableSpeechEncoder:
+    changes = {**SMALLER[name], "network": {**SMALLER[name]["network"], **network}}
+    if name == "hubert":
+        changes["objective"] = {"iterations": [{"num_units": 4}]}
+    spec, _ = find_spec(name, changes=changes)
     assert isinstance(spec, SpeechEncoderSpec)
     torch.manual_seed(0)
     return TrainableSpeechEncoder(spec).eval()
@@ -76,6 +80,19 @@ def test_masked_mels_are_encoded_as_transformers_does() -> None:
     torch.testing.assert_close(found.last, expected.last_hidden_state, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(found.middle, expected.hidden_states[1], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(found.normalized, expected.extract_features, atol=1e-4, rtol=1e-4)
+
+
+def test_distances_between_frames_can_be_left_out() -> None:
+    with_them, without = built("w2v-bert"), built("w2v-bert", has_distances=False)
+    vectors = [name for name in with_them.state_dict() if "distance" in name]
+    assert len(vectors) == 4
+    assert without.network.config.position_embeddings_type is None
+    without.load_state_dict({k: v for k, v in with_them.state_dict().items() if k not in vectors})
+    for name, parameter in with_them.named_parameters():
+        if name in vectors:
+            torch.nn.init.zeros_(parameter)
+    samples = 0.1 * torch.randn(2, 1, 6400)
+    torch.testing.assert_close(without(samples).last, with_them(samples).last)
 
 
 def test_padding_does_not_change_log_mels_of_the_audio_before_it() -> None:

@@ -65,9 +65,8 @@ PARTICULAR: Mapping[str, list[str]] = {
     "funcodec-semantic": ["encoder.num_filters=4", "decoder.num_filters=4"],
     "hificodec": ["encoder.num_filters=8"],
     "hubert": [
-        "objective.iterations=[{num_units=8}, {starts=0.5, layer=3, num_units=8}]",
+        'objective.iterations=[{num_units=8, cepstra="normalized"}, {starts=0.5, layer=3, num_units=8}]',
         "objective.clustering.max_frames=100",
-        "network.channels=[8, 8, 8, 8, 8, 8, 8]",
     ],
 }
 NEEDED = {

@@ -156,6 +156,7 @@ def _build(network: Transformer | Conformer, num_layers: int, sample_rate_hz: in
             feature_projection_input_dim=network.num_local,
             conv_depthwise_kernel_size=network.kernel_size,
             conformer_conv_dropout=network.dropout,
+            position_embeddings_type="relative_key" if network.has_distances else None,
         )
         return MelEncoder(
             Wav2Vec2BertModel(conformer),

@@ -65,6 +65,9 @@ class Conformer(EncoderNetwork):
     """Frames that are taken together."""
     kernel_size: int = Field(default=31, gt=0)
     """Frames that the depthwise convolution of a block sees: its own and earlier ones."""
+    has_distances: bool = True
+    """Whether attention has a learnt vector for each distance between frames; without them, which is faster, only
+    the convolutions know what comes after what."""
 
     @property
     def num_local(self) -> int:
@@ -88,6 +91,9 @@ class Iteration(StrictModel):
     """Share of the steps after which frames are clustered, and these units are predicted."""
     layer: int = Field(default=0, ge=0)
     """Layer, of the network as it is then, that is clustered; 0 for MFCCs."""
+    cepstra: Literal["published", "normalized"] = "published"
+    """MFCCs as HuBERT clusters them; or those without C0, the loudness, each with zero mean and unit variance over
+    the audible frames of a crop: then units tell neither how loud a frame is nor, as far, whose voice it is."""
     num_units: int = Field(gt=1)
     restart: bool = False
     """Whether the network then begins anew, with random weights."""

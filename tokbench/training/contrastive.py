@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity, cross_entropy, gumbel_softmax
+from torch.nn.functional import cross_entropy, gumbel_softmax, normalize
 
 from tokbench.models.speech_encoder import Encoded
 from tokbench.specs.speech_encoder import Contrastive, SpeechEncoderSpec
@@ -130,6 +130,9 @@ def contrast(context: Tensor, codes: Tensor, others: Tensor, is_same: Tensor) ->
 
     Others that ``is_same``, bool [N, M], says to be the same code are left out, at minus infinity.
     """
-    own = cosine_similarity(context, codes, dim=1)
-    wrong = cosine_similarity(context[:, None], codes[others], dim=2)
-    return torch.cat([own[:, None], wrong.masked_fill(is_same, -torch.inf)], dim=1)
+    # All pairs at once are one product of matrices, and N numbers a frame where gathered codes would be M · D.
+    # Cosines are divided by small numbers, for which bfloat16 is too coarse.
+    with torch.autocast(context.device.type, enabled=False):
+        cosines = normalize(context.float(), dim=1) @ normalize(codes.float(), dim=1).T
+    wrong = cosines.gather(1, others).masked_fill(is_same, -torch.inf)
+    return torch.cat([cosines.diagonal()[:, None], wrong], dim=1)

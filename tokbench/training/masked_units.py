@@ -27,6 +27,10 @@ __all__ = ["EncoderObjective", "Guesses", "MaskedUnitsObjective", "UnitHead", "U
 
 _NUM_CEPSTRA, _NUM_MELS, _MFCC_HOP_MS = 13, 23, 10.0
 """HuBERT's 39 features: 13 coefficients with first and second differences, every 10 ms (section IV-B)."""
+_LOUDNESS = (0, _NUM_CEPSTRA, 2 * _NUM_CEPSTRA)
+"""C0 and its differences among them."""
+_SMALLEST_DEVIATION = 1e-3
+"""Of a coefficient over a crop; there are crops of one audible frame."""
 
 
 class EncoderObjective(nn.Module, ABC):
@@ -162,12 +166,14 @@ class UnitTargets(nn.Module):
             num_mels=_NUM_MELS,
             deltas=True,
         )
+        self._is_normalized = iteration.cepstra == "normalized"
         encoder = TrainableSpeechEncoder(spec, num_layers=max(iteration.layer, 1))
         self.hop_length, self._num_frames = encoder.hop_length, encoder.num_frames
         self._first_centre = encoder.encoder.receptive_field / 2
         if iteration.layer:
             self.teacher = encoder.requires_grad_(requires_grad=False)
-        num_features = encoder.num_features if iteration.layer else self._mfccs.num_features
+        num_cepstra = self._mfccs.num_features - (len(_LOUDNESS) if self._is_normalized else 0)
+        num_features = encoder.num_features if iteration.layer else num_cepstra
         self.units = NearestCentroid(torch.zeros(iteration.num_units, num_features))
 
     def follow(self, encoder: TrainableSpeechEncoder) -> None:
@@ -185,7 +191,10 @@ class UnitTargets(nn.Module):
         frames = torch.stack([self._mfccs(wave) for wave in samples])
         # Frames are centred on the middle of their hop.
         nearest = (centres / self._mfccs.hop_length - 0.5).round().long().clamp_max(frames.shape[1] - 1)
-        return frames[:, nearest.to(frames.device)]
+        chosen = frames[:, nearest.to(frames.device)]
+        if not self._is_normalized:
+            return chosen
+        return _normalized(chosen, audible_frames(samples, self.hop_length, chosen.shape[1]))
 
     @torch.no_grad()
     def forward(self, samples: Tensor) -> Tensor:
@@ -197,6 +206,16 @@ class UnitTargets(nn.Module):
             features = self.features(samples.float())
             units: Tensor = self.units(features.flatten(0, 1)).reshape(features.shape[:2])
         return units
+
+
+def _normalized(mfccs: Tensor, is_audible: Tensor) -> Tensor:
+    """Return [B, F, D - 3] of ``mfccs`` [B, F, D]: without loudness, standardized over ``is_audible`` [B, F]."""
+    kept = [place for place in range(mfccs.shape[2]) if place not in _LOUDNESS]
+    shapes, counted = mfccs[..., kept], is_audible[..., None].to(mfccs.dtype)
+    num = counted.sum(dim=1, keepdim=True)
+    shapes = shapes - (shapes * counted).sum(dim=1, keepdim=True) / num
+    variance = (shapes.square() * counted).sum(dim=1, keepdim=True) / num
+    return shapes / variance.sqrt().clamp_min(_SMALLEST_DEVIATION)
 
 
 class Guesses(nn.Module):
