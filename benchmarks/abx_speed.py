@@ -1,8 +1,10 @@
-"""ABX here against fastabx, on the same random items with the same answer.
+"""ABX here against fastabx and the code of Libri-Light, on the same random items with the same answer.
 
-fastabx asks for Python 3.12, so that it runs in an environment of its own: ``FASTABX_PYTHON=…/bin/python python
-benchmarks/run.py abx``. Both have one thread, with which fastabx is fastest on small cells. The
-second of two runs is timed, when machine code is there.
+fastabx asks for Python 3.12, so that both run in an environment of their own: ``FASTABX_PYTHON=…/bin/python python
+benchmarks/run.py abx``. ``LIBRI_LIGHT=…/eval`` is the folder ``eval`` of a checkout of facebookresearch/libri-light,
+in whose ``ABX_src`` ``python setup.py build_ext --inplace`` was run; without it, that comparison is left out. All have
+one thread, with which fastabx is fastest on small cells. Times are those of the processor; the second of two runs
+is timed, when machine code is there.
 """
 
 import json
@@ -21,7 +23,7 @@ import pandas as pd
 
 from tokbench.metrics.abx import Condition, Items, abx_errors, collapse
 
-VARIABLE = "FASTABX_PYTHON"
+VARIABLE, FOLDER = "FASTABX_PYTHON", "LIBRI_LIGHT"
 NUM_FEATURES = 64
 
 
@@ -45,7 +47,7 @@ CONDITIONS = {
     "within": Condition(on="category", by=("context", "speaker")),
     "across": Condition(on="category", by=("context",), across="speaker"),
 }
-THEIRS = """
+FASTABX = """
 import sys, time, json
 import numpy as np, polars as pl, torch
 from fastabx import Dataset, Score, Task
@@ -59,11 +61,44 @@ bounds = {n: (int(starts[n]), int(starts[n + 1])) for n in range(len(labels))}
 for name, by, across in (("within", ["context", "speaker"], None), ("across", ["context"], ["speaker"])):
     for _ in range(2):
         dataset = Dataset(labels, InMemoryAccessor(dict(bounds), frames.clone(), torch.device("cpu")))
-        start = time.perf_counter()
+        start = time.process_time()
         score = Score(Task(dataset, on="category", by=by, across=across), "angular")
         error = score.collapse(levels=["context", "speaker"])
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
     found[name] = {"s": seconds, "error": float(error)}
+print(json.dumps(found))
+"""
+
+
+LIBRI_LIGHT = """
+import sys, tempfile, time, json, types
+from pathlib import Path
+import numpy as np, torch
+torch.set_num_threads(1)
+sys.path.insert(0, sys.argv[2])
+sys.modules["CPC_loader"] = types.SimpleNamespace(load_cpc_features=None, build_feature_from_file=None)
+import eval_ABX
+from ABX_src.abx_iterators import ABXFeatureLoader
+with np.load(sys.argv[1]) as file:
+    frames, starts = torch.from_numpy(file["frames"]), file["starts"].tolist()
+    columns = [file[name].tolist() for name in ("category", "context", "speaker")]
+# Each item is a file of its own. One frame a second; the last one of an item is left out, and so there is one more.
+lines = ["#file onset offset #phone prev-phone next-phone speaker"]
+for n, (category, context, speaker) in enumerate(zip(*columns)):
+    lines.append(f"{n} 0 {starts[n + 1] - starts[n] + 0.5} p{category} c{context} - s{speaker}")
+with tempfile.TemporaryDirectory() as folder:
+    path = Path(folder, "items.item")
+    path.write_text("\\n".join(lines) + "\\n")
+    files = [(str(n), n) for n in range(len(starts) - 1)]
+    loaded = ABXFeatureLoader(path, files, lambda n: frames[starts[n] : starts[n + 1]].clone(), 1.0, True)
+eval_ABX.abx_it.ABXFeatureLoader = lambda *arguments: loaded
+found = {}
+for name in ("within", "across"):
+    for _ in range(2):
+        start = time.process_time()
+        scores = eval_ABX.ABX(None, None, None, "cosine", 1.0, [name], max_x_across=10**6, max_size_group=10**6)
+        seconds = time.process_time() - start
+    found[name] = {"s": seconds, "error": scores[name]}
 print(json.dumps(found))
 """
 
@@ -73,22 +108,26 @@ def measure_abx() -> dict[str, Any]:
     python = os.environ.get(VARIABLE)
     if python is None:
         sys.exit(f"set {VARIABLE} to the Python of an environment with fastabx (it needs Python 3.12)")
+    libri_light = os.environ.get(FOLDER)
     rows = {}
     for name, case in CASES.items():
         items = random_items(case)
-        theirs = _theirs(python, items)
+        peers = {"fastabx": _theirs(python, FASTABX, items)}
+        if libri_light:
+            peers["libri_light"] = _theirs(python, LIBRI_LIGHT, items, libri_light)
         for kind, condition in CONDITIONS.items():
             for _ in range(2):
-                start = time.perf_counter()
+                start = time.process_time()
                 error = collapse(abx_errors(items, condition, "angular"), condition, ["context", "speaker"])
-                seconds = time.perf_counter() - start
-            rows[f"{name}, {kind}"] = {
-                "tokbench_s": round(seconds, 3),
-                "fastabx_s": round(theirs[kind]["s"], 3),
-                "speed_up": round(theirs[kind]["s"] / seconds, 2),
-                "error": round(error, 6),
-                "difference": float(f"{abs(error - theirs[kind]['error']):.1e}"),
-            }
+                seconds = time.process_time() - start
+            row = {"tokbench_s": round(seconds, 3), "error": round(error, 6)}
+            for peer, found in peers.items():
+                row |= {
+                    f"{peer}_s": round(found[kind]["s"], 3),
+                    f"{peer}_over_tokbench": round(found[kind]["s"] / seconds, 2),
+                    f"{peer}_error_differs_by": float(f"{abs(error - found[kind]['error']):.1e}"),
+                }
+            rows[f"{name}, {kind}"] = row
     return rows
 
 
@@ -109,13 +148,14 @@ def random_items(case: Case) -> Items:
     return Items(frames, np.concatenate([[0], np.cumsum(lengths)]), pd.DataFrame(labels))
 
 
-def _theirs(python: str, items: Items) -> Mapping[str, Mapping[str, float]]:
+def _theirs(python: str, program: str, items: Items, *arguments: str) -> Mapping[str, Mapping[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "items.npz")
         columns = {name: items.labels[name].to_numpy() for name in items.labels}
         np.savez(path, frames=items.frames, starts=items.starts, **columns)
-        done = subprocess.run([python, "-c", THEIRS, path], check=True, capture_output=True, text=True)
-    found: Mapping[str, Mapping[str, float]] = json.loads(done.stdout)
+        command = [python, "-c", program, path, *arguments]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    found: Mapping[str, Mapping[str, float]] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import tracemalloc
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -302,6 +303,23 @@ def test_nothing_is_said_of_one_cell() -> None:
         [("a", "b", "x", "s1", 0.1)], columns=["phone_a", "phone_b", "context", "speaker", "error"]
     )
     assert all(map(math.isnan, bootstrap(errors, WITHIN, ["context", "speaker"], speaker="speaker")))
+
+
+@DEVICES
+def test_memory_grows_with_pairs_and_not_with_triplets(device: str | None) -> None:
+    count = 120
+    labels = {"phone": ["a", "b"] * count, "context": ["x"] * 2 * count, "speaker": ["s"] * 2 * count}
+    items = items_of(np.random.default_rng(0).standard_normal((2 * count, 4)), labels)
+    abx_errors(items, WITHIN, "angular", device=device)  # compiled
+    tracemalloc.start()
+    errors = abx_errors(items, WITHIN, "angular", device=device)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    num_pairs, num_triplets = (2 * count) ** 2, int(errors["size"].sum())
+    assert num_triplets == 2 * count * (count - 1) * count
+    assert (
+        peak_bytes < 150 * num_pairs < 4 * num_triplets
+    )  # what arrays of NumPy take: a number for each is far more
 
 
 def test_empty_items_are_refused() -> None:
