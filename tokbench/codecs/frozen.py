@@ -28,7 +28,7 @@ from tokbench.errors import (
 from tokbench.models.ssl import SpeechEncoder
 from tokbench.specs.base import file_sha256
 
-__all__ = ["FrozenFeatures", "FrozenUnits", "first_of"]
+__all__ = ["FrozenFeatures", "FrozenUnits", "files_sha256", "first_of"]
 
 _ABSENT = (UnknownNameError, MissingPackageError, MissingLibraryError)
 """What is raised, beside the error of missing weights, for a model that is not there, and not for a broken one."""
@@ -60,6 +60,16 @@ def first_of(references: Sequence[str], load_one: Callable[[str], Loaded]) -> Lo
     raise NothingToLoadError(references, reasons)
 
 
+def files_sha256(reference: CodecReference) -> str:
+    """Return a hash over the settings of a tokenizer and the files that it is loaded from."""
+    card, setting = reference.card, reference.setting
+    digest = hashlib.sha256(repr(sorted(reference.arguments.items())).encode())
+    for part, folder in sorted(locate_sources(card, setting, override=reference.folder).items()):
+        for path in weights_files(card.sources[part], setting, folder):
+            digest.update(f"{part} {path.relative_to(folder).as_posix()} {file_sha256(path)}".encode())
+    return digest.hexdigest()
+
+
 class _Frozen:
     """A tokenizer and where it is from."""
 
@@ -74,12 +84,7 @@ class _Frozen:
     @property
     def sha256(self) -> str:
         """Hash over its settings and the files that it was loaded from."""
-        card, setting = self._reference.card, self._reference.setting
-        digest = hashlib.sha256(repr(sorted(self._reference.arguments.items())).encode())
-        for part, folder in sorted(locate_sources(card, setting, override=self._reference.folder).items()):
-            for path in weights_files(card.sources[part], setting, folder):
-                digest.update(f"{part} {path.relative_to(folder).as_posix()} {file_sha256(path)}".encode())
-        return digest.hexdigest()
+        return files_sha256(self._reference)
 
     def _received(self, samples: Tensor, sample_rate_hz: int) -> Tensor:
         """Return ``samples`` at the tokenizer's rate, where they lie; bring the tokenizer there."""

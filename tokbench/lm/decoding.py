@@ -15,7 +15,7 @@ from tokbench.lm.network import Hidden, StageNetwork
 from tokbench.lm.sampling import drawn, guided, probabilities
 from tokbench.lm.sentences import Piece, Sentence, Sentences, Writing, collate
 from tokbench.lm.vocabulary import ENDED, NOTHING, Block
-from tokbench.lm.writers import EdgeOutput, Length, Output, Writer
+from tokbench.lm.writers import EdgeOutput, Order, Output, Writer
 from tokbench.models.lm_transformer import LmPast
 from tokbench.specs.lm import Sampling
 
@@ -45,17 +45,16 @@ class Written:
 def write(
     network: StageNetwork,
     examples: Sequence[Example],
-    lengths: Sequence[Mapping[str, Length]],
+    orders: Sequence[Mapping[str, Order]],
     *,
     sampling: Sampling,
     generators: Sequence[torch.Generator],
 ) -> list[Written]:
-    """Return the outputs of ``examples``, whose streams hold what is begun of them, if anything.
+    """Return the outputs of ``examples``, of each of which ``orders`` tells by name what is asked for.
 
-    ``lengths`` has the length of each output, by the name of the part. Raises :class:`ContextError` for a prompt
-    that is longer than the context, or a known length that does not fit.
+    Raises :class:`ContextError` for a prompt that is longer than the context, or a known length that does not fit.
     """
-    desk = _Desk(network, examples, lengths, sampling)
+    desk = _Desk(network, examples, orders, sampling)
     if sampling.beam > 1:
         return [desk.search(index) for index in range(len(examples))]
     desk.sample(generators)
@@ -82,23 +81,26 @@ class _Desk:
         self,
         network: StageNetwork,
         examples: Sequence[Example],
-        lengths: Sequence[Mapping[str, Length]],
+        orders: Sequence[Mapping[str, Order]],
         sampling: Sampling,
     ) -> None:
         self.network, self.writing, self.sampling = network, network.writing, sampling
         self.device = network.embedding.weight.device
         self.is_guided = sampling.guidance != 1
-        begun = [self._begin(example, length) for example, length in zip(examples, lengths, strict=True)]
+        begun = [self._begin(example, order) for example, order in zip(examples, orders, strict=True)]
         self.writers = [writer for writer, _, _ in begun]
         self.sentences = [sentence for _, sentence, _ in begun]
         self.nulls = [null for _, _, null in begun] if self.is_guided else []
 
-    def _begin(self, example: Example, lengths: Mapping[str, Length]) -> tuple[Writer, Sentence, Sentence]:
+    def _begin(self, example: Example, orders: Mapping[str, Order]) -> tuple[Writer, Sentence, Sentence]:
         writing, name = self.writing, self.writing.form_name(example)
         form = writing.form(name)
         inputs = list(writing.inputs(example, form))
         position = 0 if writing.network.restarted else sum(piece.symbols.shape[1] for piece in inputs) + 1
-        outputs = [self._output(example, output, lengths[output]) for output in form.outputs]
+        outputs = [
+            (EdgeOutput if writing.stage.part(output).edges else Output)(writing, output, orders[output])
+            for output in form.outputs
+        ]
         writer = Writer(writing, example, outputs, position=position)
         first = form.outputs[0]
         start = torch.full((writing.num_rows, 1), NOTHING)
@@ -109,17 +111,9 @@ class _Desk:
         empty = writing.inputs(example, form, droppable(writing, name)) if self.is_guided else ()
         return writer, sentence, writing.sentence(name, list(empty), [known])
 
-    def _output(self, example: Example, name: str, length: Length) -> Output:
-        part = self.writing.stage.part(name)
-        num_rows = self.writing.vocabulary.num_rows(part)
-        begun = torch.zeros(num_rows, 0, dtype=torch.int64)
-        if part.stream in example.streams and example.streams[part.stream].shape[0] >= part.first + num_rows:
-            begun = self.writing.codes(part, example)
-        return (EdgeOutput if part.edges else Output)(self.writing, name, begun, length)
-
     def _check_room(self, sentence: Sentence, writer: Writer) -> None:
         context, own = self.network.spec.context, self.writing.split(sentence)[0]
-        known = [output for output in writer.outputs if output.length.is_known]
+        known = [output for output in writer.outputs if output.order.is_known]
         needed = own.num_steps + sum(output.num_steps - output.step for output in known)
         if own.num_steps >= context or needed > context:
             raise ContextError(self.writing.spec.name, num_steps=needed, context=context)
@@ -241,9 +235,9 @@ class _Desk:
             raise TokbenchError(msg)
         (block,) = self.writing.vocabulary.blocks(output.part)
         past, hidden, room = self._opened([self.sentences[index]], output.num_steps)
-        beam = _Beam(width, has_end=block.has_end, is_known=output.length.is_known)
-        num_new = min(output.length.num_frames - output.num_begun, room)
-        for step in range(num_new + (not output.length.is_known)):
+        beam = _Beam(width, has_end=block.has_end, is_known=output.order.is_known)
+        num_new = min(output.order.num_frames - output.num_begun, room)
+        for step in range(num_new + (not output.order.is_known)):
             logits = self.network.logits(hidden.values[:, 0], block).float().log_softmax(dim=-1).cpu()
             parents, places = beam.grow(logits)
             if beam.is_done or step >= num_new - 1:
@@ -255,7 +249,7 @@ class _Desk:
         found_places, is_ended = beam.best()
         codes = torch.tensor([found_places], dtype=torch.int64) + block.start - block.first
         found = torch.cat([output.codes[:, : output.num_begun], codes], dim=1)
-        return Written({output.name: found}, {output.name: is_ended or output.length.is_known})
+        return Written({output.name: found}, {output.name: is_ended or output.order.is_known})
 
 
 class _Beam:

@@ -22,6 +22,8 @@ class Example:
     """Form that it is an example of; every one whose streams are there if empty."""
     is_ended: bool = True
     """Whether the streams end where they stop; not so in a piece of something longer."""
+    duration_s: float = 0.0
+    """Of its audio; 0 for none."""
 
     def to(self, device: torch.device) -> "Example":
         """Return this example on ``device``."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tokbench.audio import Audio, Features
 from tokbench.codecs.base import Codec, Tokenizer
-from tokbench.codecs.frozen import first_of
+from tokbench.codecs.frozen import files_sha256, first_of
 from tokbench.codecs.registry import fingerprint, load, one
 from tokbench.codes import Codes, CodeStream, StreamInfo
 from tokbench.corpora.pronunciation import pronounce
@@ -46,6 +46,9 @@ class Tool:
     reference: str
     """By which it is loaded again."""
     fingerprint: str
+    """Hash of everything that decides its codes, by which they are kept."""
+    sha256: str
+    """Hash over its settings and weights, by which it is known again."""
 
 
 def load_tools(spec: LmSpec, codec: str | None = None, *, device: str = "cpu") -> tuple[dict[str, Tool], LmSpec]:
@@ -79,12 +82,14 @@ class _Shelf:
         if reference not in self._tools:
             found = one(reference)
             name = f"{found.folder or found.card.name}:{found.setting}"
-            self._tools[reference] = Tool(load(found, device=self._device), name, fingerprint(found))
+            self._tools[reference] = Tool(
+                load(found, device=self._device), name, fingerprint(found), files_sha256(found)
+            )
         return self._tools[reference]
 
 
 def _informed(name: str, source: CodeSource | FeatureSource, tool: Tool) -> Source:
-    known = {"tokenizers": (tool.reference,), "tokenizer_sha256": tool.fingerprint}
+    known = {"tokenizers": (tool.reference,), "tokenizer_sha256": tool.sha256}
     if isinstance(source, FeatureSource):
         found = _features(source, tool, _noise(tool.tokenizer.info.sample_rate_hz))
         sizes = {"dimension": found.values.shape[1], "frame_rate_hz": found.frame_rate_hz}

@@ -67,11 +67,12 @@ class Vocabulary:
                 weight = part.weights[min(row, len(part.weights) - 1)]
                 self._weights.setdefault(self._key(part, row), weight)
         parts = [*stage.used.values(), *(Part(stream=name) for part in stage.used.values() for name in part.plus)]
-        self._blocks = dict(self._lay_out(parts))
-        self.size = max((block.stop for block in self._blocks.values()), default=NOTHING + 1)
-        self._masks = self._numbered(self._blocks if stage.objective.kind == "masked" else ())
-        self._starts = self._numbered(stage.used)
-        self._forms = self._numbered(stage.forms)
+        self.codebooks = dict(self._lay_out(parts))
+        """The symbols of each codebook, by its stream and its number."""
+        self.size = max((block.stop for block in self.codebooks.values()), default=NOTHING + 1)
+        self._masks = self._numbered(self.codebooks if stage.objective.kind == "masked" else ())
+        self.starts = self._numbered(stage.used)
+        self.form_symbols = self._numbered(stage.forms)
 
     def _lay_out(self, parts: list[Part]) -> Iterator[tuple[tuple[str, int], Block]]:
         place = NOTHING + 1
@@ -112,7 +113,7 @@ class Vocabulary:
 
     def blocks(self, part: Part) -> list[Block]:
         """Return the symbols of each codebook of ``part``."""
-        return [self._blocks[self._key(part, row)] for row in range(self.num_rows(part))]
+        return [self.codebooks[self._key(part, row)] for row in range(self.num_rows(part))]
 
     def symbols(self, part: Part, codes: Tensor) -> Tensor:
         """Return int64 [K, F] of ``codes`` int64 [K, F], in which absent, ended and masked ones may stand."""
@@ -127,8 +128,24 @@ class Vocabulary:
 
     def start(self, part_name: str) -> int:
         """Return the symbol that begins a part."""
-        return self._starts[part_name]
+        return self.starts[part_name]
 
     def form(self, form_name: str) -> int:
         """Return the symbol of a form."""
-        return self._forms[form_name]
+        return self.form_symbols[form_name]
+
+    def shared(self, other: "Vocabulary") -> list[tuple[int, int]]:
+        """Return the symbols that stand for the same here and in ``other``, as pairs.
+
+        What begins a part or a form of another name counts as the same as the first one there.
+        """
+        pairs = []
+        for key, block in self.codebooks.items():
+            theirs = other.codebooks.get(key)
+            if theirs is not None and theirs.size == block.size:
+                pairs += list(zip(range(block.first, block.stop), range(theirs.first, theirs.stop), strict=True))
+                if block.has_end and theirs.has_end:
+                    pairs.append((block.start, theirs.start))
+        for own, known in ((self.starts, other.starts), (self.form_symbols, other.form_symbols)):
+            pairs += [(symbol, known.get(name, min(known.values()))) for name, symbol in own.items()]
+        return pairs

@@ -15,29 +15,31 @@ from tokbench.lm.sentences import Writing
 from tokbench.lm.vocabulary import ENDED, NOTHING
 from tokbench.specs.lm import Part
 
-__all__ = ["Length", "Output", "Writer"]
+__all__ = ["EdgeOutput", "Order", "Output", "Writer"]
 
 
 @dataclass(frozen=True)
-class Length:
-    """How long an output is to be."""
+class Order:
+    """What is asked for of an output."""
 
+    begun: Tensor
+    """int64 [K, F], its beginning, of any number of frames."""
     num_frames: int
-    """Exactly, or at most."""
+    """Frames of the whole, exactly or at most."""
     is_known: bool
-    """Whether it is exactly that; if not, the model says when it ends."""
+    """Whether it is exactly that many; if not, the model says when it ends."""
 
 
 class Output:
     """The codes of an output while they are written."""
 
-    def __init__(self, writing: Writing, name: str, begun: Tensor, length: Length) -> None:
+    def __init__(self, writing: Writing, name: str, order: Order) -> None:
         self.name, self.part = name, writing.stage.part(name)
-        self.num_rows, self.length = len(begun), length
+        self.num_rows, self.order, begun = len(order.begun), order, order.begun
         self.step = 0
-        self.num_frames = length.num_frames if length.is_known else None
+        self.num_frames = order.num_frames if order.is_known else None
         """None until the end is known."""
-        self.codes = torch.full((self.num_rows, max(length.num_frames, begun.shape[1]) + 1), ABSENT)
+        self.codes = torch.full((self.num_rows, max(order.num_frames, begun.shape[1]) + 1), ABSENT)
         self.codes[:, : begun.shape[1]] = begun
         self.num_begun = begun.shape[1]
         self.column = torch.full((self.num_rows,), ABSENT)
@@ -47,7 +49,7 @@ class Output:
     def _laid_out(self) -> Tensor:
         if self.num_frames is not None:
             return frame_table(self.part.layout, self.num_rows, self.num_frames)
-        return with_end(self.part.layout, self.num_rows, self.length.num_frames)
+        return with_end(self.part.layout, self.num_rows, self.order.num_frames)
 
     @property
     def num_steps(self) -> int:
@@ -74,7 +76,7 @@ class Output:
         if frame < self.num_begun:
             return int(self.codes[row, frame])
         # The longest there may be: nothing is left but to end.
-        return ENDED if self.num_frames is None and frame == self.length.num_frames else None
+        return ENDED if self.num_frames is None and frame == self.order.num_frames else None
 
     def banned(self, row: int) -> Sequence[int]:
         """Return codes of ``row`` that cannot be drawn at this step."""
@@ -113,16 +115,16 @@ class Output:
         if self.is_done and self.num_frames is not None:
             return self.codes[:, : self.num_frames]
         per_row = (self._table[:, : self.step] != ABSENT).sum(dim=1)
-        return self.codes[:, : min(int(per_row.min()), self.length.num_frames)]
+        return self.codes[:, : min(int(per_row.min()), self.order.num_frames)]
 
 
 class EdgeOutput(Output):
     """Channels of a code and its duration, which is drawn a step later: the code then stays for as long (dGSLM)."""
 
-    def __init__(self, writing: Writing, name: str, begun: Tensor, length: Length) -> None:
-        super().__init__(writing, name, begun, length)
+    def __init__(self, writing: Writing, name: str, order: Order) -> None:
+        super().__init__(writing, name, order)
         self._per_channel = self.num_rows // writing.num_channels(self.part)
-        self._ends = [begun.shape[1]] * (self.num_rows // self._per_channel)
+        self._ends = [order.begun.shape[1]] * (self.num_rows // self._per_channel)
         """Of each channel, the frame before which its code stays."""
 
     def rows(self) -> list[int]:

@@ -1,11 +1,12 @@
-"""The shipped specs of codecs, by name."""
+"""The shipped specs of codecs and of language models, by name."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tokbench.errors import SpecError, UnknownNameError
-from tokbench.specs import neural_codec, speech_encoder, text_encoder, unit_vocoder
+from tokbench.specs import lm_checks, neural_codec, speech_encoder, text_encoder, unit_vocoder
+from tokbench.specs.lm import LmSpec
 from tokbench.specs.neural_codec import NeuralCodecSpec
 from tokbench.specs.scales import FULL_SCALE, SCALES, Contradiction, ScaledSpec, read_content, resolve, validate
 from tokbench.specs.spectrogram_kmeans import SpectrogramKmeansSpec
@@ -15,9 +16,10 @@ from tokbench.specs.text_encoder import TextEncoderSpec
 from tokbench.specs.unit_kmeans import UnitKmeansSpec
 from tokbench.specs.unit_vocoder import UnitVocoderSpec
 
-__all__ = ["CodecSpec", "KmeansSpec", "find_spec", "list_specs", "read_spec", "scales_of"]
+__all__ = ["CodecSpec", "KmeansSpec", "find_spec", "list_lms", "list_specs", "read_spec", "scales_of"]
 
 _SPECS = Path(__file__).parent / "codecs"
+_LMS = Path(__file__).parent / "lms"
 
 KmeansSpec = SpectrogramKmeansSpec | UnitKmeansSpec
 CodecSpec = KmeansSpec | ScaledSpec
@@ -27,6 +29,7 @@ _KMEANS: Mapping[str, type[KmeansSpec]] = {
     "unit-kmeans": UnitKmeansSpec,
 }
 _SCALED: Mapping[str, tuple[type[ScaledSpec], tuple[Contradiction, ...]]] = {
+    "language-model": (LmSpec, lm_checks.CONTRADICTIONS),
     "neural-codec": (NeuralCodecSpec, neural_codec.CONTRADICTIONS),
     "speech-encoder": (SpeechEncoderSpec, speech_encoder.CONTRADICTIONS),
     "spin": (SpinSpec, ()),
@@ -37,8 +40,14 @@ _SCALED: Mapping[str, tuple[type[ScaledSpec], tuple[Contradiction, ...]]] = {
 
 
 def list_specs() -> Mapping[str, CodecSpec]:
-    """Return every shipped spec by name, as published."""
+    """Return every shipped spec of a codec, or of what one is made with, by name, as published."""
     return {path.stem: read_spec(path) for path in sorted(_SPECS.glob("*.toml"))}
+
+
+def list_lms() -> Mapping[str, LmSpec]:
+    """Return every shipped spec of a language model by name, as published."""
+    specs = {path.stem: read_spec(path) for path in sorted(_LMS.glob("*.toml"))}
+    return {name: spec for name, spec in specs.items() if isinstance(spec, LmSpec)}
 
 
 def scales_of(spec: CodecSpec) -> Iterable[str]:
@@ -59,7 +68,7 @@ def find_spec(
     if name.endswith(".toml"):
         path = Path(name)
     else:
-        shipped = {path.stem: path for path in _SPECS.glob("*.toml")}
+        shipped = {path.stem: path for folder in (_SPECS, _LMS) for path in folder.glob("*.toml")}
         if name not in shipped:
             raise UnknownNameError("spec", name, shipped, command="tokbench list specs")
         path = shipped[name]

@@ -66,6 +66,8 @@ class Part(StrictModel):
     """Probability of an input to be left empty in training, which guidance needs."""
     encoder: Encoder | None = None
     """Of an input."""
+    longest_s: float | None = Field(default=None, gt=0)
+    """Seconds that are taken of an input, somewhere in training and from its beginning later (enrolment)."""
     ended: bool = True
     """Whether the end of an output is learnt; if not, its length has to be given, or follows from other streams."""
     weights: tuple[Annotated[float, Field(ge=0)], ...] = (1.0,)

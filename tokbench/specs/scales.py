@@ -19,7 +19,7 @@ __all__ = ["FULL_SCALE", "SCALES", "Contradiction", "ScaledSpec", "overlaid", "r
 FULL_SCALE = "paper"
 SCALES = ("tiny", "small", FULL_SCALE)
 _RECIPES = Path(__file__).parent / "recipes"
-_SHIPPED = Path(__file__).parent / "codecs"
+_SHIPPED = (Path(__file__).parent / "codecs", Path(__file__).parent / "lms")
 
 Model = TypeVar("Model", bound=StrictModel)
 Contradiction = Callable[..., str | None]
@@ -125,7 +125,7 @@ def read_content(path: Path) -> dict[str, Any]:
     base = content.pop("base", None)
     if base is None:
         return content
-    candidates = (path.parent / f"{base}.toml", _SHIPPED / f"{base}.toml")
+    candidates = (path.parent / f"{base}.toml", *(folder / f"{base}.toml" for folder in _SHIPPED))
     for candidate in candidates:
         if candidate.is_file() and candidate.resolve() != path.resolve():
             return overlaid(read_content(candidate), content)

@@ -1,0 +1,144 @@
+"""One stage of what is generated, for several requests at once.
+
+Axes: ``K`` codebooks, ``F`` frames, ``D`` features.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from tokbench.errors import UsageError
+from tokbench.lm.decoding import write
+from tokbench.lm.examples import Example, deduplicated, frame_rate_hz
+from tokbench.lm.filling import fill, regress
+from tokbench.lm.layouts import ABSENT
+from tokbench.lm.network import StageNetwork
+from tokbench.lm.writers import Order
+from tokbench.models.frame_rates import num_within
+from tokbench.specs.lm import Next, Part, Regression, Sampling
+from tokbench.specs.lm_streams import CodeSource
+
+__all__ = ["Generation", "Task"]
+
+
+@dataclass
+class Task:
+    """A request on its way through the stages."""
+
+    form: str
+    streams: dict[str, Tensor]
+    """Inputs."""
+    begun: dict[str, Tensor]
+    """Beginnings of outputs."""
+    duration_s: float | None
+    """Of what comes after them; None where the model says when it ends."""
+    generator: torch.Generator
+    """Of all that is drawn for it."""
+    made: dict[str, Tensor] = field(default_factory=dict)
+    """Outputs so far: symbols int64 [K, F] of the first codebooks, or features float32 [F, D]."""
+    is_ended: dict[str, bool] = field(default_factory=dict)
+
+    def num_begun(self, stream: str) -> int:
+        """Return the frames of ``stream`` that were given."""
+        return self.begun[stream].shape[1] if stream in self.begun else 0
+
+
+class Generation:
+    """The part of a network in it."""
+
+    def __init__(self, network: StageNetwork, sampling: Sampling) -> None:
+        self.network, self.writing, self.sampling = network, network.writing, sampling
+
+    def run(self, tasks: Sequence[Task]) -> None:
+        """Generate what this stage adds to ``tasks``, which are of one form."""
+        examples = [Example({**task.streams, **task.made}, task.form) for task in tasks]
+        if isinstance(self.network.objective, Next):
+            self._write(tasks, examples)
+        elif isinstance(self.network.objective, Regression):
+            ((_, part),) = self.writing.stage.outputs.items()
+            num_frames = [self._num_frames(part, task) for task in tasks]
+            for task, values in zip(tasks, regress(self.network, examples, num_frames), strict=True):
+                task.made[part.stream] = values
+        else:
+            self._fill(tasks, examples)
+
+    def _write(self, tasks: Sequence[Task], examples: Sequence[Example]) -> None:
+        form = self.writing.form(tasks[0].form)
+        parts = {name: self.writing.stage.part(name) for name in form.outputs}
+        orders = [{name: self._order(part, task) for name, part in parts.items()} for task in tasks]
+        generators = [task.generator for task in tasks]
+        written = write(self.network, examples, orders, sampling=self.sampling, generators=generators)
+        for task, found in zip(tasks, written, strict=True):
+            for name, part in parts.items():
+                self._keep(task, part, found.streams[name])
+                task.is_ended[part.stream] = found.is_ended[name]
+
+    def _keep(self, task: Task, part: Part, codes: Tensor) -> None:
+        """Put ``codes`` below those of the codebooks before."""
+        above = task.made[part.stream][: part.first] if part.first else codes[:0]
+        task.made[part.stream] = torch.cat([above[:, : codes.shape[1]], codes])
+
+    def _begun(self, part: Part, task: Task) -> Tensor:
+        if part.stream not in task.begun:
+            return torch.zeros(self.writing.vocabulary.num_rows(part), 0, dtype=torch.int64)
+        codes = task.begun[part.stream][part.first : part.end]
+        return deduplicated(codes) if part.deduplicated else codes
+
+    def _order(self, part: Part, task: Task) -> Order:
+        begun = self._begun(part, task)
+        num_frames = self._known_frames(part, task)
+        if num_frames is not None:
+            return Order(begun, num_frames, is_known=True)
+        rate_hz = frame_rate_hz(self.writing.spec.stream(part.stream))
+        more = self.sampling.max_symbols if rate_hz is None else int(self.sampling.max_s * rate_hz)
+        if not part.ended:
+            msg = f"{self.writing.spec.name} does not say when {part.stream!r} ends: ask for a duration"
+            raise UsageError(msg)
+        return Order(begun, begun.shape[1] + more, is_known=False)
+
+    def _known_frames(self, part: Part, task: Task) -> int | None:
+        """Return the frames of an output, those that are begun included, if something says how many they are."""
+        if part.first and part.stream in task.made:
+            return task.made[part.stream].shape[1]
+        spec = self.writing.spec
+        rate_hz = None if part.deduplicated else frame_rate_hz(spec.stream(part.stream))
+        if rate_hz is None:
+            return None
+        for name in part.plus:
+            values, other_hz = {**task.streams, **task.made}[name], frame_rate_hz(spec.stream(name))
+            if other_hz is not None:
+                return num_within(values.shape[1], other_hz, rate_hz)
+        if task.duration_s is None or not isinstance(spec.stream(part.stream), CodeSource):
+            return None
+        return task.num_begun(part.stream) + max(round(task.duration_s * rate_hz), 1)
+
+    def _num_frames(self, part: Part, task: Task) -> int:
+        num_frames = self._known_frames(part, task)
+        if num_frames is None:
+            msg = f"{self.writing.spec.name} cannot tell how long {part.stream!r} is to be: ask for a duration"
+            raise UsageError(msg)
+        return num_frames
+
+    def _fill(self, tasks: Sequence[Task], examples: Sequence[Example]) -> None:
+        ((_, part),) = self.writing.stage.outputs.items()
+        num_rows = self.writing.vocabulary.num_rows(part)
+        codes, num_begun = [], []
+        for task in tasks:
+            known = task.made.get(part.stream)
+            num_frames = self._num_frames(part, task) if known is None else known.shape[1]
+            whole = torch.full((num_rows, num_frames), ABSENT)
+            if known is not None:
+                above = known[part.first : part.end]
+                whole[: len(above)] = above
+            begun = self._begun(part, task)[:, :num_frames]
+            whole[:, : begun.shape[1]] = begun
+            codes.append(whole)
+            num_begun.append(begun.shape[1])
+        generators = [task.generator for task in tasks]
+        filled = fill(
+            self.network, examples, codes, num_begun=num_begun, sampling=self.sampling, generators=generators
+        )
+        for task, found in zip(tasks, filled, strict=True):
+            self._keep(task, part, found)

@@ -1,0 +1,316 @@
+"""A trained language model: what it generates, and how likely it takes things to be.
+
+Axes: ``K`` codebooks, ``F`` frames, ``D`` features.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from tokbench.audio import Audio
+from tokbench.codecs.base import Codec
+from tokbench.codecs.checkpoints import load_strictly, read_tensors
+from tokbench.errors import NotSupportedError, SpecError, UsageError, WeightsError
+from tokbench.lm.crops import shortened
+from tokbench.lm.examples import Example, frame_rate_hz
+from tokbench.lm.generation import Generation, Task
+from tokbench.lm.items import Content, Item
+from tokbench.lm.network import StageNetwork
+from tokbench.lm.objectives import teacher_forced
+from tokbench.lm.streams import ContentError, Streams, Tool, load_tools
+from tokbench.specs.base import file_sha256, problems, read_toml
+from tokbench.specs.lm import Levels, LmSpec, Next, Sampling
+from tokbench.specs.lm_card import LmCard
+from tokbench.specs.lm_streams import CodeSource, FeatureSource, LabelSource, Source, TextSource
+from tokbench.specs.scales import overlaid
+
+__all__ = [
+    "CARD_FILE",
+    "SPEC_FILE",
+    "WEIGHTS_FILE",
+    "Generated",
+    "LanguageModel",
+    "Request",
+    "Scores",
+    "StreamScore",
+]
+
+CARD_FILE, SPEC_FILE, WEIGHTS_FILE = "lm.toml", "spec.toml", "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a language model is asked for."""
+
+    contents: Mapping[str, Content]
+    """What is given, by content."""
+    form: str = ""
+    """What is asked for; the only form of the spec if empty."""
+    begun: Mapping[str, Content] = field(default_factory=dict)
+    """Beginnings of outputs that are to be continued, by content."""
+    duration_s: float | None = None
+    """Of the audio that is to be generated, what is begun apart; None where the model says when it ends."""
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What came of a request."""
+
+    streams: Mapping[str, Tensor]
+    """Outputs, with what was begun: symbols int64 [K, F], features float32 [F, D]."""
+    num_begun: Mapping[str, int]
+    """Frames of each that were given."""
+    text: Mapping[str, str]
+    """Outputs that are text or labels, by content, without what was begun."""
+    is_ended: Mapping[str, bool]
+    """Whether each ended by itself, or has the length that was asked for."""
+
+
+@dataclass(frozen=True)
+class StreamScore:
+    """How unlikely the symbols of a stream are."""
+
+    nats: float
+    """Minus their log probability."""
+    num_symbols: int
+    """Codes, and ends of outputs."""
+
+    @property
+    def bits(self) -> float:
+        """The same in bits."""
+        return self.nats / float(torch.log(torch.tensor(2.0, dtype=torch.float64)))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How unlikely an item is."""
+
+    streams: Mapping[str, StreamScore]
+    duration_s: float
+    """Of its audio; 0 for none."""
+
+    @property
+    def nats(self) -> float:
+        """Minus the log probability of all that is predicted."""
+        return sum(score.nats for score in self.streams.values())
+
+
+class LanguageModel:
+    """What ``tokbench train`` made of the spec of a language model, in ``folder``.
+
+    Tokenizers are loaded when they are needed, unless ``tools`` brings those of some streams. Raises
+    :class:`SpecError` for a folder that holds no language model and :class:`WeightsError` for weights of another.
+    """
+
+    def __init__(self, folder: Path, *, device: str = "cpu", tools: Mapping[str, Tool] | None = None) -> None:
+        if not (folder / CARD_FILE).is_file():
+            raise SpecError(folder, [f"holds no trained language model: there is no {CARD_FILE}"])
+        self.folder, self.device = folder, device
+        self.card = read_toml(folder / CARD_FILE, LmCard)
+        for name, sha256 in self.card.files.items():
+            if not (folder / name).is_file() or file_sha256(folder / name) != sha256:
+                raise WeightsError(folder / name, expected=f"SHA-256 {sha256[:12]}", found="another file, or none")
+        self.spec = read_toml(folder / SPEC_FILE, LmSpec)
+        self.networks = build_networks(self.spec)
+        file = folder / WEIGHTS_FILE
+        tensors = {name: tensor.float() for name, tensor in read_tensors(file).items()}
+        load_strictly(self.networks, tensors, file)
+        self.networks.eval().to(device)
+        self._tools = tools
+
+    @classmethod
+    def floor(cls, folder: Path, *, seed: int = 0, device: str = "cpu") -> Self:
+        """Return the model in ``folder`` with weights that were never trained: what nothing learnt would do."""
+        model = cls(folder, device=device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model.networks = build_networks(model.spec).eval().to(device)
+        return model
+
+    def network(self, stage: str) -> StageNetwork:
+        """Return the network of a stage."""
+        network = self.networks[stage]
+        if not isinstance(network, StageNetwork):
+            raise TypeError(stage)
+        return network
+
+    @cached_property
+    def streams(self) -> Streams:
+        """How contents become streams."""
+        tools = self._tools
+        if tools is None:
+            tools, _ = load_tools(self.spec, device=self.device)
+        for name, tool in tools.items():
+            expected = getattr(self.spec.streams[name], "tokenizer_sha256", None)
+            if expected and tool.sha256 != expected:
+                raise WeightsError(
+                    Path(tool.reference),
+                    expected=f"the tokenizer of {name} that {self.folder} was trained with",
+                    found="one with other weights or settings",
+                )
+        return Streams(self.spec, tools)
+
+    def form_name(self, form: str) -> str:
+        """Return ``form``, or the only one there is; raises :class:`UsageError` for one that there is not."""
+        known = list(self.spec.forms)
+        if not form and len(known) == 1:
+            return known[0]
+        if form not in known:
+            asked = repr(form) if form else "no form"
+            msg = f"{self.spec.name} was asked for {asked}; it has {', '.join(known)}"
+            raise UsageError(msg)
+        return form
+
+    def generate(
+        self, requests: Sequence[Request], *, seed: int = 0, sampling: Mapping[str, Any] | None = None
+    ) -> list[Generated]:
+        """Return what comes of each request: the same whatever else is asked for at the same time.
+
+        ``sampling`` changes how symbols are chosen, in all stages, or in those whose names its tables have. Raises
+        :class:`UsageError` for a form that there is not, :class:`ContentError` where something is missing, and
+        :class:`tokbench.lm.decoding.ContextError` for a prompt that is too long.
+        """
+        chosen = {name: self._sampling(name, sampling or {}) for name in self.spec.stages}
+        tasks = [self._task(request, seed, index) for index, request in enumerate(requests)]
+        for form in dict.fromkeys(task.form for task in tasks):
+            same = [task for task in tasks if task.form == form]
+            for name, stage in self.spec.stages.items():
+                if form in stage.forms:
+                    Generation(self.network(name), chosen[name]).run(same)
+        return [self._generated(task) for task in tasks]
+
+    def _sampling(self, stage: str, changes: Mapping[str, Any]) -> Sampling:
+        shared = {key: value for key, value in changes.items() if key not in self.spec.stages}
+        own = overlaid(shared, changes.get(stage, {}))
+        try:
+            return Sampling.model_validate(self.spec.stages[stage].sampling.model_dump() | own)
+        except ValidationError as error:
+            raise SpecError(f"sampling of {stage}", problems(error)) from error
+
+    def _task(self, request: Request, seed: int, index: int) -> Task:
+        name = self.form_name(request.form)
+        form = self.spec.forms[name]
+        streams = self.streams.made(request.contents, form.inputs)
+        for missing in (each for each in form.inputs if each not in streams):
+            if not self._may_lack(name, missing):
+                needed = self.spec.stream(missing).of
+                raise ContentError(f"the form {name!r} of {self.spec.name} needs the content {needed!r}")
+            streams[missing] = _nothing(self.spec.stream(missing))
+        digest = hashlib.sha256(f"{seed} {index}".encode()).digest()
+        return Task(
+            form=name,
+            streams=self._shortened(name, streams),
+            begun=self.streams.made(request.begun, form.outputs),
+            duration_s=request.duration_s,
+            generator=torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1),
+        )
+
+    def _may_lack(self, form: str, stream: str) -> bool:
+        """Say whether an input is sometimes left empty in training, wherever it goes in."""
+        parts = [
+            stage.part(name)
+            for stage in self.spec.stages.values()
+            if form in stage.forms
+            for name in stage.forms[form].inputs
+        ]
+        own = [part for part in parts if part.stream == stream]
+        return bool(own) and all(part.dropped > 0 for part in own)
+
+    def _shortened(self, form: str, streams: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        short = dict(streams)
+        for stage in self.spec.stages.values():
+            if form in stage.forms:
+                for part in map(stage.part, stage.forms[form].inputs):
+                    if part.stream in streams:
+                        short[part.stream] = shortened(self.spec, part, short[part.stream])
+        return short
+
+    def _generated(self, task: Task) -> Generated:
+        outputs = self.spec.forms[task.form].outputs
+        streams = {name: task.made[name] for name in outputs}
+        num_begun = {name: task.num_begun(name) for name in outputs}
+        text = {
+            self.spec.stream(name).of: self.streams.text(name, streams[name][:, num_begun[name] :])
+            for name in outputs
+            if isinstance(self.spec.stream(name), TextSource | LabelSource)
+        }
+        return Generated(streams, num_begun, text, {name: task.is_ended.get(name, True) for name in outputs})
+
+    def audio(self, generated: Generated, content: str = "audio", *, whole: bool = False) -> Audio:
+        """Return what was generated, decoded; without what was begun of it unless ``whole``.
+
+        Raises :class:`NotSupportedError` where nothing that was generated of ``content`` can be decoded.
+        """
+        names = [name for name in reversed(list(generated.streams)) if self.spec.stream(name).of == content]
+        for name in names:
+            if self._can_decode(name):
+                audio = self.streams.audio(name, generated.streams[name])
+                rate_hz = frame_rate_hz(self.spec.stream(name))
+                if whole or not generated.num_begun[name] or rate_hz is None:
+                    return audio
+                first = min(
+                    round(generated.num_begun[name] / rate_hz * audio.sample_rate_hz), audio.num_samples - 1
+                )
+                return Audio(audio.samples[:, first:].contiguous(), audio.sample_rate_hz)
+        listing = ", ".join(names) or "nothing"
+        raise NotSupportedError(self.spec.name, f"decoding of what it generated of {content!r} ({listing})")
+
+    def _can_decode(self, name: str) -> bool:
+        source = self.spec.stream(name)
+        return isinstance(source, CodeSource) and isinstance(self.streams.tool(name).tokenizer, Codec)
+
+    @torch.inference_mode()
+    def score(self, items: Sequence[Item]) -> list[Scores]:
+        """Return how unlikely each item is, as far as the objectives of the stages have a likelihood.
+
+        Raises :class:`ContentError` for an item that is no example of its form.
+        """
+        return [self._scores(item) for item in items]
+
+    def _scores(self, item: Item) -> Scores:
+        form = self.form_name(item.form)
+        needed = self.spec.forms[form]
+        made = self.streams.made(item.contents, (*needed.inputs, *needed.outputs))
+        for name in (*needed.inputs, *needed.outputs):
+            if name not in made:
+                raise ContentError(
+                    f"{item.id}: the content {self.spec.stream(name).of!r} is needed to score {form!r}"
+                )
+        example = Example(self._shortened(form, made), form)
+        found: dict[str, StreamScore] = {}
+        for name, stage in self.spec.stages.items():
+            if form in stage.forms and isinstance(stage.objective, Next | Levels):
+                for stream, score in self._stage_scores(self.network(name), example).items():
+                    old = found.get(stream, StreamScore(0.0, 0))
+                    found[stream] = StreamScore(old.nats + score.nats, old.num_symbols + score.num_symbols)
+        audio = item.contents.get("audio")
+        return Scores(found, audio.duration_s if isinstance(audio, Audio) else 0.0)
+
+    @staticmethod
+    def _stage_scores(network: StageNetwork, example: Example) -> dict[str, StreamScore]:
+        vocabulary, stage = network.writing.vocabulary, network.writing.stage
+        streams = {block: part.stream for part in stage.outputs.values() for block in vocabulary.blocks(part)}
+        found: dict[str, StreamScore] = {}
+        for costs in (each for found_costs in teacher_forced(network, [example]) for each in found_costs):
+            old = found.get(streams[costs.block], StreamScore(0.0, 0))
+            nats = float(costs.nats.double().sum())
+            found[streams[costs.block]] = StreamScore(old.nats + nats, old.num_symbols + len(costs.nats))
+        return found
+
+
+def build_networks(spec: LmSpec) -> nn.ModuleDict:
+    """Return the networks of all stages by name, with first weights."""
+    return nn.ModuleDict({name: StageNetwork(spec, name) for name in spec.stages})
+
+
+def _nothing(source: Source) -> Tensor:
+    if isinstance(source, FeatureSource):
+        return torch.zeros(0, source.dimension)
+    return torch.zeros(len(source.sizes), 0, dtype=torch.int64)

@@ -1,0 +1,190 @@
+"""The streams of a material, made once and kept in mapped shards.
+
+Axes: ``K`` codebooks, ``F`` frames, ``D`` features.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tokbench.audio import Audio
+from tokbench.errors import CorpusError
+from tokbench.lm.examples import Example
+from tokbench.lm.items import Content, Material
+from tokbench.lm.streams import ContentError, Streams, Tool
+from tokbench.paths import cache_dir, write_bytes
+from tokbench.shards import Column, ShardError, Shards, ShardWriter
+from tokbench.specs.lm import LmSpec
+from tokbench.specs.lm_streams import FeatureSource, LabelSource, TextSource
+from tokbench.store import CodeStore
+
+__all__ = ["Tokens", "open_tokens", "token_folder"]
+
+_VERSION = 1
+"""Changes with what is written."""
+_SYMBOLS_FILE = "symbols.json"
+
+Progress = Callable[[str, float], None]
+
+
+def token_folder(spec: LmSpec, material: Material) -> Path:
+    """Return the folder in which the streams of ``spec`` are kept, of ``material``."""
+    streams = {name: source.model_dump(mode="json") for name, source in spec.streams.items()}
+    forms = {name: form.model_dump(mode="json") for name, form in spec.forms.items()}
+    facts = json.dumps([_VERSION, streams, forms, spec.sample_rate_hz, material.sha256], sort_keys=True)
+    return cache_dir() / "tokens" / hashlib.sha256(facts.encode()).hexdigest()[:32]
+
+
+def open_tokens(
+    spec: LmSpec, material: Material, tools: Mapping[str, Tool], *, on_progress: Progress | None = None
+) -> "Tokens":
+    """Return the tokens of ``material``, which are made if they are not there.
+
+    Raises :class:`CorpusError` for a material of which no item is an example of a form of ``spec``, and
+    :class:`tokbench.shards.ShardError` for tokens that are not as they were written.
+    """
+    folder = token_folder(spec, material)
+    if not Shards.is_complete(folder):
+        _make(spec, material, tools, folder, on_progress)
+    return Tokens(spec, folder)
+
+
+def _make(
+    spec: LmSpec, material: Material, tools: Mapping[str, Tool], folder: Path, on_progress: Progress | None
+) -> None:
+    streams = Streams(spec, tools, CodeStore(), is_learning=True)
+    # Another process may be making the same: what is complete first stays.
+    temporary = folder.with_name(f"{folder.name}.{os.getpid()}")
+    columns = {name: _column(spec, name) for name in spec.streams}
+    reasons: dict[str, None] = {}
+    try:
+        with ShardWriter(temporary, columns) as writer:
+            num_written = 0
+            for done, item in enumerate(material, start=1):
+                if item.form and item.form not in spec.forms:
+                    reasons[f"a form {item.form!r}, which {spec.name} does not have"] = None
+                    continue
+                try:
+                    made = streams.made(item.contents)
+                except ContentError as error:
+                    reasons[str(error)] = None
+                    continue
+                if _forms_of(spec, set(made), item.form):
+                    writer.append(
+                        {name: _array(values) for name, values in made.items()},
+                        {"id": item.id, "form": item.form, "duration_s": _duration_s(item.contents)},
+                    )
+                    num_written += 1
+                else:
+                    reasons[f"only {', '.join(sorted(item.contents))}"] = None
+                if on_progress is not None:
+                    on_progress("making tokens", done / max(len(material), 1))
+            if not num_written:
+                needed = "; ".join(
+                    f"{name} needs {', '.join(form.inputs + form.outputs)}" for name, form in spec.forms.items()
+                )
+                found = "; ".join([*reasons][:3]) or "nothing"
+                msg = f"{material.name}: no item is an example for {spec.name} ({needed}); they have {found}"
+                raise CorpusError(msg)
+            symbols = {
+                name: source.symbols
+                for name, source in streams.spec.streams.items()
+                if isinstance(source, TextSource | LabelSource)
+            }
+            write_bytes(temporary / _SYMBOLS_FILE, json.dumps(symbols).encode())
+        if not Shards.is_complete(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _column(spec: LmSpec, name: str) -> Column:
+    source = spec.stream(name)
+    if isinstance(source, FeatureSource):
+        return Column("float16", source.dimension)
+    # Of phones and labels it is not known yet how many there are.
+    is_small = max(source.sizes) <= np.iinfo(np.int16).max
+    return Column("int16" if is_small else "int32", len(source.sizes))
+
+
+def _array(values: Tensor) -> np.ndarray:
+    """Return [F, K] of int64 [K, F], or [F, D] of float32 [F, D]."""
+    array: np.ndarray = (values if values.is_floating_point() else values.T).numpy()
+    return array
+
+
+def _duration_s(contents: Mapping[str, Content]) -> float:
+    audio = contents.get("audio")
+    return audio.duration_s if isinstance(audio, Audio) else 0.0
+
+
+def _forms_of(spec: LmSpec, streams: set[str], form: str) -> list[str]:
+    """Return the forms that what has ``streams`` is an example of."""
+    asked = [form] if form else list(spec.forms)
+    return [name for name in asked if {*spec.forms[name].inputs, *spec.forms[name].outputs} <= streams]
+
+
+class Tokens:
+    """The examples in a folder, by their number."""
+
+    def __init__(self, spec: LmSpec, folder: Path) -> None:
+        self._shards = Shards(folder)
+        if len(self._shards) == 0:
+            raise ShardError(folder, "there are no sequences in it")
+        try:
+            symbols = json.loads((folder / _SYMBOLS_FILE).read_text(encoding="utf-8"))
+            sources = {
+                name: source.model_copy(update={"symbols": tuple(symbols[name])} if name in symbols else {})
+                for name, source in spec.streams.items()
+            }
+        except (OSError, ValueError, TypeError) as error:
+            raise ShardError(folder, f"{_SYMBOLS_FILE} cannot be read ({error})") from error
+        self.spec = spec.model_copy(update={"streams": sources})
+        """The spec, with all symbols that are known."""
+        notes = self._shards.notes()
+        self.ids = [str(note["id"]) for note in notes]
+        self.durations_s = np.array([note["duration_s"] for note in notes])
+        """float64 [N], of the audio of each; 0 for none."""
+        self._asked = [str(note["form"]) for note in notes]
+
+    def __len__(self) -> int:
+        return len(self._shards)
+
+    def forms(self, index: int) -> list[str]:
+        """Return the forms that an example is one of."""
+        there = {name for name in self._shards.columns if self._shards.length(name, index) is not None}
+        return _forms_of(self.spec, there, self._asked[index])
+
+    def __getitem__(self, index: int) -> Example:
+        """Return an example, of a form that is asked for or of any.
+
+        Raises :class:`ShardError` for codes that its streams cannot have.
+        """
+        streams = {}
+        for name in self._shards.columns:
+            if (length := self._shards.length(name, index)) is None:
+                continue
+            values = torch.from_numpy(self._shards.read(name, index))
+            if length == 0:
+                raise ShardError(self._shards.folder, f"{name} of {self.ids[index]} is empty")
+            streams[name] = self._checked(name, index, values)
+        return Example(streams, self._asked[index], duration_s=float(self.durations_s[index]))
+
+    def _checked(self, name: str, index: int, values: Tensor) -> Tensor:
+        source = self.spec.stream(name)
+        if isinstance(source, FeatureSource):
+            return values.float()
+        codes = values.T.long()
+        sizes = torch.tensor(source.sizes)
+        if bool((codes < -1).any()) or bool((codes >= sizes[:, None]).any()):
+            problem = f"{name} of {self.ids[index]} has codes outside of {list(source.sizes)}"
+            raise ShardError(self._shards.folder, problem)
+        return codes.contiguous()
