@@ -73,7 +73,8 @@ class Dac(ResidualCodec):
         chosen = list(zip(self._quantizers, streams[0], strict=False))[codebooks]
         embedded = [quantizer.out_proj(quantizer.codebook(row).T) for quantizer, row in chosen]
         # Summed in turn, from the first, as the model does: another order would round otherwise.
-        return reduce(torch.add, embedded).T
+        total: Tensor = reduce(torch.add, embedded)
+        return total.T
 
     @property
     def _quantizers(self) -> list[Any]:

@@ -129,7 +129,8 @@ def embed(model: EncodecModel, codes: Tensor, codebooks: slice = slice(None)) ->
     """Return the sum [1, D, F] of what the chosen ``codebooks`` hold for int64 ``codes`` [K, F]."""
     rows = list(zip(_codebooks(model), codes[:, None], strict=False))[codebooks]
     # Summed in turn, from the first, as the model does: another order would round otherwise.
-    return reduce(torch.add, [layer.decode(indices) for layer, indices in rows])
+    total: Tensor = reduce(torch.add, [layer.decode(indices) for layer, indices in rows])
+    return total
 
 
 def _codebooks(model: EncodecModel) -> list[Any]:

@@ -70,7 +70,8 @@ class Xcodec(ResidualCodec):
         layers = self.model.quantizer.quantizers[: self._num_codebooks]
         chosen = zip(layers[codebooks], streams[0][codebooks], strict=True)
         # Summed in turn, from the first, as the model does: another order would round otherwise.
-        return reduce(torch.add, [layer.decode(indices[None])[0].T for layer, indices in chosen])
+        total: Tensor = reduce(torch.add, [layer.decode(indices[None])[0].T for layer, indices in chosen])
+        return total
 
     def _audio(self, codes: Tensor, codebooks: slice) -> Tensor:
         """Return float32 [1, T] of the chosen codebooks of int64 ``codes`` [K, F]."""

@@ -10,12 +10,12 @@ Axes: ``S`` seeds, ``N`` items, ``U`` units, ``V`` classes, ``R`` resamples.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
 
-from tokbench.stats import MIN_UNITS, NUM_RESAMPLES, percentile_interval
+from tokbench.stats import crossed_draws, percentile_interval
 
 __all__ = ["Answers", "Statistic", "difference", "estimate"]
 
@@ -40,6 +40,10 @@ class Answers:
         if self.predicted.ndim != 2 or not self.predicted.shape[1] == len(self.labels) == len(self.units) > 0:  # noqa: PLR2004
             msg = f"expected answers [S, N] to as many labels and units, got {self.predicted.shape}, "
             raise ValueError(msg + f"{len(self.labels)} and {len(self.units)}")
+
+    def take(self, index: np.ndarray) -> "Answers":
+        """Return the answers to the items at ``index``."""
+        return Answers(self.predicted[:, index], self.labels[index], [self.units[item] for item in index])
 
     @cached_property
     def counts(self) -> "_Counts":
@@ -78,19 +82,10 @@ class _Counts:
         return np.stack(rows, axis=1)
 
     def draws(self, statistic: Statistic, salt: int) -> np.ndarray | None:
-        """Return [R] of resampled units and seeds; None for fewer than 2 units.
-
-        The units that are drawn depend on their number alone, the seeds on ``salt`` as well.
-        """
+        """Return [R] of resampled units and seeds; None for fewer than 2 units."""
         num_seeds, num_units, _ = self.given.shape
-        if num_units < MIN_UNITS:
-            return None
-        units = np.random.default_rng([0, num_units])
-        seeds = np.random.default_rng([1, num_seeds, salt])
-        weights = units.multinomial(num_units, np.full(num_units, 1 / num_units), size=NUM_RESAMPLES)
-        shares = seeds.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), size=NUM_RESAMPLES) / num_seeds
-        drawn: np.ndarray = (self.values(statistic, weights.astype(np.float64)) * shares).sum(axis=1)
-        return drawn
+        values = partial(self.values, statistic)
+        return crossed_draws(values, num_units=num_units, num_seeds=num_seeds, salt=salt)
 
     def value(self, statistic: Statistic) -> float:
         return float(self.values(statistic, np.ones((1, self.true.shape[0]))).mean())

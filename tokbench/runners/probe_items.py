@@ -35,10 +35,13 @@ __all__ = [
     "ItemSelection",
     "ItemsRunner",
     "Part",
+    "Training",
     "answers_of",
     "items_of",
     "pack",
+    "pack_sequences",
     "parts_of",
+    "trainings_of",
 ]
 
 SUBJECTS = ("phone", "word", "language", "probe_speaker", "tone", "vowel", "probe")
@@ -186,17 +189,30 @@ def pack(
 
     ``kinds`` names what is looked at: the views of a kind called ``x`` are ``x/all``, ``x/codebook 1`` and so on.
     """
+    found: dict[str, list[np.ndarray]] = {}
+    sizes: dict[str, int] = {}
+    for name, kind in kinds.items():
+        for view, sequences in _sequences(bench, audio, items, arguments, kind).items():
+            found[f"{name}/{view}"] = sequences
+            if kind == "codes":
+                sizes[f"{name}/{view}"] = bench.tokenizer.info.streams[0].codebook_size
+    return pack_sequences(items, found, sizes)
+
+
+def pack_sequences(
+    items: Sequence[Item], views: Mapping[str, Sequence[np.ndarray]], sizes: Mapping[str, int] | None = None
+) -> bytes:
+    """Return what is known of each item, and of each its frames [F, D] in every view, for :class:`Collected`.
+
+    ``sizes`` are those of the codebooks of views that are of codes.
+    """
     arrays: dict[str, Any] = {
         "columns": np.array([item.columns for item in items], np.str_).reshape(-1, len(_COLUMNS))
     }
-    for name, kind in kinds.items():
-        for view, sequences in _sequences(bench, audio, items, arguments, kind).items():
-            key = f"{name}/{view}"
-            arrays[f"lengths:{key}"] = np.array([len(sequence) for sequence in sequences], np.int64)
-            arrays[f"frames:{key}"] = np.concatenate(sequences) if sequences else np.empty((0, 0), np.float32)
-            if kind == "codes":
-                arrays[f"size:{key}"] = np.int64(bench.tokenizer.info.streams[0].codebook_size)
-    return pack_arrays(**arrays)
+    for key, sequences in views.items():
+        arrays[f"lengths:{key}"] = np.array([len(sequence) for sequence in sequences], np.int64)
+        arrays[f"frames:{key}"] = np.concatenate(sequences) if sequences else np.empty((0, 0), np.float32)
+    return pack_arrays(**arrays, **{f"size:{key}": np.int64(size) for key, size in (sizes or {}).items()})
 
 
 def _sequences(
@@ -362,6 +378,50 @@ def _dealt(groups: Sequence[str], arguments: ItemSelection, what: str) -> np.nda
 _FEWEST_FOLDS = 2
 
 
+@dataclass(frozen=True)
+class Training:
+    """One classifier: what it learns from, and what it is asked."""
+
+    part: Part
+    classes: np.ndarray
+    """int64 [V], the numbers of its classes among those of all classifiers."""
+    labels: np.ndarray
+    """int64 [N], the class of each item among its own; -1 for items that are not its business."""
+
+    @property
+    def commonest(self) -> int:
+        """The commonest class of training, by its number among all."""
+        return int(self.classes[np.bincount(self.labels[self.part.train]).argmax()])
+
+
+def trainings_of(
+    columns: Mapping[str, Sequence[str]], arguments: ItemSelection
+) -> tuple[list[str], np.ndarray, list[Training]]:
+    """Return the names of the classes, the class of each item int64 [N], -1 for rare ones, and the classifiers.
+
+    Raises :class:`UndefinedMetricError` where there is too little to train or to test.
+    """
+    names = [f"{within}\t{label}" for within, label in zip(columns["within"], columns["label"], strict=True)]
+    common = sorted(name for name, number in Counter(names).items() if number >= arguments.min_items)
+    classes = {name: place for place, name in enumerate(common)}
+    labels = np.array([classes.get(name, -1) for name in names], np.int64)
+    found = []
+    for within in sorted(set(columns["within"])):
+        kept = np.flatnonzero((labels >= 0) & (np.array(columns["within"]) == within))
+        here, local = np.unique(labels[kept], return_inverse=True)
+        if len(here) < _FEWEST_CLASSES:
+            continue
+        own = np.full(len(labels), -1)
+        own[kept] = local
+        found += [Training(part, here, own) for part in parts_of(columns, kept, arguments)]
+    if not found:
+        raise UndefinedMetricError(f"there are no two classes of {arguments.min_items} items or more")
+    return common, labels, found
+
+
+_FEWEST_CLASSES = 2
+
+
 def answers_of(
     collected: Collected, view: str, arguments: ItemArguments, unit: Literal["utterance", "speaker"]
 ) -> "tuple[Answers, Answers]":
@@ -372,36 +432,19 @@ def answers_of(
     from tokbench.metrics.classification import Answers  # noqa: PLC0415  (the planner has no use for it)
     from tokbench.training.probe import ProbeItems, probe_answers  # noqa: PLC0415  (imports torch)
 
-    columns = collected.columns
-    names = [f"{within}\t{label}" for within, label in zip(columns["within"], columns["label"], strict=True)]
-    common = {name for name, number in Counter(names).items() if number >= arguments.min_items}
-    tested, predicted, majority = [], [], []
-    classes = {name: place for place, name in enumerate(sorted(common))}
-    labels = np.array([classes.get(name, -1) for name in names], np.int64)
-    for within in sorted(set(columns["within"])):
-        kept = np.flatnonzero((labels >= 0) & (np.array(columns["within"]) == within))
-        here, local = np.unique(labels[kept], return_inverse=True)
-        if len(here) < _FEWEST_CLASSES:
-            continue
-        own = np.full(len(labels), -1)
-        own[kept] = local
-        items = ProbeItems(collected.sequences[view], own, collected.sizes.get(view))
-        for part in parts_of(columns, kept, arguments):
-            test = items.take(part.test)
-            found = probe_answers(
-                items.take(part.train), items.take(part.validation), test, arguments.recipe, len(here)
-            )
-            predicted.append(here[found])
-            majority.append(np.full((1, len(test)), here[np.bincount(own[part.train]).argmax()]))
-            tested.append(part.test)
-    if not tested:
-        raise UndefinedMetricError(f"there are no two classes of {arguments.min_items} items or more")
-    index = np.concatenate(tested)
-    units = [columns[unit][item] for item in index]
+    _, labels, trainings = trainings_of(collected.columns, arguments)
+    predicted, majority = [], []
+    for training in trainings:
+        items = ProbeItems(collected.sequences[view], training.labels, collected.sizes.get(view))
+        train, validation, test = (
+            items.take(side) for side in (training.part.train, training.part.validation, training.part.test)
+        )
+        found = probe_answers(train, validation, test, arguments.recipe, len(training.classes))
+        predicted.append(training.classes[found])
+        majority.append(np.full((1, len(test)), training.commonest))
+    index = np.concatenate([training.part.test for training in trainings])
+    units = [collected.columns[unit][item] for item in index]
     return (
         Answers(np.concatenate(predicted, axis=1), labels[index], units),
         Answers(np.concatenate(majority, axis=1), labels[index], units),
     )
-
-
-_FEWEST_CLASSES = 2

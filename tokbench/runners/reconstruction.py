@@ -8,7 +8,7 @@ Measures: whatever the task lists from the catalogue, each a function of the sam
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tokbench.errors import MissingPackageError, UndefinedMetricError
 from tokbench.metrics.base import Metric, Score, SignalPair
@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from tokbench.audio import Audio
     from tokbench.corpora.base import Utterance
 
-__all__ = ["ReconstructionArguments", "ReconstructionRunner", "score_pair"]
+__all__ = ["PAIR_FACTS", "ReconstructionArguments", "ReconstructionRunner", "pair_of", "score_pair"]
+
+PAIR_FACTS: Mapping[str, Literal["integer", "number", "boolean", "text"]] = {
+    "delay_samples": "integer",
+    "inverted": "boolean",
+    "correlation": "number",
+    "length_difference_samples": "integer",
+    "compensated": "boolean",
+}
+"""What :func:`pair_of` tells of a pair."""
 
 
 class ReconstructionArguments(StrictModel):
@@ -39,13 +48,7 @@ class ReconstructionRunner(Runner):
     """Scores decoded audio against the original."""
 
     needs_decoder: ClassVar[bool] = True
-    facts = {  # noqa: RUF012  (a constant of the class, typed in the base)
-        "delay_samples": "integer",
-        "inverted": "boolean",
-        "correlation": "number",
-        "length_difference_samples": "integer",
-        "compensated": "boolean",
-    }
+    facts = PAIR_FACTS
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
@@ -55,7 +58,7 @@ class ReconstructionRunner(Runner):
         """Encode, decode, compare."""
         audio = utterance.read()
         decoded, _ = bench.decode(bench.encode(audio).codes)
-        pair, facts = self._pair(audio, decoded)
+        pair, facts = pair_of(audio, decoded, self.arguments)
         measurement = score_pair(pair, self.metrics)
         measurement.facts = facts
         measurement.audio_sha256, measurement.duration_s = audio.sha256, audio.duration_s
@@ -63,23 +66,27 @@ class ReconstructionRunner(Runner):
             measurement.examples = _examples(pair)
         return measurement
 
-    def _pair(self, audio: "Audio", decoded: "Audio") -> tuple[SignalPair, dict[str, Any]]:
-        from tokbench.metrics.alignment import align, find_alignment  # noqa: PLC0415  (imports scipy)
 
-        rate_hz = self.arguments.sample_rate_hz
-        reference = audio.to_channels(1).resample(rate_hz).mono()
-        degraded = decoded.to_channels(1).resample(rate_hz).mono()
-        found = find_alignment(reference, degraded, round(self.arguments.max_delay_s * rate_hz))
-        applied = found.credible if self.arguments.compensate else found.none
-        pair = SignalPair(reference, align(reference, degraded, applied), rate_hz)
-        facts = {
-            "delay_samples": found.delay_samples,
-            "inverted": found.inverted,
-            "correlation": found.correlation,
-            "length_difference_samples": found.length_difference,
-            "compensated": applied != found.none,
-        }
-        return pair, facts
+def pair_of(
+    audio: "Audio", decoded: "Audio", arguments: ReconstructionArguments
+) -> tuple[SignalPair, dict[str, Any]]:
+    """Return what is to be compared, and what was found of length, delay and polarity: :data:`PAIR_FACTS`."""
+    from tokbench.metrics.alignment import align, find_alignment  # noqa: PLC0415  (imports scipy)
+
+    rate_hz = arguments.sample_rate_hz
+    reference = audio.to_channels(1).resample(rate_hz).mono()
+    degraded = decoded.to_channels(1).resample(rate_hz).mono()
+    found = find_alignment(reference, degraded, round(arguments.max_delay_s * rate_hz))
+    applied = found.credible if arguments.compensate else found.none
+    pair = SignalPair(reference, align(reference, degraded, applied), rate_hz)
+    facts = {
+        "delay_samples": found.delay_samples,
+        "inverted": found.inverted,
+        "correlation": found.correlation,
+        "length_difference_samples": found.length_difference,
+        "compensated": applied != found.none,
+    }
+    return pair, facts
 
 
 def score_pair(pair: SignalPair, metrics: Mapping[str, Metric]) -> Measurement:
