@@ -23,6 +23,7 @@ RUNNERS = {
     "streaming": "tokbench.runners.streaming:StreamingRunner",
     "tokens": "tokbench.runners.tokens:TokensRunner",
     "tone": "tokbench.runners.tone:ToneRunner",
+    "tone-contours": "tokbench.runners.tone_contours:ToneContourRunner",
 }
 """``module:Class`` by kind."""
 
