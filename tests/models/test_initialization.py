@@ -1,6 +1,7 @@
 """First weights that keep signals as large as they are."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -10,11 +11,14 @@ from tokbench.models.causal import CausalConv1d, CausalConvTranspose1d
 from tokbench.models.convolutions import PaddedConv1d, Style, TrimmedConvTranspose1d
 from tokbench.models.initialization import keep_variance
 from tokbench.models.neural_codec import NeuralCodec
+from tokbench.models.quantization.codebooks import ProjectedCodebook
+from tokbench.models.quantization.residual import ResidualVq
 from tokbench.models.seanet import ResidualUnit
 from tokbench.models.weight_norm import weight_normalized
 from tokbench.specs.codec import find_spec
 from tokbench.specs.networks import Seanet
 from tokbench.specs.neural_codec import NeuralCodecSpec
+from tokbench.specs.quantizers import Rvq
 
 
 def codec(name: str) -> NeuralCodec:
@@ -123,3 +127,26 @@ def test_normalized_weights_begin_alike() -> None:
 
     torch.testing.assert_close(first(is_normalized=True), first(is_normalized=False))
     assert float(first(is_normalized=True).detach().square().sum()) == pytest.approx(8, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "num_parts"),
+    [
+        ({"projection": "per-codebook", "code_dimension": 4, "straight_through": "first-layer"}, 4),
+        ({"projection": "shared", "code_dimension": 8, "num_split": 1}, 2),
+    ],
+    ids=["per-codebook", "shared"],
+)
+def test_projections_begin_as_parts_of_the_latents(quantizer: dict[str, Any], num_parts: int) -> None:
+    """As many parts as there are features add up to the latents, and each is what it is a part of."""
+    torch.manual_seed(0)
+    network = ResidualVq(Rvq(num_codebooks=4, codebook_size=8, **quantizer), 16)
+    keep_variance(network)
+    layers = list(network.layers)
+    pairs = [(layer.project_in, layer.project_out) for layer in layers if isinstance(layer, ProjectedCodebook)]
+    pairs = pairs or list(zip(network.project_in, network.project_out, strict=True))
+    assert len(pairs) == num_parts
+    vectors = torch.randn(5, 16)
+    parts = [outwards(inwards(vectors)) for inwards, outwards in pairs]
+    torch.testing.assert_close(torch.stack(parts).sum(0), vectors)
+    torch.testing.assert_close(pairs[0][1](pairs[0][0](parts[0])), parts[0])

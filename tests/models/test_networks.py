@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from tokbench.codecs.checkpoints import fold_weight_norm
 from tokbench.models.film import Film
+from tokbench.models.hifigan import HifiGanGenerator
 from tokbench.models.neural_codec import NeuralCodec
 from tokbench.models.seanet import SeanetDecoder, SeanetEncoder
 from tokbench.models.transformer import Transformer
 from tokbench.models.weight_norm import weight_normalized
 from tokbench.specs.codec import find_spec
-from tokbench.specs.networks import Bottleneck, Seanet
+from tokbench.specs.networks import Bottleneck, HifiGan, Seanet
 from tokbench.specs.neural_codec import NeuralCodecSpec
 
 DESIGNS = ("encodec", "soundstream", "dac", "speechtokenizer", "dm-codec", "mimi")
@@ -250,3 +251,28 @@ def test_networks_begin_as_their_spec_says() -> None:
         assert bool(last.bias.any()) == (init == "default")
         deviation = 0.02 if init == "truncated-normal" else (3 * 32 * 7) ** -0.5
         assert last.weight.std().item() == pytest.approx(deviation, rel=0.05)
+
+
+def test_the_level_is_that_of_the_networks_alone() -> None:
+    """Multiplied before and divided after: what is coded is louder, and nothing else."""
+    torch.manual_seed(0)
+    quiet = NeuralCodec(narrow("soundstream", {"level": 1.0})).eval()
+    loud = NeuralCodec(narrow("soundstream", {"level": 16.0})).eval()
+    loud.load_state_dict(quiet.state_dict())
+    samples = 0.06 * torch.randn(1, 1, 6400)
+    latents = loud.latents(samples)
+    torch.testing.assert_close(latents, quiet.latents(16 * samples))
+    torch.testing.assert_close(16 * loud.samples(latents), quiet.samples(latents))
+
+
+def test_without_tanh_a_generator_leaves_its_bounds() -> None:
+    torch.manual_seed(0)
+    spec = {"kind": "hifigan", "num_filters": 2, "block_kernel_sizes": (3,), "block_dilations": ((1,),)}
+    bounded, free = (
+        HifiGanGenerator(HifiGan(**spec, final_activation=last), dimension=4, strides=(4, 2))
+        for last in ("tanh", "none")
+    )
+    free.load_state_dict(bounded.state_dict())
+    latents = 100 * torch.randn(1, 4, 10)
+    torch.testing.assert_close(free(latents).tanh(), bounded(latents))
+    assert free(latents).abs().max() > 1

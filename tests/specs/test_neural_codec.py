@@ -99,6 +99,10 @@ CONTRADICTIONS: Mapping[str, tuple[Mapping[str, Any], str]] = {
         {"losses": {"reconstruction": [{"kind": "stft", "weight": 1.0, "window_lengths": [64, 8192]}]}},
         "training.crop_s: expected 8192 samples or more, a frame and every window, found 8000",
     ),
+    "level": (
+        {"level": 2.0, "decoder": {"final_activation": "tanh"}},
+        "level: expected at most 1 where decoder cannot leave -1 to 1",
+    ),
     "noise": ({"denoising": "decoder"}, "augmentation.target: 'either' goes with denoising, found 'same'"),
 }
 

@@ -96,7 +96,7 @@ class GroupedFields(ResidualBlock):
 
 
 class HifiGanGenerator(nn.Module):
-    """[B, D, F] -> [B, 1, F · product of the strides], between -1 and 1."""
+    """[B, D, F] -> [B, 1, F · product of the strides], between -1 and 1 if ``network`` ends in tanh."""
 
     def __init__(self, network: HifiGan, *, dimension: int, strides: tuple[int, ...]) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class HifiGanGenerator(nn.Module):
             spans.append(block.span)
             self.blocks.append(block)
         self.output_conv = _outer_conv(width, 1, is_causal=causal)
-        self.last_slope = network.last_slope
+        self.last_slope, self.is_bounded = network.last_slope, network.is_bounded
         self.reach = _causal_reach(strides, spans) if causal else _reach(layers, spans)
         """Frames before and after its own on which a sample depends."""
         if network.norm == "weight":
@@ -124,7 +124,8 @@ class HifiGanGenerator(nn.Module):
         values = self.input_conv(latents)
         for upsample, fields in zip(self.upsamples, self.blocks, strict=True):
             values = fields(upsample(leaky_relu(values, SLOPE)))
-        return torch.tanh(self.output_conv(leaky_relu(values, self.last_slope)))
+        samples: Tensor = self.output_conv(leaky_relu(values, self.last_slope))
+        return samples.tanh() if self.is_bounded else samples
 
 
 def _outer_conv(in_channels: int, out_channels: int, *, is_causal: bool) -> nn.Conv1d:

@@ -8,7 +8,7 @@ and others vanish, where those of orthogonal matrices keep all (Saxe et al. 2014
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -18,6 +18,8 @@ from tokbench.models import audiodec, freq_seanet, hificodec, hifigan, seanet
 from tokbench.models.causal import CausalConv1d, CausalConvTranspose1d
 from tokbench.models.convolutions import PaddedConv1d, TrimmedConvTranspose1d
 from tokbench.models.freq_seanet import PaddedConv2d, TrimmedConvTranspose2d
+from tokbench.models.quantization.codebooks import ProjectedCodebook
+from tokbench.models.quantization.residual import ResidualVq
 
 __all__ = ["keep_variance"]
 
@@ -42,7 +44,9 @@ def keep_variance(network: nn.Module) -> None:
     That is the tap on the sample that an output stands for (the delta-orthogonal weights of Xiao et al. 2018,
     arXiv:1806.05393) or, with a stride, the block of samples that a frame stands for. It has :data:`FOCUS` of the
     variance; all taps share the rest, at random. Biases are zero. A shortcut of kernel 1 begins as the identity,
-    and the branch beside it small.
+    and the branch beside it small. Maps to the features of codes and back begin as parts of the latents: each
+    codebook of a chain, or side of a split, has others for as long as there are any, and so none begins by adding
+    to what is left.
     """
     places, rectified = dict(_places(network)), set(_after_rectifiers(network))
     for layer in network.modules():
@@ -54,6 +58,8 @@ def keep_variance(network: nn.Module) -> None:
     for unit in network.modules():
         if isinstance(unit, _Residual):
             _begin_as_identity(unit)
+        if isinstance(unit, ResidualVq):
+            _begin_as_parts(unit)
 
 
 def _places(network: nn.Module) -> Iterator[tuple[nn.Module, tuple[int, ...]]]:
@@ -149,6 +155,30 @@ def _begin_as_identity(unit: _Residual) -> None:
     if isinstance(shortcut, PaddedConv1d | PaddedConv2d):
         identity = torch.empty(shortcut.conv.weight.shape)
         _set(shortcut.conv, nn.init.dirac_(identity, groups=shortcut.conv.groups))
+
+
+def _begin_as_parts(quantizer: ResidualVq) -> None:
+    coders = [layer for layer in quantizer.layers if isinstance(layer, ProjectedCodebook)]
+    for group in range(quantizer.num_groups):
+        _project_on_parts((coder.project_in, coder.project_out) for coder in coders[group :: quantizer.num_groups])
+    _project_on_parts(zip(quantizer.project_in, quantizer.project_out, strict=True))
+
+
+def _project_on_parts(pairs: Iterable[tuple[nn.Module, nn.Module]]) -> None:
+    """Let each pair of maps be rows of an orthogonal matrix, and these transposed."""
+    unused = torch.empty(0)
+    for inwards, outwards in pairs:
+        if not (isinstance(inwards, nn.Linear) and isinstance(outwards, nn.Linear)):
+            continue
+        inner, outer = inwards.out_features, inwards.in_features
+        if len(unused) < inner:
+            unused = nn.init.orthogonal_(torch.empty(max(inner, outer), outer))
+        rows, unused = unused[:inner], unused[inner:]
+        _set(inwards, rows)
+        _set(outwards, rows.T.contiguous())
+        for layer in (inwards, outwards):
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 def _ends(unit: _Residual) -> Iterator[Any]:

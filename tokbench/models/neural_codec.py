@@ -86,7 +86,7 @@ class NeuralCodec(nn.Module):
     def latents(self, samples: Tensor, is_denoised: Tensor | None = None) -> Tensor:
         """Return what is quantized, [B, D, F] of ``samples`` [B, 1, T]."""
         inputs = samples / loudness(samples) if self.spec.loudness_normalized else samples
-        return self._modulated(self.encoder(inputs), is_denoised, "encoder")
+        return self._modulated(self.encoder(inputs * self.spec.level), is_denoised, "encoder")
 
     def samples(self, latents: Tensor, is_denoised: Tensor | None = None) -> Tensor:
         """Return samples [B, 1, F · hop] of quantized ``latents`` [B, D, F].
@@ -95,7 +95,7 @@ class NeuralCodec(nn.Module):
         """
         decoder = self.vocoder if self.decodes_by_vocoder and self.vocoder is not None else self.decoder
         samples: Tensor = decoder(self._modulated(latents, is_denoised, "decoder"))
-        return samples
+        return samples / self.spec.level
 
     def _modulated(self, latents: Tensor, is_denoised: Tensor | None, side: str) -> Tensor:
         if self.film is None or self.spec.denoising != side:

@@ -61,6 +61,11 @@ class Seanet(StrictModel):
     bidirectional: bool = False
     """Whether the LSTM of an encoder also runs backwards."""
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether what it decodes lies between -1 and 1."""
+        return self.final_activation == "tanh"
+
 
 class Bottleneck(StrictModel):
     """A causal Transformer between a network and the quantizer, and another on the way back (Mimi)."""
@@ -93,6 +98,11 @@ class AudioDec(StrictModel):
     def causal(self) -> bool:
         """Always."""
         return True
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether what it decodes lies between -1 and 1."""
+        return self.activated
 
 
 class ResidualFields(StrictModel):
@@ -128,6 +138,12 @@ class HifiGan(ResidualFields):
     causal: bool = False
     last_slope: float = 0.1
     """Of the rectifier before the last convolution, which not all implementations make the same."""
+    final_activation: Literal["none", "tanh"] = "tanh"
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether what it decodes lies between -1 and 1."""
+        return self.final_activation == "tanh"
 
 
 class HifiCodec(ResidualFields):
@@ -174,6 +190,11 @@ class FreqSeanet(StrictModel):
     @property
     def causal(self) -> bool:
         """Never: its convolutions look both ways."""
+        return False
+
+    @property
+    def is_bounded(self) -> bool:
+        """Never: it adds up spectra."""
         return False
 
     @property

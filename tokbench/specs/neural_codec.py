@@ -38,6 +38,9 @@ class NeuralCodecSpec(ScaledSpec):
     decoder: Decoder
     vocoder: Vocoder | None = None
     """What takes the decoder's place once the codes are learnt."""
+    level: float = Field(default=1.0, gt=0)
+    """By which audio is multiplied before it is encoded, and divided once it is decoded. Speech has a root mean
+    square of about 0.06, for which networks are nearly linear; at 16 times that they bend it from the start."""
     loudness_normalized: bool = False
     """Whether audio is divided by its root mean square before it is coded; that is sent along, and multiplies what
     is decoded (FunCodec, EnCodec at 48 kHz)."""
@@ -124,6 +127,18 @@ def denoising_has_noise(training: Training, augmentation: Augmentation) -> str |
     return None
 
 
+def level_is_not_bounded(level: float, decoder: Decoder, vocoder: Vocoder | None) -> str | None:
+    """Report a decoder that ends between -1 and 1, where that is a part of what there is to decode."""
+    networks = {"decoder": decoder, **({"vocoder.network": vocoder.network} if vocoder is not None else {})}
+    bounded = [name for name, network in networks.items() if network.is_bounded]
+    if level > 1 and bounded:
+        return (
+            f"level: expected at most 1 where {' and '.join(bounded)} cannot leave -1 to 1 (final_activation, "
+            f"activated), found {level:g}"
+        )
+    return None
+
+
 def _hop_length(strides: tuple[int, ...], bottleneck: Bottleneck | None) -> int:
     return math.prod(strides) * (bottleneck.stride if bottleneck else 1)
 
@@ -140,5 +155,6 @@ CONTRADICTIONS = (
     crops_are_long_enough,
     noise_is_told,
     denoising_has_noise,
+    level_is_not_bounded,
 )
 """Checks across keys: each is run if the keys that its parameters name are valid; returns a sentence or None."""
