@@ -8,7 +8,7 @@ Source: Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapters 6,
 interval) and 15 (permutation test).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,9 @@ __all__ = [
     "NUM_RESAMPLES",
     "Difference",
     "bootstrap_interval",
+    "crossed_draws",
     "group_sums",
+    "interval_of",
     "jackknife_interval",
     "paired",
     "paired_over_seeds",
@@ -103,6 +105,42 @@ def bootstrap_interval(
         return np.full((total.shape[1], 2), np.nan)
     values = resample(total, weight, rms=rms, seed=seed)
     return np.array([percentile_interval(column) for column in values.T]).reshape(-1, 2)
+
+
+def interval_of(
+    value: Callable[[np.ndarray], float], sums: np.ndarray, groups: Sequence[str] | None = None
+) -> tuple[float, float] | None:
+    """Return the 95 % interval of ``value`` of sums [M], of which ``sums`` [N, M] are those of N units.
+
+    For what is no ratio: a score that is made of several sums. ``groups`` as above; None for fewer than 2 units.
+    """
+    units = group_sums(sums.astype(np.float64), groups)
+    if len(units) < MIN_UNITS:
+        return None
+    generator = np.random.default_rng([0, len(units)])
+    drawn = generator.multinomial(len(units), np.full(len(units), 1 / len(units)), size=NUM_RESAMPLES)
+    interval = percentile_interval(np.array([value(row) for row in drawn @ units]))
+    return interval if np.isfinite(interval[0]) else None
+
+
+def crossed_draws(
+    values: Callable[[np.ndarray], np.ndarray], *, num_units: int, num_seeds: int, salt: int = 0
+) -> np.ndarray | None:
+    """Return the values [R] of ``R`` resamples of units and of seeds, each with replacement, apart from each other.
+
+    ``values`` gives [R, S], one for each seed, of the units drawn as often as weights float64 [R, U] say. The units
+    that are drawn depend on their number alone, the seeds on ``salt`` as well. None for fewer than 2 units.
+
+    Source: the pigeonhole bootstrap of Owen 2007, arXiv:0712.1111.
+    """
+    if num_units < MIN_UNITS:
+        return None
+    units = np.random.default_rng([0, num_units])
+    seeds = np.random.default_rng([1, num_seeds, salt])
+    weights = units.multinomial(num_units, np.full(num_units, 1 / num_units), size=NUM_RESAMPLES)
+    shares = seeds.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), size=NUM_RESAMPLES) / num_seeds
+    drawn: np.ndarray = (values(weights.astype(np.float64)) * shares).sum(axis=1)
+    return drawn
 
 
 def percentile_interval(values: np.ndarray) -> tuple[float, float]:
