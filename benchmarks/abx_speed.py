@@ -1,10 +1,10 @@
 """ABX here against fastabx and the code of Libri-Light, on the same random items with the same answer.
 
 fastabx asks for Python 3.12, so that both run in an environment of their own: ``FASTABX_PYTHON=…/bin/python python
-benchmarks/run.py abx``. ``LIBRI_LIGHT=…/eval`` is the folder ``eval`` of a checkout of facebookresearch/libri-light,
-in whose ``ABX_src`` ``python setup.py build_ext --inplace`` was run; without it, that comparison is left out. All have
-one thread, with which fastabx is fastest on small cells. Times are those of the processor; the second of two runs
-is timed, when machine code is there.
+benchmarks/run.py abx``. ``LIBRI_LIGHT=…/eval`` is the folder ``eval`` of a checkout of Meta's libri-light, in whose
+``ABX_src`` ``python setup.py build_ext --inplace`` was run; without it, that comparison is left out. All have one
+thread, with which fastabx is fastest on small cells. Times are those of the processor; the second of two runs is
+timed, when machine code is there.
 """
 
 import json

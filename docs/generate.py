@@ -4,6 +4,7 @@
 - ``docs/codecs.md`` from the cards;
 - the table of ``README.md`` from ``leaderboards/overview.csv``;
 - ``docs/designs.md`` and its pictures from the records and curves of the studies;
+- ``docs/findings.md`` from all records;
 - ``docs/speed.md`` from ``benchmarks/results.json``;
 - ``tokbench/specs/sizes.json``, the parameters that ``tokbench list specs`` shows, from the networks.
 """
@@ -17,6 +18,7 @@ from typing import Any
 
 from codecs_page import codecs_page
 from designs_page import designs_page, designs_pictures
+from findings_page import findings_page
 
 from tokbench.metrics.base import Metric
 from tokbench.metrics.catalogue import METRICS
@@ -130,7 +132,8 @@ HEADINGS = {"step": "Training steps", "abx": "ABX"}
 WHAT = {
     "step": "A training step (forward, backward, optimizer) against one with the modules of the package that "
     "published the codec, at equal size, losses and discriminators, in turns: medians of processor time.",
-    "abx": "ABX errors of random items against fastabx, one thread each, without limits on the size of cells.",
+    "abx": "ABX errors of random items against fastabx and the code of Libri-Light, one thread each, without "
+    "limits on the size of cells: processor time of the second run of each.",
     "scoring": "`tokbench run` with every metric of the reconstruction task, start included, against the same "
     "metric calls in a bare loop over the same arrays in memory; one thread per process.",
     "start": "CPU seconds of commands that should come at once, with `import torch` for scale.",
@@ -198,6 +201,7 @@ def sizes() -> str:
 PAGES: Mapping[str, Callable[[], str]] = {
     "docs/codecs.md": codecs_page,
     "docs/designs.md": lambda: designs_page(RESULTS),
+    "docs/findings.md": lambda: findings_page(RESULTS),
     "docs/metrics.md": metrics_page,
     "README.md": readme,
     "docs/speed.md": speed_page,

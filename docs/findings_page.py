@@ -1,0 +1,466 @@
+"""``docs/findings.md``: claims of the literature beside what the records say; called by ``docs/generate.py``.
+
+Every verdict is computed. A claim is looked at wherever there are records for it, and is said to be not measured
+where there are none.
+"""
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+from findings_records import Gap, Records, independent, number, place, rate, signed, table, told, told_gap
+
+from tokbench.leaderboard.cells import SourceRecord
+from tokbench.metrics.catalogue import METRICS
+
+__all__ = ["FINDINGS", "Finding", "findings_page"]
+
+Verdict = Literal["reproduced", "reproduced in part", "not reproduced", "cannot be told", "not measured"]
+INTRODUCTION = """\
+# Findings
+
+**Which claims of the literature do the records of this repository bear out?** A harness that does not reproduce
+what is known is not to be believed on what is new. This page is made from the committed records by
+`docs/generate.py`; nothing in it is written by hand but the claims and what may keep one from being reproduced.
+
+Intervals are 95 %. A difference is *sure* where its interval excludes 0: by a paired bootstrap over the same
+utterances or speakers where there are any, and otherwise by the intervals of both values, as if they were
+independent. Nothing is corrected for the number of comparisons. Codecs of the package are `tiny`, trained for a
+short time on a processor: what is said here is said of them.
+"""
+TAUGHT = {"speechtokenizer-tiny": "encodec-tiny", "speechtokenizer": "encodec"}
+"""Codecs whose first codebook has a teacher, and the ones to compare them with."""
+HEARD = ("stoi", "pesq_wb", "visqol", "mel_distance_dac")
+UNITS = re.compile(r"^(?P<features>.+)-km(?P<size>\d+)$")
+NUM_TOLD = 6
+"""Exceptions that are named; the others are counted."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim and what became of it."""
+
+    claim: str
+    source: str
+    verdict: Verdict
+    evidence: str
+    table: tuple[str, ...] = ()
+    """Lines of a table, its head included."""
+    reason: str = ""
+    """What may have kept the claim from being reproduced; told where it was not."""
+
+
+def units_and_phones(records: Records) -> Finding:
+    """Compare the ABX errors of semantic units with those of codecs."""
+    claim = "Semantic units tell phones apart better than acoustic codes do."
+    source = "AudioLM, Borsos et al. 2022, arXiv:2209.03143, table I"
+    sources = records.of("abx.v1", "abx_across")
+    pairs = [
+        (units, codec, records.gap(units, codec, "abx_across"))
+        for units, codec in _pairs(sources, records, "semantic units", _CODECS)
+    ]
+    return _of_pairs(
+        claim,
+        source,
+        pairs,
+        what="semantic units have the lower ABX error across speakers",
+        table=_numbers(sources, records, {"abx_within": "within speakers", "abx_across": "across speakers"}),
+        reason="units of a small model that has heard little speech know little more than the spectrum",
+    )
+
+
+def units_and_sound(records: Records) -> Finding:
+    """Compare the reconstruction by semantic units with that by codecs."""
+    claim = "Semantic units lose to acoustic codes in reconstruction."
+    sources = [source for source in records.of("reconstruction.v1", "stoi") if records.kind(source)]
+    pairs = [
+        (codec, units, records.gap(codec, units, "stoi"))
+        for units, codec in _pairs(sources, records, "semantic units", ("neural codec",))
+    ]
+    shown = [source for source in sources if records.kind(source) in {"semantic units", "neural codec"}]
+    return _of_pairs(
+        claim,
+        "AudioLM, Borsos et al. 2022, arXiv:2209.03143, table I",
+        pairs,
+        what="codes have the higher STOI",
+        table=_numbers(shown, records, {"stoi": "STOI", "visqol": "ViSQOL"}),
+        reason="the vocoder of the units was trained for longer than the codecs were",
+    )
+
+
+_CODECS = ("neural codec", "classical codec")
+
+
+def _pairs(
+    sources: Sequence[SourceRecord], records: Records, first: str, second: Sequence[str]
+) -> Iterator[tuple[SourceRecord, SourceRecord]]:
+    """Yield every two records of one corpus, one of the kind ``first`` and one of the kinds ``second``."""
+    for one in sources:
+        for other in sources:
+            is_pair = records.kind(one) == first and records.kind(other) in second
+            if is_pair and one.record.corpus.name == other.record.corpus.name:
+                yield one, other
+
+
+def taught_codebook(records: Records) -> Finding:
+    """Compare the first codebook of a codec that was taught what is said with that of one that was not."""
+    claim = "A first codebook that is taught what is said tells phones apart better than one that is not."
+    sources = records.of("abx.v1", "abx_across", "codebook 1")
+    pairs = [
+        (taught, other, records.gap(taught, other, "abx_across", "codebook 1"))
+        for taught, other in _taught(sources)
+    ]
+    shown = [source for pair in pairs for source in pair[:2]]
+    return _of_pairs(
+        claim,
+        "SpeechTokenizer, Zhang et al. 2023, arXiv:2308.16692",
+        pairs,
+        what="the taught codebook has the lower ABX error across speakers",
+        table=_numbers(shown, records, {"abx_across": "codebook 1, across speakers"}, group="codebook 1"),
+        reason="the teacher is a small model itself, and may say little of phones",
+    )
+
+
+def taught_at_no_cost(records: Records) -> Finding:
+    """Compare the reconstruction of both at the same number of codebooks."""
+    claim = "Teaching the first codebook costs nothing in reconstruction."
+    by_metric = {
+        metric: list(_taught(records.of("reconstruction.v1", metric), same_setting=True)) for metric in HEARD
+    }
+    gaps = [
+        (f"{METRICS[metric].title} of `{taught.label}`", records.gap(taught, other, metric))
+        for metric, pairs in by_metric.items()
+        for taught, other in pairs
+    ]
+    source = "SpeechTokenizer, Zhang et al. 2023, arXiv:2308.16692"
+    if not gaps:
+        return Finding(claim, source, "not measured", "There are no records of both at one number of codebooks.")
+    lost = [(name, gap) for name, gap in gaps if gap.high < 0]
+    listed = "; ".join(f"{name} by {told_gap(gap, turned=True)}" for name, gap in lost[:NUM_TOLD])
+    evidence = f"{len(lost)} of {len(gaps)} numbers are surely worse" + (f": {listed}." if listed else ".")
+    return Finding(
+        claim,
+        source,
+        _shares(len(gaps) - len(lost), len(gaps)),
+        evidence,
+        reason="in so short a training what is spent on the teacher's features is not spent on the sound",
+    )
+
+
+def _taught(
+    sources: Sequence[SourceRecord], *, same_setting: bool = False
+) -> Iterator[tuple[SourceRecord, SourceRecord]]:
+    """Yield records of a taught codec with those of its counterpart: of the most codebooks, or of each setting."""
+    for taught, other in TAUGHT.items():
+        for corpus in sorted({source.record.corpus.name for source in sources}):
+            mine, theirs = (
+                {
+                    source.record.codec.setting: source
+                    for source in sources
+                    if (source.record.codec.name, source.record.corpus.name) == (name, corpus)
+                }
+                for name in (taught, other)
+            )
+            if same_setting:
+                yield from ((mine[setting], theirs[setting]) for setting in mine if setting in theirs)
+            elif mine and theirs:
+                yield _largest(mine.values()), _largest(theirs.values())
+
+
+def _largest(sources: Iterable[SourceRecord]) -> SourceRecord:
+    return max(sources, key=lambda source: (source.record.codec.bitrate_bps or 0.0, source.record.codec.setting))
+
+
+def tones_and_vowels(records: Records) -> Finding:
+    """Compare what quantization costs tones with what it costs vowels, of units."""
+    claim = "K-means units keep vowels and lose lexical tones."
+    source = "Osakuade and King 2024, arXiv:2410.19935"
+    vowels = {
+        (item.record.corpus.name, item.label): item for item in records.of("tone-vowels.v1", "vowel_accuracy_drop")
+    }
+    rows, verdicts = [], []
+    for item in records.of("tone.v1", "tone_accuracy_drop"):
+        other = vowels.get((item.record.corpus.name, item.label))
+        if other is None or records.kind(item) not in {"semantic units", "spectral units"}:
+            continue
+        tone, vowel = number(item, "tone_accuracy_drop"), number(other, "vowel_accuracy_drop")
+        gap = independent(tone, vowel)
+        verdicts.append(gap)
+        rows.append([*place(item), told(tone), told(vowel), told_gap(gap)])
+    if not rows:
+        return Finding(claim, source, "not measured", "No units were asked for both tones and vowels.")
+    more = sum(gap.low > 0 for gap in verdicts)
+    less = sum(gap.high < 0 for gap in verdicts)
+    evidence = (
+        f"Of {len(rows)} units, {more} lose surely more of tones than of vowels, and {less} surely less, as shares "
+        "that one probe has right."
+    )
+    heads = ("corpus", "units", "lost of tones", "lost of vowels", "difference")
+    return Finding(
+        claim,
+        source,
+        _verdict(more, less, len(rows)),
+        evidence,
+        table=table(heads, rows),
+        reason="tones of espeak-ng are schematic and its speakers few, and features that hold no tone lose none",
+    )
+
+
+def continuous_and_discrete(records: Records) -> Finding:
+    """Compare what a probe reads from tokens with what it reads from what was quantized."""
+    claim = "Continuous features tell a classifier more than the tokens that are made of them."
+    source = "Wang et al. 2024, arXiv:2411.08742; DASB, Mousavi et al. 2024"
+    before = {
+        (item.record.corpus.name, item.label): item
+        for item in records.of("probe-phones-latents.v1", "phone_accuracy_latents")
+    }
+    rows, gaps = [], []
+    for item in records.of("probe-phones.v1", "phone_accuracy"):
+        other = before.get((item.record.corpus.name, item.label))
+        if other is None or records.kind(item) == "continuous tokenizer":
+            continue
+        latents, tokens = number(other, "phone_accuracy_latents"), number(item, "phone_accuracy")
+        gaps.append(independent(latents, tokens))
+        rows.append([*place(item), told(latents), told(tokens), told_gap(gaps[-1])])
+    if not rows:
+        return Finding(claim, source, "not measured", "No tokenizer was probed before and after quantization.")
+    more, less = (sum(sign * gap.value > 0 and gap.is_sure for gap in gaps) for sign in (1, -1))
+    evidence = (
+        f"Of {len(rows)} tokenizers, {more} tell surely fewer phones by their tokens than by what was quantized, "
+        f"and {less} surely more."
+    )
+    heads = ("corpus", "tokenizer", "before quantization", "tokens", "lost")
+    return Finding(
+        claim,
+        source,
+        _verdict(more, less, len(rows)),
+        evidence,
+        table=table(heads, rows),
+        reason="with few items a probe learns more easily from few codes than from many features",
+    )
+
+
+def larger_codebooks(records: Records) -> Finding:
+    """Look at units of the same features with more and more centroids."""
+    claim = "Larger codebooks help, with diminishing returns."
+    source = "Wang et al. 2024, arXiv:2411.08742"
+    steps: list[tuple[str, float, Gap]] = []
+    ladders: dict[tuple[str, str], list[tuple[int, SourceRecord]]] = defaultdict(list)
+    for item in records.of("abx.v1", "abx_across"):
+        found = UNITS.match(item.record.codec.name)
+        if found and "dedup" not in item.record.codec.setting:
+            ladders[item.record.corpus.name, found["features"]].append((int(found["size"]), item))
+    returns: list[list[float]] = []
+    for (corpus, features), ladder in sorted(ladders.items(), key=lambda entry: entry[0]):
+        gains = []
+        for (size, first), (larger, second) in pairwise(sorted(ladder, key=lambda entry: entry[0])):
+            gap = records.gap(second, first, "abx_across")
+            name = f"`{features}`, {size} to {larger} units, on {corpus}"
+            gains.append(gap.value / math.log2(larger / size))
+            steps.append((name, gains[-1], gap))
+        returns.append(gains)
+    if not steps:
+        return Finding(claim, source, "not measured", "There are no units of the same features of two sizes.")
+    more, less = (sum(sign * gap.value > 0 and gap.is_sure for _, _, gap in steps) for sign in (1, -1))
+    rows = [[name, told_gap(gap), signed(gain)] for name, gain, gap in steps]
+    long = [gains for gains in returns if len(gains) > 1]
+    shrink = sum(gains == sorted(gains, reverse=True) for gains in long)
+    returned = (
+        f"Returns diminish in {shrink} of {len(long)} ladders of three sizes or more."
+        if long
+        else "Of no features are there three sizes, without which nothing is known of returns."
+    )
+    verdict = _verdict(more, less, len(steps))
+    if verdict == "reproduced" and (not long or shrink < len(long)):
+        verdict = "reproduced in part"
+    return Finding(
+        claim,
+        source,
+        verdict,
+        f"Of {len(steps)} steps to more units, {more} surely lower the ABX error across speakers, and {less} "
+        f"surely raise it. {returned}",
+        table=table(("step", "ABX error lower by", "for each doubling"), rows),
+        reason="centroids were fitted to little speech: of many, some stand for single speakers",
+    )
+
+
+def few_tokens(records: Records) -> Finding:
+    """Look at how much of the mass lies on the commonest fifth of the codes, and on the rarest."""
+    claim = "Most of a code's mass sits on few tokens."
+    source = "Wang et al. 2024, arXiv:2411.08742: a fifth of the tokens make up 5 % of what occurs"
+    sources = [
+        item
+        for item in records.of("tokens.v1", "mass_commonest_20pct")
+        if records.kind(item) not in {"", "anchor", "classical codec"}
+        or item.record.codec.name == "spectrogram-kmeans"
+    ]
+    if not sources:
+        return Finding(claim, source, "not measured", "There are no records of codes that were learnt.")
+    more, less = 0, 0
+    for item in sources:
+        summary = number(item, "mass_commonest_20pct")
+        assert summary is not None
+        low, high = (summary.value if end is None else end for end in (summary.low, summary.high))
+        more += (low or 0.0) > _HALF
+        less += (high or 0.0) < _HALF
+    evidence = (
+        f"Of {len(sources)} codes that were learnt, {more} have surely more than half of their tokens on the "
+        f"commonest fifth of the codebook, and {less} surely less."
+    )
+    shown = {"mass_commonest_20pct": "on the commonest fifth", "mass_rarest_20pct": "on the rarest fifth"}
+    return Finding(
+        claim,
+        source,
+        _verdict(more, less, len(sources)),
+        evidence,
+        table=_numbers(sources, records, shown),
+        reason="k-means and codebooks that are kept alive spread their codes evenly, where the data let them",
+    )
+
+
+_HALF = 0.5
+
+
+def quality_and_bitrate(records: Records) -> Finding:
+    """Look whether quality falls anywhere from one setting of a codec to the next higher bitrate."""
+    claim = "Quality does not fall as bitrate rises within a family."
+    source = "Codec-SUPERB, Wu et al. 2024; the papers of the codecs"
+    fallen, num_steps, families, corpora = [], 0, set(), set()
+    for metric in HEARD:
+        ladders: dict[tuple[str, str], list[SourceRecord]] = defaultdict(list)
+        for item in records.of("reconstruction.v1", metric):
+            if records.kind(item) not in {"", "anchor"} and item.record.codec.bitrate_bps:
+                ladders[item.record.corpus.name, item.record.codec.name].append(item)
+        for (corpus, name), ladder in sorted(ladders.items()):
+            rising = sorted(ladder, key=lambda item: (item.record.codec.bitrate_bps or 0.0, item.label))
+            for first, second in pairwise(rising):
+                if first.record.codec.bitrate_bps == second.record.codec.bitrate_bps:
+                    continue
+                num_steps += 1
+                families.add(name)
+                corpora.add(corpus)
+                gap = records.gap(second, first, metric)
+                if gap.high < 0:
+                    settings = f"{first.record.codec.setting} to {second.record.codec.setting}"
+                    fallen.append(
+                        [METRICS[metric].title, f"`{name}`", settings, corpus, told_gap(gap, turned=True)]
+                    )
+    if not num_steps:
+        return Finding(claim, source, "not measured", "No codec was scored at two bitrates.")
+    evidence = (
+        f"Of {num_steps} steps to the next higher bitrate ({', '.join(METRICS[metric].title for metric in HEARD)}; "
+        f"{len(families)} codecs; {', '.join(sorted(corpora))}), {len(fallen)} surely fall."
+    )
+    return Finding(
+        claim,
+        source,
+        _shares(num_steps - len(fallen), num_steps),
+        evidence,
+        table=table(("metric", "codec", "from and to", "corpus", "falls by"), fallen) if fallen else (),
+        reason="settings of one codec may differ in more than the bitrate: another bandwidth, another mode",
+    )
+
+
+FINDINGS: tuple[Callable[[Records], Finding], ...] = (
+    units_and_phones,
+    units_and_sound,
+    taught_codebook,
+    taught_at_no_cost,
+    tones_and_vowels,
+    continuous_and_discrete,
+    larger_codebooks,
+    few_tokens,
+    quality_and_bitrate,
+)
+"""In the order of the page."""
+
+
+def findings_page(results: Path) -> str:
+    """Return the page that follows from the records below ``results``."""
+    records = Records(results)
+    findings = [finding(records) for finding in FINDINGS]
+    lines = [INTRODUCTION.rstrip(), "", "| claim | |", "|---|---|"]
+    lines += [f"| {finding.claim} | **{finding.verdict}** |" for finding in findings]
+    for finding in findings:
+        lines += ["", f"## {finding.claim}", "", f"({finding.source})", ""]
+        lines.append(f"**{finding.verdict.capitalize()}.** {finding.evidence}")
+        if finding.reason and finding.verdict in {"reproduced in part", "not reproduced"}:
+            lines += ["", f"What may keep it from being reproduced: {finding.reason}."]
+        lines += ["", *finding.table] if finding.table else []
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _of_pairs(
+    claim: str,
+    source: str,
+    pairs: Sequence[tuple[SourceRecord, SourceRecord, Gap]],
+    *,
+    what: str,
+    table: tuple[str, ...],
+    reason: str,
+) -> Finding:
+    """Return what follows from pairs whose first is expected to be better."""
+    if not pairs:
+        return Finding(claim, source, "not measured", "There are no records of both.")
+    more, less = (sum(sign * gap.value > 0 and gap.is_sure for *_, gap in pairs) for sign in (1, -1))
+    against = [
+        f"`{first.label}` against `{second.label}` on {first.record.corpus.name}"
+        for first, second, gap in pairs
+        if gap.high < 0
+    ]
+    listed = f", among them {', '.join(against[:NUM_TOLD])}" if against else ""
+    corpora = ", ".join(sorted({first.record.corpus.name for first, *_ in pairs}))
+    gaps = sorted(gap.value for *_, gap in pairs)
+    middle = gaps[len(gaps) // 2]
+    evidence = (
+        f"In {more} of {len(pairs)} pairs ({corpora}) {what}, surely; in {less} surely not{listed}. The median "
+        f"difference is {signed(middle)} for the claim."
+    )
+    return Finding(claim, source, _verdict(more, less, len(pairs)), evidence, table=table, reason=reason)
+
+
+def _verdict(num_for: int, num_against: int, num_total: int) -> Verdict:
+    """Return what follows from how many comparisons surely speak for a claim, and how many against it."""
+    if not num_for and not num_against:
+        return "cannot be told"
+    if not num_for:
+        return "not reproduced"
+    if num_against > num_for:
+        return "not reproduced"
+    return "reproduced" if not num_against and 2 * num_for > num_total else "reproduced in part"
+
+
+def _shares(num_for: int, num_total: int) -> Verdict:
+    """Return what follows from how many of all comparisons do not speak against a claim."""
+    if num_for == num_total:
+        return "reproduced"
+    return "reproduced in part" if 2 * num_for > num_total else "not reproduced"
+
+
+def _numbers(
+    sources: Sequence[SourceRecord], records: Records, metrics: Mapping[str, str], group: str = "all"
+) -> tuple[str, ...]:
+    """Return a table of the numbers of ``sources``, metrics by heading, best first by the last of them."""
+    last = list(metrics)[-1]
+    better = METRICS[last].better
+    sign = -1.0 if better == "higher" else 1.0
+
+    def order(source: SourceRecord) -> tuple[str, float, str]:
+        summary = number(source, last, group)
+        return source.record.corpus.name, sign * ((summary.value if summary else None) or 0.0), source.label
+
+    rows = [
+        [
+            *place(source),
+            records.kind(source),
+            rate(source),
+            *(told(number(source, metric, group)) for metric in metrics),
+        ]
+        for source in sorted({source.path: source for source in sources}.values(), key=order)
+    ]
+    return table(("corpus", "tokenizer", "kind", "kbit/s", *metrics.values()), rows) if rows else ()

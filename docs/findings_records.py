@@ -1,0 +1,159 @@
+"""The records that findings are made from: what each codec is, how far two of them are apart, and both in words."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from tokbench import stats
+from tokbench.codecs.registry import list_cards
+from tokbench.leaderboard.cells import SourceRecord, check_comparable, read_task
+from tokbench.leaderboard.numbers import with_digits
+from tokbench.leaderboard.ties import has_components, read_utterances
+from tokbench.metrics.catalogue import METRICS
+from tokbench.records import MetricSummary
+
+__all__ = ["Gap", "Records", "independent", "number", "place", "rate", "signed", "table", "told", "told_gap"]
+
+SPECTRAL = ("mfcc", "log-mel")
+"""Units of these are no semantic ones: nothing was learnt of speech."""
+MINUS = "\N{MINUS SIGN}"
+
+
+@dataclass(frozen=True)
+class Gap:
+    """First minus second, turned so that more is better for the first."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the interval excludes 0."""
+        return self.low > 0 or self.high < 0
+
+
+class Records:
+    """The records below ``results``, read once for each task."""
+
+    def __init__(self, results: Path) -> None:
+        self._results = results
+        self._sources: dict[str, list[SourceRecord]] = {}
+        self._tables: dict[str, pd.DataFrame] = {}
+
+    def of(self, task: str, metric: str, group: str = "all") -> list[SourceRecord]:
+        """Return the records of ``task`` that have a value of ``metric``, in the order of their paths."""
+        if task not in self._sources:
+            self._sources[task] = list(read_task(self._results, task))
+        return [source for source in self._sources[task] if number(source, metric, group) is not None]
+
+    @cached_property
+    def kinds(self) -> Mapping[str, str]:
+        """What each codec is, by its name: ``semantic units``, ``spectral units``, or the kind of its card."""
+        kinds = {}
+        for name, card in list_cards().items():
+            is_spectral = name.startswith(SPECTRAL)
+            units = "spectral units" if is_spectral else "semantic units"
+            kinds[name] = units if card.kind == "semantic tokenizer" else card.kind
+        return kinds
+
+    def kind(self, source: SourceRecord) -> str:
+        """Return what the codec of a record is; empty for one without a card here."""
+        return self.kinds.get(source.record.codec.name, "")
+
+    def gap(self, first: SourceRecord, second: SourceRecord, metric: str, group: str = "all") -> Gap:
+        """Return by how much ``first`` is better than ``second``, both of which have a value.
+
+        Raises :class:`tokbench.leaderboard.cells.MixedRecordsError` for records that must not be compared.
+        """
+        check_comparable(first, second)
+        sign = 1.0 if METRICS[metric].better == "higher" else -1.0
+        found = self._paired(first, second, metric) if group == "all" else None
+        if found is None:
+            return independent(number(first, metric, group), number(second, metric, group), sign)
+        low, high = sorted((sign * found.low, sign * found.high))
+        return Gap(sign * found.value, low, high)
+
+    def _paired(self, first: SourceRecord, second: SourceRecord, metric: str) -> stats.Difference | None:
+        tables = [self._table(source) for source in (first, second)]
+        if not all(has_components(table, metric) for table in tables):
+            return None
+        both = tables[0].join(tables[1], how="inner", rsuffix=" of second")
+        parts = [
+            both[f"{metric}.{part}{end}"].fillna(0.0).to_numpy() for end in ("", " of second") for part in _PARTS
+        ]
+        summary = number(first, metric)
+        return stats.paired(
+            (parts[0], parts[1]),
+            (parts[2], parts[3]),
+            rms=summary is not None and summary.pooling == "rms",
+            groups=both["speaker"].tolist() if first.record.interval.by == "speaker" else None,
+        )
+
+    def _table(self, source: SourceRecord) -> pd.DataFrame:
+        if source.path not in self._tables:
+            self._tables[source.path] = read_utterances(source).set_index("utterance")
+        return self._tables[source.path]
+
+
+_PARTS = ("total", "weight")
+
+
+def number(source: SourceRecord, metric: str, group: str = "all") -> MetricSummary | None:
+    """Return a number of a record; None where it has no value."""
+    found = source.record.metric(metric, group)
+    return found if found is not None and found.value is not None else None
+
+
+def independent(first: MetricSummary | None, second: MetricSummary | None, sign: float = 1.0) -> Gap:
+    """Return the difference of two values whose errors are taken to be independent."""
+    assert first is not None
+    assert second is not None
+    value = sign * ((first.value or 0.0) - (second.value or 0.0))
+    half = math.hypot(*(_half_width(item) for item in (first, second)))
+    return Gap(value, value - half, value + half)
+
+
+def _half_width(summary: MetricSummary) -> float:
+    return 0.0 if summary.low is None or summary.high is None else (summary.high - summary.low) / 2
+
+
+def place(source: SourceRecord) -> list[str]:
+    """Return the corpus and the codec of a record, as cells."""
+    return [source.record.corpus.name, f"`{source.label}`"]
+
+
+def rate(source: SourceRecord) -> str:
+    """Return the nominal bitrate in kbit/s; empty where it varies."""
+    rate_bps = source.record.codec.bitrate_bps
+    return with_digits(rate_bps / 1000) if rate_bps else ""
+
+
+def told(summary: MetricSummary | None) -> str:
+    """Return a value with its interval; a dash for none."""
+    if summary is None or summary.value is None:
+        return "\N{EM DASH}"
+    if summary.low is None or summary.high is None:
+        return signed(summary.value)
+    return f"{signed(summary.value)} ({signed(summary.low)} to {signed(summary.high)})"
+
+
+def told_gap(gap: Gap, *, turned: bool = False) -> str:
+    """Return a difference with its interval; ``turned`` for what is told as a loss."""
+    value, low, high = (-gap.value, -gap.high, -gap.low) if turned else (gap.value, gap.low, gap.high)
+    return f"{signed(value)} ({signed(low)} to {signed(high)})"
+
+
+def signed(value: float) -> str:
+    """Return a number with three digits and a minus sign that is one."""
+    return with_digits(value).replace("-", MINUS)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Return the lines of a table."""
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    return tuple(lines + [f"| {' | '.join(row)} |" for row in rows])

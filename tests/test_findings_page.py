@@ -1,0 +1,225 @@
+"""The page on findings, made of records that are worked out by hand, and of those that are committed."""
+
+import importlib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from leaderboard.builder import Results, summary_of
+
+from tokbench.metrics.catalogue import METRICS
+
+ROOT = Path(__file__).parent.parent
+NUM = 24
+HARD = np.random.default_rng(0).normal(0, 0.05, NUM)
+
+
+@pytest.fixture
+def docs(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    yield importlib.import_module("findings_page")
+    for name in ("findings_page", "findings_records"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    return Results(tmp_path / "results", corpus="synth.v1", num_utterances=NUM)
+
+
+def statistic(results: Results, codec: str, task: str, **values: tuple[float, float]) -> None:
+    """Write a record of values of the whole corpus, each with half of its interval; ``__`` is a group's space."""
+    setting = codec.partition(":")[2] or "1"
+    summaries = []
+    for name, (value, half) in values.items():
+        metric, _, group = name.partition("__")
+        fields: dict[str, Any] = {"better": METRICS[metric].better, "low": value - half, "high": value + half}
+        summaries.append(summary_of(metric, [value] * 3, group=group.replace("_", " ") or "all", **fields))
+    results.add(codec.partition(":")[0], setting, task=task, summaries=summaries, bitrate_bps=1000.0)
+
+
+def heard(results: Results, codec: str, quality: float, rate_bps: float = 1000.0, *, seed: int = 1) -> None:
+    """Write a record of reconstruction whose metrics follow from ``quality``, utterance by utterance."""
+    name, _, setting = codec.partition(":")
+    noise = np.random.default_rng(seed).normal(0, 0.002, NUM)
+
+    def around(value: float, factor: float) -> list[float]:
+        return [float(item) for item in value + factor * (HARD + noise - noise.mean())]
+
+    scores = {
+        "stoi": around(quality, 1),
+        "pesq_wb": around(1 + 3 * quality, 3),
+        "visqol": around(1 + 4 * quality, 4),
+        "mel_distance_dac": around(2 - quality, -1),
+    }
+    results.add(name, setting or "1", scores, bitrate_bps=rate_bps)
+
+
+def found(docs: ModuleType, results: Results, name: str) -> Any:
+    records = importlib.import_module("findings_records").Records(results.folder)
+    return getattr(docs, name)(records)
+
+
+def test_nothing_is_said_of_what_was_not_measured(docs: ModuleType, results: Results) -> None:
+    page = docs.findings_page(results.folder)
+    assert page.count("**not measured**") == len(docs.FINDINGS)
+    assert "reproduced**" not in page
+    assert "What may keep" not in page
+
+
+@pytest.mark.parametrize(
+    ("units", "codec", "verdict"),
+    [
+        ((0.05, 0.02), (0.30, 0.02), "reproduced"),
+        ((0.30, 0.02), (0.05, 0.02), "not reproduced"),
+        ((0.20, 0.10), (0.25, 0.10), "cannot be told"),
+    ],
+)
+def test_units_are_compared_with_codecs_by_abx(
+    docs: ModuleType, results: Results, units: tuple[float, float], codec: tuple[float, float], verdict: str
+) -> None:
+    statistic(results, "hubert-tiny-km100", "abx.v1", abx_across=units, abx_within=units)
+    statistic(results, "mimi", "abx.v1", abx_across=codec, abx_within=codec)
+    statistic(results, "mfcc-km100", "abx.v1", abx_across=(0.0, 0.0), abx_within=(0.0, 0.0))  # no semantic units
+    finding = found(docs, results, "units_and_phones")
+    assert finding.verdict == verdict
+    assert "of 1 pairs (synth.v1)" in finding.evidence
+    assert f"| `mimi:1` | neural codec | 1.00 | {codec[0]:.3g}"[:30] in "\n".join(finding.table)
+
+
+def test_one_pair_of_many_that_says_otherwise_is_named(docs: ModuleType, results: Results) -> None:
+    statistic(results, "hubert-tiny-km100", "abx.v1", abx_across=(0.2, 0.01))
+    for codec, value in (("mimi", 0.3), ("encodec", 0.4), ("dac-16khz", 0.1)):
+        statistic(results, codec, "abx.v1", abx_across=(value, 0.01))
+    finding = found(docs, results, "units_and_phones")
+    assert finding.verdict == "reproduced in part"
+    assert "In 2 of 3 pairs" in finding.evidence
+    assert "in 1 surely not, among them `hubert-tiny-km100:1` against `dac-16khz:1`" in finding.evidence
+
+
+def test_units_are_compared_with_codecs_on_the_same_utterances(docs: ModuleType, results: Results) -> None:
+    heard(results, "hubert-base-units-resynth", 0.80)
+    heard(results, "mimi", 0.81, seed=2)  # of which the intervals overlap by far, and the difference is clear
+    finding = found(docs, results, "units_and_sound")
+    assert finding.verdict == "reproduced"
+    assert "The median difference is 0.0100 for the claim." in finding.evidence
+
+
+def test_the_taught_codebook_is_compared_alone(docs: ModuleType, results: Results) -> None:
+    both = {"abx_across": (0.3, 0.01)}
+    statistic(results, "speechtokenizer-tiny", "abx.v1", abx_across__codebook_1=(0.1, 0.01), **both)
+    statistic(results, "encodec-tiny", "abx.v1", abx_across__codebook_1=(0.2, 0.01), **both)
+    assert found(docs, results, "taught_codebook").verdict == "reproduced"
+
+
+def test_what_teaching_costs_is_told(docs: ModuleType, results: Results) -> None:
+    heard(results, "encodec-tiny:8x1024", 0.8)
+    heard(results, "speechtokenizer-tiny:8x1024", 0.8, seed=2)
+    assert found(docs, results, "taught_at_no_cost").verdict == "reproduced"
+    heard(results, "speechtokenizer-tiny:8x1024", 0.7, seed=2)
+    finding = found(docs, results, "taught_at_no_cost")
+    assert finding.verdict == "not reproduced"
+    assert "4 of 4 numbers are surely worse" in finding.evidence
+    assert "STOI of `speechtokenizer-tiny:8x1024` by 0.100 (" in finding.evidence
+
+
+@pytest.mark.parametrize(
+    ("tones", "vowels", "verdict"),
+    [
+        ((0.40, 0.05), (0.02, 0.03), "reproduced"),
+        ((0.02, 0.03), (0.40, 0.05), "not reproduced"),
+        ((0.10, 0.10), (0.05, 0.10), "cannot be told"),
+    ],
+)
+def test_tones_are_lost_where_vowels_are_kept(
+    docs: ModuleType, results: Results, tones: tuple[float, float], vowels: tuple[float, float], verdict: str
+) -> None:
+    statistic(results, "hubert-tiny-km100", "tone.v1", tone_accuracy_drop=tones)
+    statistic(results, "hubert-tiny-km100", "tone-vowels.v1", vowel_accuracy_drop=vowels)
+    statistic(results, "mimi", "tone.v1", tone_accuracy_drop=(0.0, 0.0))  # no units
+    statistic(results, "mimi", "tone-vowels.v1", vowel_accuracy_drop=(0.5, 0.0))
+    finding = found(docs, results, "tones_and_vowels")
+    assert finding.verdict == verdict
+    assert len(finding.table) == 3
+
+
+def test_tokens_are_compared_with_what_was_quantized(docs: ModuleType, results: Results) -> None:
+    for codec, tokens in (("hubert-tiny-km100", 0.4), ("mimi", 0.5)):
+        statistic(results, codec, "probe-phones.v1", phone_accuracy=(tokens, 0.02))
+        statistic(results, codec, "probe-phones-latents.v1", phone_accuracy_latents=(0.6, 0.02))
+    finding = found(docs, results, "continuous_and_discrete")
+    assert finding.verdict == "reproduced"
+    assert "0.200 (0.172 to 0.228)" in finding.table[2]  # the root of twice 0.02 squared
+
+
+def ladder(results: Results, errors: Sequence[float]) -> None:
+    for size, error in zip((100, 200, 400), errors, strict=False):
+        statistic(results, f"hubert-tiny-km{size}", "abx.v1", abx_across=(error, 0.001))
+
+
+@pytest.mark.parametrize(
+    ("errors", "verdict", "told"),
+    [
+        ((0.3, 0.2, 0.15), "reproduced", "Returns diminish in 1 of 1 ladders"),
+        ((0.3, 0.28, 0.15), "reproduced in part", "Returns diminish in 0 of 1 ladders"),
+        ((0.3, 0.2), "reproduced in part", "without which nothing is known of returns"),
+        ((0.15, 0.2, 0.3), "not reproduced", "and 2 surely raise it"),
+    ],
+)
+def test_returns_of_more_units_diminish(
+    docs: ModuleType, results: Results, errors: Sequence[float], verdict: str, told: str
+) -> None:
+    ladder(results, errors)
+    finding = found(docs, results, "larger_codebooks")
+    assert finding.verdict == verdict
+    assert told in finding.evidence
+
+
+def test_a_gain_is_that_of_a_doubling(docs: ModuleType, results: Results) -> None:
+    for size, error in ((100, 0.3), (400, 0.2)):
+        statistic(results, f"hubert-tiny-km{size}", "abx.v1", abx_across=(error, 0.001))
+    assert found(docs, results, "larger_codebooks").table[2].endswith("| 0.0500 |")
+
+
+def test_mass_is_asked_of_codes_that_were_learnt(docs: ModuleType, results: Results) -> None:
+    for codec, share in (("mimi", 0.7), ("encodec", 0.3), ("opus", 0.9)):
+        statistic(results, codec, "tokens.v1", mass_commonest_20pct=(share, 0.05), mass_rarest_20pct=(0.05, 0.01))
+    finding = found(docs, results, "few_tokens")
+    assert finding.verdict == "reproduced in part"
+    assert "Of 2 codes that were learnt, 1 have surely more" in finding.evidence
+
+
+def test_a_fall_of_quality_with_bitrate_is_told(docs: ModuleType, results: Results) -> None:
+    for setting, rate_bps, quality in (("a", 6000, 0.5), ("b", 8000, 0.6), ("c", 12000, 0.7), ("d", 16000, 0.8)):
+        heard(results, f"opus:{setting}", quality, rate_bps, seed=rate_bps)
+    assert found(docs, results, "quality_and_bitrate").verdict == "reproduced"
+    heard(results, "opus:c", 0.55, 12000)
+    finding = found(docs, results, "quality_and_bitrate")
+    assert finding.verdict == "reproduced in part"
+    assert "Of 12 steps" in finding.evidence
+    assert "4 surely fall" in finding.evidence
+    assert "| STOI | `opus` | b to c | synth.v1 | 0.0500 (" in "\n".join(finding.table)
+
+
+def test_what_may_keep_a_claim_from_being_reproduced_is_told_only_then(docs: ModuleType, results: Results) -> None:
+    statistic(results, "hubert-tiny-km100", "abx.v1", abx_across=(0.3, 0.01))
+    statistic(results, "mimi", "abx.v1", abx_across=(0.1, 0.01))
+    assert "What may keep it from being reproduced: units of a small model" in docs.findings_page(results.folder)
+
+
+def test_the_committed_records_bear_out_that_more_bits_are_no_worse(docs: ModuleType) -> None:
+    records = importlib.import_module("findings_records").Records(ROOT / "results")
+    finding = docs.quality_and_bitrate(records)
+    assert finding.verdict in {"reproduced", "reproduced in part"}
+    assert int(finding.evidence.split()[1]) > 100
+
+
+def test_the_committed_records_show_how_few_codes_hold_most_of_the_mass(docs: ModuleType) -> None:
+    records = importlib.import_module("findings_records").Records(ROOT / "results")
+    finding = docs.few_tokens(records)
+    assert finding.verdict in {"reproduced", "reproduced in part"}
+    assert any("spectrogram-kmeans" in line for line in finding.table)
