@@ -20,6 +20,7 @@ from tokbench.corpora import (
     synth_parallel,
     synth_sentences,
     synth_singing,
+    synth_words,
 )
 from tokbench.corpora.espeak import Voice, speak
 from tokbench.corpora.event_sounds import EVENTS, event
@@ -40,6 +41,7 @@ MODULES = (
     synth_parallel,
     synth_sentences,
     synth_singing,
+    synth_words,
 )
 RECIPES = [module.RECIPE for module in MODULES]
 NUM_ROWS = {
@@ -51,6 +53,7 @@ NUM_ROWS = {
     "synth-parallel": 900,
     "synth-sentences": 588,
     "synth-singing": 120,
+    "synth-words": 840,
 }
 UNITS = {
     "synth-commands": ("speaker",),
@@ -60,6 +63,7 @@ UNITS = {
     "synth-parallel": ("speaker", "text"),
     "synth-sentences": ("speaker",),
     "synth-singing": ("speaker",),
+    "synth-words": ("speaker",),
 }
 """Columns of which training and test share no value."""
 
@@ -118,6 +122,15 @@ def test_the_bytes_are_the_same_in_any_order(recipe: Recipe, tmp_path: Path) -> 
             info = soundfile.info(tmp_path / "one" / row["path"])
             assert 0.4 < info.duration < 9.0
             assert soundfile.read(tmp_path / "one" / row["path"], dtype="int16")[0].any(axis=-1).mean() > 0.8
+
+
+def test_a_word_is_said_by_everybody_and_never_twice_alike() -> None:
+    rows = some(synth_words.RECIPE, text="seven")
+    assert Counter(row.columns["speaker"] for row in rows) == {f"spk{number:02d}": 3 for number in range(1, 15)}
+    takes = [samples_of(row) for row in rows if row.columns["speaker"] == "spk09"]
+    assert len({len(take) for take in takes}) == 3
+    assert {row.columns["kind"] for row in rows} == {"digit"}
+    assert len({row.columns["text"] for row in some(synth_words.RECIPE, kind="keyword")}) == 10
 
 
 def test_a_sentence_says_the_same_in_every_language_and_one_voice() -> None:

@@ -76,6 +76,7 @@ _LISTINGS = (
         "Commands with intents, strings of digits, manners of speaking, questions and answers",
         example="kind=command|digits|manner|question",
     ),
+    _made_here("synth-words", "Digits and keywords, each a recording", example="kind=digit|keyword"),
     _made_here(
         "synth-sentences",
         "Stories of a small world, and pairs of words, sentences and stories of which one is wrong",
