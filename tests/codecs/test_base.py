@@ -108,6 +108,16 @@ def test_what_has_no_sum_to_choose_from_says_so() -> None:
         Tenths().decode(codes, slice(0, 1))
 
 
+def test_the_only_codebook_can_be_chosen() -> None:
+    whole = digits((3, 0, 0))
+    alone = Codes((CodeStream(whole.streams[0].indices[:1], 10, 16000.0),), num_samples=1, sample_rate_hz=16000)
+    codec = Tenths()
+    codec.info = TokenizerInfo(sample_rate_hz=16000, streams=(StreamInfo(1, 10, 16000.0),), name="tenths")
+    assert codec.decode(alone, slice(0, 1)).mono() == pytest.approx([0.3])
+    with pytest.raises(NotSupportedError, match=r"tenths .*decoding of chosen codebooks"):
+        codec.decode(alone, slice(1, None))
+
+
 def test_of_no_codebook_nothing_is_decoded() -> None:
     with pytest.raises(NotSupportedError, match=r"digits .*slice\(3, None, None\) of its 3 codebooks"):
         Digits().decode(digits((1, 2, 3)), slice(3, None))

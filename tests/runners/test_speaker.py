@@ -10,7 +10,7 @@ import soundfile
 import torch
 from running import Cli
 
-from tokbench.codecs.base import Codec, TokenizerInfo
+from tokbench.codecs.base import Codec, ResidualCodec, TokenizerInfo
 from tokbench.codes import StreamInfo
 from tokbench.corpora.base import Utterance
 from tokbench.errors import SpecError, UndefinedMetricError, UnknownNameError
@@ -56,6 +56,20 @@ class Louder(Codec):
     def _decode(self, streams: list[torch.Tensor]) -> torch.Tensor:
         decoded = (streams[0] - 32768) / 32767 + self.offset
         return decoded * (not self.is_silent)
+
+
+class InSteps(ResidualCodec):
+    """Levels in steps of a fifth, and what is left in steps of a hundredth."""
+
+    info = TokenizerInfo(sample_rate_hz=RATE_HZ, streams=(StreamInfo(2, 21, RATE_HZ),), name="in-steps")
+
+    def _encode(self, samples: torch.Tensor) -> list[torch.Tensor]:
+        coarse = (samples[0] * 5 + 1e-3).floor()
+        fine = ((samples[0] - coarse / 5) * 100).round()
+        return [torch.stack([coarse, fine]).long()]
+
+    def _decode_chosen(self, streams: list[torch.Tensor], codebooks: slice) -> torch.Tensor:
+        return (streams[0] * torch.tensor([[0.2], [0.01]]))[codebooks].sum(dim=0, keepdim=True)
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +130,26 @@ def test_a_copy_has_the_same_voice(utterances: list[Utterance]) -> None:
 def test_the_similarity_is_the_cosine_of_what_the_judge_heard(utterances: list[Utterance]) -> None:
     values = [item.scores["speaker_similarity"].value() for item in measured(Louder(0.1), utterances)]
     assert values == pytest.approx([np.cos(0.1 * np.pi / 2)] * 9, abs=1e-3)
+
+
+@pytest.mark.parametrize(("codebooks", "level"), [("all", 0.22), ("1", 0.2), ("2:", 0.02), ("1:2", 0.22)])
+def test_the_judge_may_hear_some_codebooks_alone(codebooks: str, level: float, utterances: list[Utterance]) -> None:
+    (found,) = measured(InSteps(), [utterances[2]], runner(codebooks=codebooks))
+    assert found.scores["speaker_similarity"].value() == pytest.approx(np.cos((0.22 - level) * np.pi / 2), abs=1e-5)
+
+
+def test_codebooks_that_cannot_be_chosen_are_no_score(utterances: list[Utterance]) -> None:
+    (alone,) = measured(Louder(), utterances[:1], runner(codebooks="1"))
+    assert alone.scores["speaker_similarity"].value() == pytest.approx(1.0, abs=1e-6)
+    (found,) = measured(Louder(), utterances[:1], runner(codebooks="2:"))
+    assert not found.scores
+    assert found.failures["speaker_similarity"].reason == "louder does not offer decoding of chosen codebooks"
+
+
+@pytest.mark.parametrize("codebooks", ["0", "2:1:", "first", "", "1:0"])
+def test_codebooks_are_counted_from_one(codebooks: str) -> None:
+    with pytest.raises(SpecError, match=r"arguments.codebooks"):
+        runner(codebooks=codebooks)
 
 
 def test_a_voice_that_became_the_next_speakers_is_taken_for_it(utterances: list[Utterance]) -> None:

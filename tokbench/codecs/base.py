@@ -284,7 +284,7 @@ class Codec(Tokenizer):
     def decode(self, codes: Codes, codebooks: slice = slice(None)) -> Audio:
         """Return the waveform of ``codes``, from the codes alone, with the length that was encoded.
 
-        A :class:`ResidualCodec` decodes any ``codebooks`` without the others; all others raise
+        A :class:`ResidualCodec` decodes any ``codebooks`` without the others; other codecs of more than one raise
         :class:`NotSupportedError`. Raises :class:`DecodedLengthError` if more than a frame is missing and
         :class:`NonFiniteAudioError` for NaN.
         """
@@ -308,7 +308,9 @@ class Codec(Tokenizer):
             )
         return Audio(samples.to(torch.float32).contiguous(), self.info.sample_rate_hz)
 
-    def _decoder_of(self, codebooks: slice) -> "Decode":  # noqa: ARG002
+    def _decoder_of(self, codebooks: slice) -> "Decode":
+        if sum(stream.num_codebooks for stream in self.info.streams) == 1 and range(1)[codebooks]:
+            return self._decode  # the only one is all of them
         raise NotSupportedError(self.info.name, "decoding of chosen codebooks")
 
     def _decode_long(self, streams: list[Tensor], decode: "Decode") -> Tensor:

@@ -96,14 +96,14 @@ class Bench:
                 self.store.put(self.fingerprint, prepared.sha256, stored)
         return stored
 
-    def decode(self, codes: "Codes") -> "tuple[Audio, float]":
-        """Return the audio of ``codes`` and the seconds that decoding took."""
+    def decode(self, codes: "Codes", codebooks: slice = slice(None)) -> "tuple[Audio, float]":
+        """Return the audio of the chosen codebooks of ``codes``, and the seconds that decoding took."""
         from tokbench.codecs.base import Codec  # noqa: PLC0415  (as above)
 
         if not isinstance(self.tokenizer, Codec):
             raise NotSupportedError(self.tokenizer.info.name, "decoding")
         codec = self.tokenizer
-        return timed(lambda: codec.decode(codes))
+        return timed(lambda: codec.decode(codes, codebooks))
 
 
 def timed(function: Callable[[], Result]) -> tuple[Result, float]:

@@ -37,8 +37,7 @@ from tokbench.metrics.recognition import (
     word_errors,
 )
 from tokbench.runners.base import Bench, Failure, Measurement, attempt
-from tokbench.runners.judged import JudgedRunner
-from tokbench.specs.base import StrictModel
+from tokbench.runners.judged import JudgedArguments, JudgedRunner
 from tokbench.specs.ctc import Lesson
 from tokbench.specs.task import Task
 
@@ -55,7 +54,7 @@ _METRICS = {"phones": {PER, DPER}, "characters": {WER, CER, DWER}}
 _TAUGHT = "ctc"
 
 
-class IntelligibilityArguments(StrictModel):
+class IntelligibilityArguments(JudgedArguments):
     """The ``[arguments]`` of an intelligibility task."""
 
     judge: str = "pocketsphinx"
@@ -94,6 +93,8 @@ class IntelligibilityRunner(JudgedRunner[Recognizer]):
         "transcript": "text",
         "transcript_of_original": "text",
     }
+
+    arguments: IntelligibilityArguments
 
     def _read_arguments(self, task: Task) -> None:
         self.arguments = task.checked_arguments(IntelligibilityArguments)
@@ -173,8 +174,7 @@ class IntelligibilityRunner(JudgedRunner[Recognizer]):
         if (reason := self._why_not(utterance)) is not None:
             measurement.failures = {name: Failure(reason, is_not_applicable=True) for name in self.metrics}
             return measurement
-        decoded, _ = bench.decode(bench.encode(audio).codes)
-        heard = self._judge.readings(decoded, language=language)
+        heard = self._judge.readings(self._decoded(bench, audio), language=language)
         measurement.facts["transcript"] = heard[0]
         counts: dict[str, Callable[[], ErrorCounts]] = {
             WER: lambda: _sum(word_errors(utterance.text, reading, language) for reading in heard),

@@ -5,19 +5,33 @@ from abc import abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from tokbench.runners.base import Runner
+from pydantic import Field
+
+from tokbench.runners.base import Bench, Runner
+from tokbench.runners.views import ALL, CHOICE, chosen
+from tokbench.specs.base import StrictModel
 
 if TYPE_CHECKING:
+    from tokbench.audio import Audio
     from tokbench.judges.base import Judge
     from tokbench.specs.task import Task
 
-__all__ = ["JudgedRunner"]
+__all__ = ["JudgedArguments", "JudgedRunner"]
 
 JudgeType = TypeVar("JudgeType", bound="Judge")
 
 
+class JudgedArguments(StrictModel):
+    """What tasks have in common in which a judge listens."""
+
+    codebooks: str = Field(default=ALL, pattern=f"^({CHOICE})$")
+    """Those that are decoded, without the others: ``all``, ``1``, ``2:`` or ``1:4``, the first one being 1."""
+
+
 class JudgedRunner(Runner, Generic[JudgeType]):
     """A runner that is nothing without its judge, and whose numbers bear the name of it."""
+
+    arguments: JudgedArguments
 
     def __init__(self, task: "Task") -> None:
         super().__init__(task)
@@ -55,3 +69,8 @@ class JudgedRunner(Runner, Generic[JudgeType]):
     def fingerprint(self) -> str:
         """Name, version and weights of the judge."""
         return self._judge.label
+
+    def _decoded(self, bench: Bench, audio: "Audio") -> "Audio":
+        """Return what the judge is to hear: what the chosen codebooks of ``audio`` are decoded to."""
+        decoded, _ = bench.decode(bench.encode(audio).codes, chosen(self.arguments.codebooks))
+        return decoded

@@ -21,9 +21,8 @@ from tokbench.judges.registry import find_speaker_encoder
 from tokbench.metrics.base import Score
 from tokbench.records import MetricSummary
 from tokbench.runners.base import Bench, Failure, Measurement, attempt
-from tokbench.runners.judged import JudgedRunner
+from tokbench.runners.judged import JudgedArguments, JudgedRunner
 from tokbench.runners.payload import open_arrays, pack_arrays
-from tokbench.specs.base import StrictModel
 from tokbench.specs.task import Task
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ __all__ = ["SpeakerArguments", "SpeakerRunner"]
 SIMILARITY, EER = "speaker_similarity", "speaker_eer"
 
 
-class SpeakerArguments(StrictModel):
+class SpeakerArguments(JudgedArguments):
     """The ``[arguments]`` of a speaker task."""
 
     judge: str = "resemblyzer"
@@ -50,6 +49,8 @@ class SpeakerRunner(JudgedRunner[SpeakerEncoder]):
     needs_decoder: ClassVar[bool] = True
     needs_codes: ClassVar[bool] = False
     corpus_metrics = (EER,)
+
+    arguments: SpeakerArguments
 
     def _read_arguments(self, task: Task) -> None:
         self.arguments = task.checked_arguments(SpeakerArguments)
@@ -84,8 +85,7 @@ class SpeakerRunner(JudgedRunner[SpeakerEncoder]):
         return embedding
 
     def _both(self, bench: Bench, audio: "Audio", original: np.ndarray) -> np.ndarray:
-        decoded, _ = bench.decode(bench.encode(audio).codes)
-        return np.stack([original, self._judge.embed([decoded])[0]])
+        return np.stack([original, self._judge.embed([self._decoded(bench, audio)])[0]])
 
     def summarise(self, payloads: Iterable[bytes | None]) -> list[MetricSummary]:
         """Return the equal error rate over all trials."""

@@ -13,12 +13,28 @@ if TYPE_CHECKING:
 
     from tokbench.audio import Audio, Features
 
-__all__ = ["ALL", "FeatureKind", "depths", "view_name", "views_of"]
+__all__ = ["ALL", "CHOICE", "FeatureKind", "chosen", "depths", "view_name", "views_of"]
 
 FeatureKind = Literal["quantized", "latents", "codes"]
 """Embeddings of the codes, what was quantized, or the codes themselves, one feature for each codebook."""
 ALL = "all"
 """Name of the view of all codebooks, or of what has none."""
+
+
+CHOICE = r"all|[1-9]\d*(:([1-9]\d*)?)?"
+"""What :func:`chosen` reads, a regular expression."""
+
+
+def chosen(codebooks: str) -> slice:
+    """Return the codebooks that a task names as papers do, from 1 on and the last one included.
+
+    >>> chosen("1"), chosen("2:"), chosen("1:4"), chosen("all")
+    (slice(0, 1, None), slice(1, None, None), slice(0, 4, None), slice(None, None, None))
+    """
+    if codebooks == ALL:
+        return slice(None)
+    first, colon, last = codebooks.partition(":")
+    return slice(int(first) - 1, int(last or first) if last or not colon else None)
 
 
 def depths(num_codebooks: int) -> list[int]:
