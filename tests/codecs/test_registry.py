@@ -128,6 +128,13 @@ def test_a_class_in_a_file_is_a_codec(codec_file: Path) -> None:
     assert codec.info.licence == "unknown"
 
 
+def test_its_text_asks_for_the_same_codec_again(codec_file: Path, card_folder: Path) -> None:
+    found = [reference for name in list_cards() for reference in expand(name)]
+    found += [one(f"{codec_file}:Sign:loud"), one(f"{card_folder}/my_codec.py:Sign:loud")]
+    for reference in found:
+        assert one(reference.text) == reference
+
+
 def test_the_fingerprint_changes_with_the_file_and_with_the_setting(codec_file: Path) -> None:
     before = fingerprint(one(f"{codec_file}:Sign:quiet"))
     assert fingerprint(one(f"{codec_file}:Sign:quiet")) == before

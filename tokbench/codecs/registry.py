@@ -67,6 +67,14 @@ class CodecReference:
         return f"{self.card.name}:{self.setting}"
 
     @property
+    def text(self) -> str:
+        """What asks for it again, on this machine."""
+        if ".py:" in self.card.adapter:
+            return f"{self.adapter}:{self.setting}"
+        is_named = self.folder is None or self.card.name in list_plugins()
+        return f"{self.card.name if is_named else self.folder}:{self.setting}"
+
+    @property
     def adapter(self) -> str:
         """``module:Class`` or ``file.py:Class``; a file is looked for beside the card."""
         if self.folder is None or ".py:" not in self.card.adapter:

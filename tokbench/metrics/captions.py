@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-__all__ = ["ciders", "name_counts"]
+__all__ = ["Cider", "name_counts"]
 
 _LONGEST = 4
 _SCALE = 10.0
@@ -16,34 +16,35 @@ _SCALE = 10.0
 Ngrams = Mapping[tuple[str, ...], int]
 
 
-def ciders(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
-    """Return the CIDEr of each of ``hypotheses`` against the references of its item, 0 .. 10.
+class Cider:
+    """Compares captions with what people say, ``references`` being those of all items of a corpus.
 
-    How telling an n-gram is depends on in how many items' references it occurs: ``references`` are those of all
-    items. Where every item says it, it counts nothing. The mean over items is the score of a corpus.
+    How telling an n-gram is depends on in how many items' references it occurs; where every item says it, it counts
+    nothing.
     """
-    counted = [[_ngrams(text) for text in texts] for texts in references]
-    spread = Counter(ngram for texts in counted for ngram in {ngram for ngrams in texts for ngram in ngrams})
-    log_items = math.log(len(references))
 
-    def weighted(ngrams: Ngrams, size: int) -> dict[tuple[str, ...], float]:
-        total = sum(count for ngram, count in ngrams.items() if len(ngram) == size)
-        return {
-            ngram: count / total * (log_items - math.log(max(spread[ngram], 1)))
-            for ngram, count in ngrams.items()
-            if len(ngram) == size
-        }
+    def __init__(self, references: Sequence[Sequence[str]]) -> None:
+        said = ({ngram for text in texts for ngram in _ngrams(text)} for texts in references)
+        self._spread = Counter(ngram for ngrams in said for ngram in ngrams)
+        self._log_items = math.log(max(len(references), 1))
 
-    scores = []
-    for hypothesis, texts in zip(hypotheses, counted, strict=True):
+    def score(self, hypothesis: str, references: Sequence[str]) -> float:
+        """Return the CIDEr of ``hypothesis`` against the references of its item, 0 .. 10; a corpus has the mean."""
         mine = _ngrams(hypothesis)
         cosines = [
-            _cosine(weighted(mine, size), weighted(theirs, size))
+            _cosine(self._weighted(mine, size), self._weighted(theirs, size))
+            for theirs in map(_ngrams, references)
             for size in range(1, _LONGEST + 1)
-            for theirs in texts
         ]
-        scores.append(_SCALE * sum(cosines) / len(cosines))
-    return scores
+        return _SCALE * sum(cosines) / len(cosines)
+
+    def _weighted(self, ngrams: Ngrams, size: int) -> dict[tuple[str, ...], float]:
+        counts = {ngram: count for ngram, count in ngrams.items() if len(ngram) == size}
+        total = sum(counts.values())
+        return {
+            ngram: count / total * (self._log_items - math.log(max(self._spread[ngram], 1)))
+            for ngram, count in counts.items()
+        }
 
 
 def name_counts(caption: str, names: Sequence[str], expected: set[str]) -> tuple[int, int, int]:

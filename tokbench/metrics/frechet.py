@@ -11,24 +11,42 @@ those of VGGish. With other features its values are others.
 Axes: ``F`` frames, ``D`` features.
 """
 
+import math
+
 import numpy as np
 
 from tokbench.errors import UndefinedMetricError
 
-__all__ = ["frechet_distance"]
+__all__ = ["frechet_distance", "moments"]
+
+
+def moments(frames: np.ndarray) -> np.ndarray:
+    """Return float64 [1 + D + D²] of ``frames`` [F, D]: their number, sum and sum of outer products.
+
+    Those of several recordings are added.
+    """
+    exact = frames.astype(np.float64)
+    return np.concatenate([[len(exact)], exact.sum(axis=0), (exact.T @ exact).ravel()])
 
 
 def frechet_distance(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the distance of float [F, D] and float [F', D].
+    """Return the distance of two clouds of which :func:`moments` are given.
 
     Raises :class:`UndefinedMetricError` for fewer than two frames.
     """
-    if min(len(one), len(other)) < 2:  # noqa: PLR2004
-        raise UndefinedMetricError("a covariance needs two frames")
-    means = [frames.mean(axis=0, dtype=np.float64) for frames in (one, other)]
-    first, second = (np.atleast_2d(np.cov(frames.astype(np.float64), rowvar=False)) for frames in (one, other))
+    (first_mean, first), (second_mean, second) = _mean_and_covariance(one), _mean_and_covariance(other)
     values, vectors = np.linalg.eigh(first)
     root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
     shared = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ second @ root), 0.0)).sum()
-    distance = np.square(means[0] - means[1]).sum() + np.trace(first) + np.trace(second) - 2 * shared
+    distance = np.square(first_mean - second_mean).sum() + np.trace(first) + np.trace(second) - 2 * shared
     return max(float(distance), 0.0)
+
+
+def _mean_and_covariance(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return float64 [D] and [D, D], the second without bias."""
+    number, size = sums[0], (math.isqrt(4 * len(sums) - 3) - 1) // 2
+    if number < 2:  # noqa: PLR2004
+        raise UndefinedMetricError("a covariance needs two frames")
+    mean = sums[1 : 1 + size] / number
+    covariance = (sums[1 + size :].reshape(size, size) - number * np.outer(mean, mean)) / (number - 1)
+    return mean, covariance

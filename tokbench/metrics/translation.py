@@ -1,4 +1,4 @@
-"""BLEU and chrF of a corpus, by sacrebleu, with intervals.
+"""BLEU and chrF of a corpus, by sacrebleu.
 
 What is counted in a sentence (lengths, n-grams, those that match) adds up over sentences; the score is made of the
 sums. Both scores go from 0 to 100.
@@ -6,7 +6,7 @@ sums. Both scores go from 0 to 100.
 Source: Papineni et al. 2002, BLEU, as Post 2018 (arXiv:1804.08771) fixes its details (tokenizer 13a, smoothing
 ``exp``); Popović 2015, chrF (n-grams of up to 6 characters, recall counts twice).
 
-Axes: ``N`` sentences, ``M`` counts, ``R`` resamples.
+Axes: ``N`` sentences, ``M`` counts.
 """
 
 import functools
@@ -15,9 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tokbench.stats import MIN_UNITS, NUM_RESAMPLES, group_sums, percentile_interval
-
-__all__ = ["TranslationScore", "counts", "estimate", "signature"]
+__all__ = ["TranslationScore", "counts", "score", "signature"]
 
 TranslationScore = Literal["bleu", "chrf"]
 
@@ -29,20 +27,10 @@ def counts(name: TranslationScore, hypotheses: Sequence[str], references: Sequen
     return np.array(found, np.int64).reshape(len(hypotheses), -1)
 
 
-def estimate(
-    name: TranslationScore, counted: np.ndarray, groups: Sequence[str] | None = None
-) -> tuple[float, tuple[float, float] | None]:
-    """Return the score of ``counted`` int64 [N, M] and its 95 % interval by a bootstrap over sentences.
-
-    ``groups`` names the speaker of each, where speakers are resampled. None for fewer than 2 units.
-    """
-    units = group_sums(counted.astype(np.float64), groups)
-    value = _score(name, units.sum(axis=0))
-    if len(units) < MIN_UNITS:
-        return value, None
-    generator = np.random.default_rng([0, len(units)])
-    drawn = generator.multinomial(len(units), np.full(len(units), 1 / len(units)), size=NUM_RESAMPLES)
-    return value, percentile_interval(np.array([_score(name, row) for row in drawn @ units]))
+def score(name: TranslationScore, sums: np.ndarray) -> float:
+    """Return the score of a corpus, of whose sentences ``sums`` [M] are the sums."""
+    found: float = _metric(name)._compute_score_from_stats([int(value) for value in sums]).score  # noqa: SLF001
+    return found
 
 
 def signature(name: TranslationScore) -> str:
@@ -51,11 +39,6 @@ def signature(name: TranslationScore) -> str:
     # The number of references is known to it after a score alone.
     metric.corpus_score(["a"], [["a"]])
     return f"{name}|{metric.get_signature().format(short=False)}"
-
-
-def _score(name: TranslationScore, sums: np.ndarray) -> float:
-    found: float = _metric(name)._compute_score_from_stats([int(value) for value in sums]).score  # noqa: SLF001
-    return found
 
 
 @functools.cache

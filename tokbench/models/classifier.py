@@ -20,7 +20,15 @@ from tokbench.paths import write_bytes
 from tokbench.specs.base import StrictModel
 from tokbench.specs.classifier import ClassLesson
 
-__all__ = ["SAMPLE_RATE_HZ", "Classifier", "ClassifierFacts", "frames_of", "read_classifier", "write_classifier"]
+__all__ = [
+    "SAMPLE_RATE_HZ",
+    "Classifier",
+    "ClassifierFacts",
+    "frames_of",
+    "log_mel",
+    "read_classifier",
+    "write_classifier",
+]
 
 SAMPLE_RATE_HZ = 16000
 NUM_MELS, HOP_MS = 40, 20.0
@@ -60,10 +68,15 @@ def _frames() -> LogMelFrames:
     return LogMelFrames(sample_rate_hz=SAMPLE_RATE_HZ, hop_ms=HOP_MS, num_mels=NUM_MELS)
 
 
+def log_mel(samples: np.ndarray) -> np.ndarray:
+    """Return log-mel frames float32 [F, D] of float32 [T] at 16 kHz, one every 20 ms."""
+    frames: np.ndarray = _frames()(torch.from_numpy(samples)[None]).numpy()
+    return frames
+
+
 def frames_of(samples: np.ndarray, lesson: ClassLesson) -> np.ndarray:
     """Return log-mel frames float32 [F, D] of the beginning of float32 [T] at 16 kHz, as ``lesson`` wants them."""
-    heard = samples[: round(lesson.max_s * SAMPLE_RATE_HZ)]
-    frames: np.ndarray = _frames()(torch.from_numpy(heard)[None]).numpy()
+    frames = log_mel(samples[: round(lesson.max_s * SAMPLE_RATE_HZ)])
     return frames - frames.mean(axis=0) if lesson.centred else frames
 
 

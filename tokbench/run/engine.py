@@ -28,6 +28,8 @@ from tokbench.runners.registry import make_runner
 
 __all__ = ["CellOutcome", "Reporter", "execute"]
 
+_LONGEST_LEARNING_S = 7 * 86400.0
+
 
 @dataclass(frozen=True)
 class CellOutcome:
@@ -85,6 +87,23 @@ def _run_cell(cell: Cell, executor: Executor, reporter: Reporter, *, timeout_s: 
     key = cell.key(runner, loaded.fingerprint, json.dumps(dict(package_versions()), sort_keys=True))
     if not force and (record := _finished(cell, key)) is not None:
         return CellOutcome(cell, record.status, record, was_done=True)
+    return _measure(cell, runner, loaded, key, executor, reporter, timeout_s=timeout_s, force=force)
+
+
+def _measure(  # noqa: PLR0913  (all that a cell is)
+    cell: Cell,
+    runner: Runner,
+    loaded: worker.Loaded,
+    key: str,
+    executor: Executor,
+    reporter: Reporter,
+    *,
+    timeout_s: float,
+    force: bool,
+) -> CellOutcome:
+    """Learn what has to be learnt, measure what is not measured yet, and write the record."""
+    if (reason := _learn(cell, runner, executor)) is not None:
+        return _without_measurements(cell, "failed", reason)
     started = dt.datetime.now(dt.UTC)
     clock = time.perf_counter()
     with Journal(cell.files.journal, key) as journal:
@@ -104,6 +123,15 @@ def _run_cell(cell: Cell, executor: Executor, reporter: Reporter, *, timeout_s: 
     write_json(cell.files.record, record)  # last: its presence says that the cell is complete
     journal.remove()
     return CellOutcome(cell, record.status, record, was_done=False)
+
+
+def _learn(cell: Cell, runner: Runner, executor: Executor) -> str | None:
+    """Let ``runner`` learn from the codec of ``cell``; return why that failed, None where it did not."""
+    if type(runner).learn is Runner.learn:
+        return None
+    learning = executor.submit(worker.learn, cell.spec, timeout_s=_LONGEST_LEARNING_S)
+    learnt = outcome(learning, _LONGEST_LEARNING_S)
+    return learnt.reason if isinstance(learnt, Failure) else None
 
 
 def _why_not(runner: Runner, loaded: worker.Loaded) -> str | None:

@@ -24,7 +24,7 @@ from tokbench.runners.registry import make_runner
 if TYPE_CHECKING:
     from tokbench.corpora.base import Utterance
 
-__all__ = ["THREAD_VARIABLES", "Loaded", "describe", "describe_card", "measure", "prepare_process"]
+__all__ = ["THREAD_VARIABLES", "Loaded", "describe", "describe_card", "learn", "measure", "prepare_process"]
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -83,7 +83,14 @@ def _open_session(spec: CellSpec) -> _Session:
     if _session is None or _session.spec != spec:
         _session = None
         tokenizer = load(spec.codec, device=spec.device, weights=spec.weights)
-        bench = Bench(tokenizer, fingerprint(spec.codec, weights=spec.weights), CodeStore())
+        bench = Bench(
+            tokenizer,
+            fingerprint(spec.codec, weights=spec.weights),
+            CodeStore(),
+            reference=spec.codec.text,
+            seed=spec.seed,
+            device=spec.device,
+        )
         _session = _Session(spec, make_runner(spec.task), bench)
     return _session
 
@@ -129,6 +136,16 @@ def describe_card(reference: CodecReference) -> CodecSummary:
         source=card.source,
         trained_on=card.trained_on,
     )
+
+
+def learn(spec: CellSpec) -> Failure | None:
+    """Let the runner of a cell learn from its codec, or say why that failed."""
+    return attempt(lambda: _learn(spec))
+
+
+def _learn(spec: CellSpec) -> None:
+    session = _open_session(spec)
+    session.runner.learn(session.bench)
 
 
 def measure(spec: CellSpec, utterance: "Utterance", *, with_examples: bool) -> Measurement | Failure:

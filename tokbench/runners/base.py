@@ -78,6 +78,11 @@ class Bench:
     tokenizer: "Tokenizer"
     fingerprint: str
     store: "CodeStore | None"
+    reference: str = ""
+    """What asks for the tokenizer again."""
+    seed: int = 0
+    """That of the run."""
+    device: str = "cpu"
 
     def encode(self, audio: "Audio") -> "StoredCodes":
         """Return the codes of ``audio``, from the cache where they are, and the seconds that encoding took.
@@ -142,10 +147,17 @@ class Runner(ABC):
         """Return what the task needs and this machine lacks, in one sentence; None for nothing."""
         return None
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027  (most tasks need nothing)
         """Make what the task needs and what can be made here, before anything is measured; at first nothing.
 
         Called once for each cell, in the process that writes the record; the other ones find what was made.
+        """
+
+    def learn(self, bench: Bench) -> None:  # noqa: B027  (as above)
+        """Learn what the task needs from the tokenizer's output on other data, before anything is measured.
+
+        Called once for each cell that is not finished, in a worker, after :meth:`prepare`; it may take hours, and
+        goes on where an earlier call was interrupted. Other processes find what was learnt.
         """
 
     @property
