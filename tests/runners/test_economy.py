@@ -33,7 +33,7 @@ class Written(Tokenizer):
     def __init__(self, num_streams: int = 1) -> None:
         self.info = TokenizerInfo(
             sample_rate_hz=RATE_HZ,
-            streams=(StreamInfo(2, SIZE, RATE_HZ / HOP),) * num_streams,
+            streams=tuple(StreamInfo(2, SIZE * (1 + n), RATE_HZ / HOP) for n in range(num_streams)),
             name="written",
         )
 
@@ -202,7 +202,7 @@ def test_what_failed_leaves_no_number(name: str, utterances: list[Utterance]) ->
 @pytest.mark.parametrize("name", ["economy", "economy-transformer", "phone-information"])
 def test_several_streams_are_told(name: str, utterances: list[Utterance]) -> None:
     bench = Bench(Written(num_streams=2), "f", None)
-    with pytest.raises(NotSupportedError, match="written does not offer one stream"):
+    with pytest.raises(NotSupportedError, match="written does not offer codes of one size"):
         make_runner(find_task(name)[0]).measure(bench, utterances[0], with_examples=False)
 
 

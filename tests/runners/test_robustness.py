@@ -238,7 +238,7 @@ def test_a_task_for_codecs_needs_a_decoder() -> None:
 
 
 def test_codes_of_no_constant_rate_are_told(utterances: list[Utterance]) -> None:
-    with pytest.raises(NotSupportedError, match="irregular does not offer one stream"):
+    with pytest.raises(NotSupportedError, match="irregular does not offer codes of one size"):
         made(gain_db=[1]).measure(Bench(Irregular(), "f", None), utterances[0], with_examples=False)
 
 

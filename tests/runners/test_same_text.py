@@ -27,7 +27,9 @@ class Written(Tokenizer):
 
     def __init__(self, num_streams: int = 1) -> None:
         self.info = TokenizerInfo(
-            sample_rate_hz=RATE_HZ, streams=(StreamInfo(2, SIZE, RATE_HZ / HOP),) * num_streams, name="written"
+            sample_rate_hz=RATE_HZ,
+            streams=tuple(StreamInfo(2, SIZE * (1 + n), RATE_HZ / HOP) for n in range(num_streams)),
+            name="written",
         )
 
     def _encode(self, samples: torch.Tensor) -> list[torch.Tensor]:
@@ -178,7 +180,7 @@ def test_what_failed_leaves_no_number(folder: Path) -> None:
 
 def test_several_streams_and_wrong_arguments_are_told(folder: Path) -> None:
     utterance = said(folder, "a", [[1, 2], [1, 2]], speaker="a", text="one")
-    with pytest.raises(NotSupportedError, match="written does not offer one stream"):
+    with pytest.raises(NotSupportedError, match="written does not offer codes of one size"):
         runner().measure(Bench(Written(num_streams=2), "f", None), utterance, with_examples=False)
     with pytest.raises(SpecError, match=r"arguments.max_pairs"):
         runner(max_pairs=0)

@@ -79,7 +79,7 @@ class Scene:
 
     def encode(self, audio: "Audio") -> FrameCodes:
         """Return the codes of ``audio``."""
-        return frame_codes(self.bench.tokenizer.info.name, self.bench.encode(audio).codes)
+        return frame_codes(self.bench.tokenizer.info, self.bench.encode(audio).codes)
 
 
 class ComparingRunner(Runner):

@@ -118,7 +118,7 @@ class CodesRunner(Runner):
         """Return the codes."""
         audio = utterance.read()
         codes = bench.encode(audio).codes
-        frames = frame_codes(bench.tokenizer.info.name, codes)
+        frames = frame_codes(bench.tokenizer.info, codes)
         packed = CodeSequence(
             frames.indices, frames.codebook_size, frames.frame_rate_hz, codes.duration_s, utterance.speaker
         )

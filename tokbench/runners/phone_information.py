@@ -56,7 +56,7 @@ class PhoneInformationRunner(Runner):
     def measure(self, bench: Bench, utterance: "Utterance", *, with_examples: bool) -> Measurement:  # noqa: ARG002
         """Return the codes of the frames within phones, and the phones."""
         audio = utterance.read()
-        frames = frame_codes(bench.tokenizer.info.name, bench.encode(audio).codes)
+        frames = frame_codes(bench.tokenizer.info, bench.encode(audio).codes)
         phones = phones_of_frames(utterance.intervals, frames)
         is_phone = phones != ""
         indices = frames.indices[:, is_phone].astype(np.int32)

@@ -119,7 +119,7 @@ class ReencodingRunner(ComparingRunner):
             audio, _ = scene.bench.decode(codes)
             codes = scene.bench.encode(audio).codes
             if number in self.arguments.generations:
-                again = frame_codes(scene.bench.tokenizer.info.name, codes)
+                again = frame_codes(scene.bench.tokenizer.info, codes)
                 yield Comparison(scene.original.indices, again.indices)
 
 

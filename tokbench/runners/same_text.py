@@ -90,7 +90,7 @@ class SameTextRunner(Runner):
     def measure(self, bench: Bench, utterance: "Utterance", *, with_examples: bool) -> Measurement:  # noqa: ARG002
         """Return the codes, and what is said by whom."""
         audio = utterance.read()
-        frames = frame_codes(bench.tokenizer.info.name, bench.encode(audio).codes)
+        frames = frame_codes(bench.tokenizer.info, bench.encode(audio).codes)
         columns = {"text": utterance.text, **utterance.labels}
         values = [columns.get(name, "") for name in self.arguments.alike]
         payload = pack_arrays(

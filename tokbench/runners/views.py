@@ -62,9 +62,11 @@ def views_of(bench: Bench, audio: "Audio", kind: FeatureKind) -> "Iterator[tuple
     """Yield features [F, D] of ``audio`` by name: of all codebooks first, and then of the first 1, 2, 4 and so on.
 
     A continuous tokenizer has its latents in the place of embeddings and no codebooks; neither have ``latents``.
-    Raises :class:`NotSupportedError` for codes that are not one stream at a constant rate, or have no embedding.
+    Raises :class:`NotSupportedError` for codes that are not of one size at one rate, or have no embedding.
     """
-    from tokbench.audio import Features  # noqa: PLC0415  (the planner knows runners without torch)
+    import torch  # noqa: PLC0415  (the planner knows runners without torch)
+
+    from tokbench.audio import Features  # noqa: PLC0415
     from tokbench.codecs.base import ContinuousTokenizer  # noqa: PLC0415
 
     tokenizer = bench.tokenizer
@@ -73,11 +75,11 @@ def views_of(bench: Bench, audio: "Audio", kind: FeatureKind) -> "Iterator[tuple
         yield ALL, tokenizer.latents(audio.to_channels(info.num_channels).resample(info.sample_rate_hz))
         return
     codes = bench.encode(audio).codes
-    frames = frame_codes(tokenizer.info.name, codes)
+    frames = frame_codes(tokenizer.info, codes)
     num_codebooks = len(frames.indices)
     for depth in depths(num_codebooks):
         name = view_name(depth, num_codebooks)
         if kind == "codes":
-            yield name, Features(codes.streams[0].indices[:depth].T.float(), frames.frame_rate_hz)
+            yield name, Features(torch.from_numpy(frames.indices[:depth].T).float(), frames.frame_rate_hz)
         else:
             yield name, tokenizer.quantized(codes, slice(0, depth))
