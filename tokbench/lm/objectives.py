@@ -3,7 +3,8 @@
 Axes: ``K`` codebooks, ``F`` frames, ``D`` features.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,7 @@ from tokbench.lm.sentences import Piece, Sentence, Sentences, Writing, collate
 from tokbench.lm.vocabulary import MASKED, Block
 from tokbench.specs.lm import Form, Levels, Masked, Next, Part, Regression
 
-__all__ = ["Costs", "costs", "loss", "teacher_forced"]
+__all__ = ["Costs", "Losses", "costs", "level_piece", "losses", "teacher_forced"]
 
 
 @dataclass(frozen=True)
@@ -42,26 +43,37 @@ def costs(network: StageNetwork, sentences: Sentences, *, level: int = 0) -> Ite
             yield Costs(block, nats, is_of_block.nonzero()[:, 0])
 
 
-def loss(network: StageNetwork, examples: Sequence[Example]) -> dict[str, Tensor]:
-    """Return ``total``, the mean of the losses of a batch by their weights, and what a curve shows.
+@dataclass(frozen=True)
+class Losses:
+    """What a batch costs."""
 
-    Codes cost nats, features errors. A batch without any target costs 0.
-    """
-    writing, objective = network.writing, network.objective
+    total: Tensor
+    """Scalar: the mean of the losses by their weights. A batch without any target costs 0."""
+    shown: Mapping[str, Tensor]
+    """What a curve shows, by name."""
+    num_predicted: int
+    """Symbols, or features of frames, of which it is the mean."""
+
+
+def losses(network: StageNetwork, examples: Sequence[Example]) -> Losses:
+    """Return what ``examples`` cost ``network``: codes nats, features errors."""
+    writing, objective, device = network.writing, network.objective, network.embedding.weight.device
     if isinstance(objective, Regression):
-        return _errors(network, collate(writing, [_regressed(writing, example) for example in examples]), objective)
+        sentences = collate(writing, [_regressed(writing, example) for example in examples]).to(device)
+        return _errors(network, sentences, objective)
     if isinstance(objective, Levels):
         levels = _drawn_levels(network, objective)
         found = [each for level in levels for each in _level_costs(network, examples, objective, level)]
     else:
         write = _next if isinstance(objective, Next) else _masked
-        found = list(costs(network, collate(writing, [write(writing, example) for example in examples])))
+        sentences = collate(writing, [write(writing, example) for example in examples]).to(device)
+        found = list(costs(network, sentences))
     num = sum(len(each.nats) for each in found)
     if not num:
-        return {"total": network.embedding.weight.sum() * 0}
+        return Losses(network.embedding.weight.sum() * 0, {}, 0)
     total = torch.stack([each.block.weight * each.nats.sum() for each in found]).sum() / num
     nats = torch.cat([each.nats.detach() for each in found]).mean()
-    return {"total": total, "bits_per_code": nats / torch.log(nats.new_tensor(2.0))}
+    return Losses(total, {"bits_per_code": nats / math.log(2)}, num)
 
 
 def teacher_forced(network: StageNetwork, examples: Sequence[Example]) -> list[list[Costs]]:
@@ -77,7 +89,7 @@ def teacher_forced(network: StageNetwork, examples: Sequence[Example]) -> list[l
             for level in range(objective.num_given, network.num_levels)
         ]
     sentences = collate(writing, [_next(writing, example, is_dropping=False) for example in examples])
-    return [list(costs(network, sentences))]
+    return [list(costs(network, sentences.to(network.embedding.weight.device)))]
 
 
 def _inputs(writing: Writing, example: Example, *, is_dropping: bool = True) -> tuple[str, Form, list[Piece]]:
@@ -152,7 +164,7 @@ def _level_sentences(
         sentences.append(
             writing.sentence(name, inputs, [level_piece(writing, output, part, codes, example, level, prompt)])
         )
-    return collate(writing, sentences)
+    return collate(writing, sentences).to(network.embedding.weight.device)
 
 
 def level_piece(
@@ -171,12 +183,13 @@ def _regressed(writing: Writing, example: Example) -> Sentence:
     return writing.sentence(name, inputs, [writing.wanted_piece(output, part, example, values)])
 
 
-def _errors(network: StageNetwork, sentences: Sentences, objective: Regression) -> dict[str, Tensor]:
+def _errors(network: StageNetwork, sentences: Sentences, objective: Regression) -> Losses:
     """Return the mean errors over frames and features: LauraGPT (arXiv:2310.04673, section 3.3)."""
     (predictor,) = network.predictors.values()
     if sentences.wanted is None or sentences.wanted_steps is None:
-        return {"total": network.embedding.weight.sum() * 0}
+        return Losses(network.embedding.weight.sum() * 0, {}, 0)
     hidden = network(sentences).values.flatten(0, 1)[sentences.wanted_steps]
     differences = (predictor(hidden) - sentences.wanted).float()
     l1, l2 = differences.abs().mean(), differences.square().mean()
-    return {"total": objective.l1 * l1 + objective.l2 * l2, "l1": l1.detach(), "l2": l2.detach()}
+    shown = {"l1": l1.detach(), "l2": l2.detach()}
+    return Losses(objective.l1 * l1 + objective.l2 * l2, shown, len(differences))

@@ -163,20 +163,23 @@ class Tokens:
         there = {name for name in self._shards.columns if self._shards.length(name, index) is not None}
         return _forms_of(self.spec, there, self._asked[index])
 
-    def __getitem__(self, index: int) -> Example:
-        """Return an example, of a form that is asked for or of any.
+    def example(self, index: int, form: str = "") -> Example:
+        """Return an example of ``form``.
 
         Raises :class:`ShardError` for codes that its streams cannot have.
         """
         streams = {}
+        wanted = self.spec.forms[form] if form else None
         for name in self._shards.columns:
+            if wanted is not None and name not in {*wanted.inputs, *wanted.outputs}:
+                continue
             if (length := self._shards.length(name, index)) is None:
                 continue
             values = torch.from_numpy(self._shards.read(name, index))
             if length == 0:
                 raise ShardError(self._shards.folder, f"{name} of {self.ids[index]} is empty")
             streams[name] = self._checked(name, index, values)
-        return Example(streams, self._asked[index], duration_s=float(self.durations_s[index]))
+        return Example(streams, form, duration_s=float(self.durations_s[index]))
 
     def _checked(self, name: str, index: int, values: Tensor) -> Tensor:
         source = self.spec.stream(name)

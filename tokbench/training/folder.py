@@ -15,6 +15,8 @@ from tokbench.training.checkpoint import CHECKPOINT_FILE
 __all__ = ["FolderInUseError", "RunExistsError", "RunFolder"]
 
 LOG, CURVES_FILE = "log", "curves.csv"
+CARDS = ("card.toml", "lm.toml")
+"""Of a tokenizer, and of a language model."""
 _FILE = "run.json"
 
 
@@ -103,14 +105,15 @@ class RunFolder:
 
     def _claim(self, *, restart: bool) -> None:
         others = [name for name, value in self._identity.items() if self._state.identity.get(name) != value]
-        holds_model = (self.path / "card.toml").is_file()
+        holds_model = any((self.path / name).is_file() for name in CARDS)
         if not self._file.is_file() and holds_model:
             others = ["spec"]  # a model that was not trained here
         if others and not restart and (holds_model or self.checkpoint.is_file()):
             raise RunExistsError(self.path, others)
         if others or restart:
-            # The card first: a folder without one is not a codec.
-            for file in (self.path / "card.toml", self.checkpoint, self._file) if self._is_first else ():
+            # The card first: a folder without one holds no model.
+            cards = [self.path / name for name in CARDS]
+            for file in (*cards, self.checkpoint, self._file) if self._is_first else ():
                 file.unlink(missing_ok=True)
             self._state = _State(self._identity)
         self._write()

@@ -27,7 +27,7 @@ from tokbench.training.utterances import Utterances, open_utterances
 from tokbench.training.validation import Validation
 from tokbench.training.watcher import Watcher
 
-__all__ = ["Options", "train"]
+__all__ = ["Options", "identity", "train"]
 
 _LEARNERS: Mapping[str, str] = {
     "neural-codec": "tokbench.training.codec:CodecLearner",
@@ -77,7 +77,7 @@ def train(
     """
     spec = _at_scale(find_spec(spec_name, scale, changes=options.changes)[0], scale)
     origin, processes = Origin(corpus, scale, seed), Processes.start(options.device)
-    folder = RunFolder(out, _identity(spec, origin, processes.count), is_first=processes.is_first)
+    folder = RunFolder(out, identity(spec, origin, processes.count), is_first=processes.is_first)
     processes.wait()
     if folder.is_finished and not options.restart:
         watcher.say("finished already")
@@ -130,7 +130,8 @@ def _train_by_steps(
         ).complete()
 
 
-def _identity(spec: CodecSpec, origin: Origin, num_processes: int) -> Mapping[str, str]:
+def identity(spec: CodecSpec, origin: Origin, num_processes: int) -> Mapping[str, str]:
+    """Return what makes two runs the same."""
     other_scales = {"scales"} if isinstance(spec, ScaledSpec) else None
     declared = json.dumps(spec.model_dump(mode="json", exclude=other_scales), sort_keys=True)
     return {

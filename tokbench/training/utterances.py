@@ -1,7 +1,7 @@
 """The utterances of a corpus as columns: a hundred bytes each, whatever the size of the corpus."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from tokbench.audio import AudioSize
 from tokbench.corpora.base import Corpus, Utterance
 from tokbench.errors import CorpusError
 
-__all__ = ["Utterances", "open_utterances"]
+__all__ = ["Utterances", "held_out", "open_utterances"]
 
 _BLOCK, _NUM_THREADS = 4096, 8
 _TEXT = pa.large_string()
@@ -60,15 +60,18 @@ class Utterances:
 
         Which they are depends on their ids alone: a corpus that grows keeps nearly all of them.
         """
-        num_held_out = min(num_held_out, len(self) // 10 or len(self) - 1)
-        digests = [hashlib.sha256(name.encode()).digest()[:8] for name in self._table["id"].to_pylist()]
-        order = np.argsort(
-            np.array([int.from_bytes(digest, "big") for digest in digests], np.uint64), kind="stable"
-        )
-        is_held_out = np.isin(np.arange(len(self)), order[:num_held_out])
+        is_held_out = held_out(self._table["id"].to_pylist(), num_held_out)
         return Utterances(self._table.filter(pa.array(~is_held_out))), Utterances(
             self._table.filter(pa.array(is_held_out))
         )
+
+
+def held_out(ids: Sequence[str], num_held_out: int) -> np.ndarray:
+    """Return bool [N], which ``num_held_out`` of all are not learnt from: a tenth at most, chosen by their ids."""
+    num_held_out = min(num_held_out, len(ids) // 10 or len(ids) - 1)
+    digests = [hashlib.sha256(name.encode()).digest()[:8] for name in ids]
+    order = np.argsort(np.array([int.from_bytes(digest, "big") for digest in digests], np.uint64), kind="stable")
+    return np.isin(np.arange(len(ids)), order[:num_held_out])
 
 
 def _columns(block: list[Utterance], threads: ThreadPoolExecutor) -> pa.RecordBatch:

@@ -1,0 +1,249 @@
+"""How language models of codes learn: all stages of a spec at once, each by its own objective."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from tokbench.codecs.checkpoints import write_halves
+from tokbench.corpora.base import Corpus, Utterance
+from tokbench.errors import UsageError
+from tokbench.lm.crops import cropped
+from tokbench.lm.examples import Example
+from tokbench.lm.items import Material
+from tokbench.lm.language_model import CARD_FILE, SPEC_FILE, WEIGHTS_FILE, LanguageModel, build_networks
+from tokbench.lm.network import StageNetwork
+from tokbench.lm.objectives import Losses, losses
+from tokbench.lm.pruning import pruned
+from tokbench.lm.streams import load_tools
+from tokbench.lm.tokens import open_tokens
+from tokbench.lm.transfer import begin_with
+from tokbench.specs.base import file_sha256, write_toml
+from tokbench.specs.codec import find_spec, list_lms
+from tokbench.specs.lm import LmSpec
+from tokbench.specs.lm_card import LmCard
+from tokbench.specs.training import Optimizer
+from tokbench.training.folder import RunFolder
+from tokbench.training.learner import Learner, Origin, Progress, Turn
+from tokbench.training.lm_data import DrawnTokens, TokenBatch, TokenBatches, TokenValidation, split
+from tokbench.training.loop import seed_all
+from tokbench.training.processes import Processes
+from tokbench.training.run import Run
+from tokbench.training.train import Options, identity
+from tokbench.training.watcher import Watcher
+
+__all__ = ["LmLearner", "train_lm"]
+
+START_FOLDER = "start"
+"""Of the model that another one begins with, in its own folder."""
+
+
+class LmLearner(Learner[TokenBatch]):
+    """The networks of all stages of ``spec``, which begin with the weights of the model in ``start``, if any.
+
+    Where a stage learns prompts, everything else of it stays as it is.
+    """
+
+    num_tokens: Tensor
+    audio_s: Tensor
+
+    def __init__(self, spec: LmSpec, start: Path | None = None) -> None:
+        super().__init__()
+        self.spec, self.settings = spec, spec.training
+        self.sample_rate_hz, self.hop_length = spec.sample_rate_hz, 1
+        self.networks = build_networks(spec)
+        if start is not None:
+            _begin_with(self, LanguageModel(start))
+        self.register_buffer("num_tokens", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("audio_s", torch.zeros((), dtype=torch.float64))
+
+    def network(self, stage: str) -> StageNetwork:
+        """Return the network of a stage."""
+        network = self.networks[stage]
+        if not isinstance(network, StageNetwork):
+            raise TypeError(stage)
+        return network
+
+    def optimizers(self) -> Mapping[str, tuple[Optimizer, list[nn.Parameter]]]:
+        """Return that of each stage."""
+        return {
+            name: (stage.optimizer or self.settings.optimizer, self._learning(name))
+            for name, stage in self.spec.stages.items()
+        }
+
+    def _learning(self, stage: str) -> list[nn.Parameter]:
+        parameters = dict(self.network(stage).named_parameters())
+        if self.spec.stages[stage].prompts is None:
+            return list(parameters.values())
+        return [parameter for name, parameter in parameters.items() if name.endswith(".prompts")]
+
+    def turns(self, batch: TokenBatch, progress: Progress) -> Iterator[Turn]:
+        """Yield the turn of each stage that has something to learn from ``batch``."""
+        del progress
+        self.audio_s += sum(example.duration_s for example in batch.examples)
+        for name in self.spec.stages:
+            found = self._losses(name, batch)
+            if found is not None:
+                self.num_tokens += found.num_predicted
+                yield Turn(name, found.total, {f"{name}.{key}": value for key, value in found.shown.items()})
+
+    def _losses(self, stage: str, batch: TokenBatch) -> Losses | None:
+        """Return those of the examples that are of a form of ``stage``; None if there is none."""
+        forms = self.spec.stages[stage].forms
+        examples = [each for each in batch.examples if each.form in forms]
+        pieces = [self._piece(stage, example) for example in examples]
+        return losses(self.network(stage), pieces) if pieces else None
+
+    def _piece(self, stage: str, example: Example) -> Example:
+        return cropped(self.spec, stage, example.form, example)
+
+    def averaged(self) -> nn.Module:
+        """Return the networks."""
+        return self.networks
+
+    @torch.no_grad()
+    def validate(self, batch: TokenBatch) -> Mapping[str, Tensor]:
+        """Return what the curves show, of examples that are held out."""
+        shown: dict[str, Tensor] = {}
+        for name in self.spec.stages:
+            if (found := self._losses(name, batch)) is not None:
+                shown |= {f"{name}.{key}": value for key, value in found.shown.items()}
+        return shown
+
+    def export(self, folder: Path, origin: Origin) -> None:
+        """Write the weights in half precision, the spec, and last what says that it is a language model."""
+        write_halves(folder / WEIGHTS_FILE, self.networks.state_dict())
+        write_toml(folder / SPEC_FILE, self.spec)
+        card = LmCard(
+            name=folder.resolve().name,
+            title=self.spec.title,
+            source=f"tokbench train {self.spec.name} --scale {origin.scale}; {self.spec.source}",
+            licence=origin.corpus.licence or "unknown",
+            trained_on=origin.corpus.names,
+            scale=origin.scale,
+            seed=origin.seed,
+            num_parameters=sum(parameter.numel() for parameter in self.networks.parameters()),
+            num_steps=self.settings.num_steps,
+            num_tokens=int(self.num_tokens),
+            audio_s=round(float(self.audio_s), 3),
+            files={name: file_sha256(folder / name) for name in (SPEC_FILE, WEIGHTS_FILE)},
+            remarks=origin.remarks,
+        )
+        write_toml(folder / CARD_FILE, card)
+
+
+def _begin_with(learner: LmLearner, other: LanguageModel) -> None:
+    """Take the weights of the stage of the same name, or of the only stage that there is."""
+    known = list(other.spec.stages)
+    for name in learner.spec.stages:
+        if name in known or len(known) == 1:
+            begin_with(learner.network(name), other.network(name if name in known else known[0]))
+
+
+class _Facts(Corpus):
+    """What a run says of the ``material`` it learns from: it reads tokens, and no utterances."""
+
+    def __init__(self, material: Material) -> None:
+        self.name, self.reference, self.licence = material.name, material.reference, material.licence
+        self._material = material
+
+    def __iter__(self) -> Iterator[Utterance]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return len(self._material)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those of the material."""
+        return self._material.names
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the material."""
+        return self._material.sha256
+
+
+def train_lm(  # noqa: PLR0913  (what a long job needs to know)
+    spec_name: str,
+    material: Material,
+    out: Path,
+    *,
+    codec: str | None = None,
+    scale: str = "tiny",
+    seed: int = 0,
+    options: Options = Options(),  # noqa: B008  (frozen)
+    watcher: Watcher = Watcher(),  # noqa: B008  (without a state)
+) -> Path:
+    """Train what ``spec_name``, a shipped spec or a TOML file, declares, and return ``out``, then a language model.
+
+    ``codec`` takes the place of the spec's own tokenizer. Tokens are made once, and kept. The same spec, material,
+    codec, scale and seed write the same bytes on one machine; a run that was interrupted goes on, and what is
+    finished is not trained again.
+
+    Raises :class:`tokbench.errors.UsageError` for what cannot be trained, before it begins;
+    :class:`tokbench.errors.CorpusError` for a material without an example; and :class:`tokbench.shards.ShardError`
+    for tokens that are not as they were written.
+    """
+    declared, _ = find_spec(spec_name, scale, changes=options.changes)
+    if not isinstance(declared, LmSpec):
+        msg = f"{spec_name} is the spec of a {declared.kind}, and not of a language model"
+        raise UsageError(msg)
+    processes = Processes.start(options.device)
+    tools, spec = load_tools(declared, codec, device=options.device)
+    spec = pruned(spec)
+    origin = Origin(_Facts(material), scale, seed)
+    folder = RunFolder(out, identity(spec, origin, processes.count), is_first=processes.is_first)
+    processes.wait()
+    if folder.is_finished and not options.restart:
+        watcher.say("finished already")
+        return out
+    with folder.claimed(restart=options.restart):
+        start = _start(spec, material, out, codec=codec, origin=origin, options=options, watcher=watcher)
+        tokens = open_tokens(spec, material, tools, on_progress=watcher.stage)
+        processes.wait()
+        seed_all(seed)
+        learner = LmLearner(tokens.spec, start)
+        learnt_from, held_out = split(tokens, spec.training.num_held_out)
+        drawn = DrawnTokens(tokens, learnt_from, seed=seed, draw=spec.training.draw)
+        batch_size = spec.training.batch_size
+        if folder.num_finished == 0:
+            Run(
+                folder=folder,
+                learner=learner,
+                batches=TokenBatches(drawn, batch_size, processes.index, processes.count),
+                validation=TokenValidation(tokens, held_out, batch_size) if processes.is_first else None,
+                processes=processes,
+                origin=origin,
+                watcher=watcher if processes.is_first else Watcher(),
+            ).complete()
+        folder.finish()
+        if processes.is_first and not options.keep_checkpoint:
+            folder.checkpoint.unlink(missing_ok=True)
+    return out
+
+
+def _start(
+    spec: LmSpec,
+    material: Material,
+    out: Path,
+    *,
+    codec: str | None,
+    origin: Origin,
+    options: Options,
+    watcher: Watcher,
+) -> Path | None:
+    """Return the folder of the model that ``spec`` starts from, which is trained first if it is a shipped spec."""
+    if spec.start_from is None or spec.start_from not in list_lms():
+        return None if spec.start_from is None else Path(spec.start_from)
+    return train_lm(
+        spec.start_from,
+        material,
+        out / START_FOLDER,
+        codec=codec,
+        scale=origin.scale,
+        seed=origin.seed,
+        options=Options(device=options.device, restart=options.restart),
+        watcher=watcher,
+    )
