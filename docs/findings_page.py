@@ -35,6 +35,8 @@ short time on a processor: what is said here is said of them.
 """
 TAUGHT = {"speechtokenizer-tiny": "encodec-tiny", "speechtokenizer": "encodec"}
 """Codecs whose first codebook has a teacher, and the ones to compare them with."""
+ALIGNMENT = "text_alignment"
+"""How the names of the metrics begin that tell how much of the text is in the tokens."""
 HEARD = ("stoi", "pesq_wb", "visqol", "mel_distance_dac")
 UNITS = re.compile(r"^(?P<features>.+)-km(?P<size>\d+)$")
 NUM_TOLD = 6
@@ -69,7 +71,7 @@ def units_and_phones(records: Records) -> Finding:
         source,
         pairs,
         what="semantic units have the lower ABX error across speakers",
-        table=_numbers(sources, records, {"abx_within": "within speakers", "abx_across": "across speakers"}),
+        shown=_numbers(sources, records, {"abx_within": "within speakers", "abx_across": "across speakers"}),
         reason="units of a small model that has heard little speech know little more than the spectrum",
     )
 
@@ -88,7 +90,7 @@ def units_and_sound(records: Records) -> Finding:
         "AudioLM, Borsos et al. 2022, arXiv:2209.03143, table I",
         pairs,
         what="codes have the higher STOI",
-        table=_numbers(shown, records, {"stoi": "STOI", "visqol": "ViSQOL"}),
+        shown=_numbers(shown, records, {"stoi": "STOI", "visqol": "ViSQOL"}),
         reason="the vocoder of the units was trained for longer than the codecs were",
     )
 
@@ -121,8 +123,27 @@ def taught_codebook(records: Records) -> Finding:
         "SpeechTokenizer, Zhang et al. 2023, arXiv:2308.16692",
         pairs,
         what="the taught codebook has the lower ABX error across speakers",
-        table=_numbers(shown, records, {"abx_across": "codebook 1, across speakers"}, group="codebook 1"),
+        shown=_numbers(shown, records, {"abx_across": "codebook 1, across speakers"}, group="codebook 1"),
         reason="the teacher is a small model itself, and may say little of phones",
+    )
+
+
+def taught_alignment(records: Records) -> Finding:
+    """Compare how well the first codebooks of both are aligned with the text."""
+    claim = "A first codebook that is taught what is said is better aligned with the text."
+    pairs = [
+        (taught, other, records.gap(taught, other, metric, "codebook 1"))
+        for metric in METRICS
+        if metric.startswith(ALIGNMENT)
+        for taught, other in _taught(records.of("text-alignment.v1", metric, "codebook 1"))
+    ]
+    return _of_pairs(
+        claim,
+        "SpeechTokenizer, Zhang et al. 2023, arXiv:2308.16692",
+        pairs,
+        what="the taught codebook tells more of the text",
+        shown=(),
+        reason="the estimate needs a recognizer, and a small one on little speech hears little in any tokens",
     )
 
 
@@ -215,16 +236,11 @@ def continuous_and_discrete(records: Records) -> Finding:
     """Compare what a probe reads from tokens with what it reads from what was quantized."""
     claim = "Continuous features tell a classifier more than the tokens that are made of them."
     source = "Wang et al. 2024, arXiv:2411.08742; DASB, Mousavi et al. 2024"
-    before = {
-        (item.record.corpus.name, item.label): item
-        for item in records.of("probe-phones-latents.v1", "phone_accuracy_latents")
-    }
     rows, gaps = [], []
-    for item in records.of("probe-phones.v1", "phone_accuracy"):
-        other = before.get((item.record.corpus.name, item.label))
-        if other is None or records.kind(item) == "continuous tokenizer":
+    for item in records.of("probe-phones.v1", "phone_accuracy_latents"):
+        if records.kind(item) == "continuous tokenizer":
             continue
-        latents, tokens = number(other, "phone_accuracy_latents"), number(item, "phone_accuracy")
+        latents, tokens = number(item, "phone_accuracy_latents"), number(item, "phone_accuracy")
         gaps.append(independent(latents, tokens))
         rows.append([*place(item), told(latents), told(tokens), told_gap(gaps[-1])])
     if not rows:
@@ -370,6 +386,7 @@ FINDINGS: tuple[Callable[[Records], Finding], ...] = (
     units_and_phones,
     units_and_sound,
     taught_codebook,
+    taught_alignment,
     taught_at_no_cost,
     tones_and_vowels,
     continuous_and_discrete,
@@ -401,7 +418,7 @@ def _of_pairs(
     pairs: Sequence[tuple[SourceRecord, SourceRecord, Gap]],
     *,
     what: str,
-    table: tuple[str, ...],
+    shown: tuple[str, ...],
     reason: str,
 ) -> Finding:
     """Return what follows from pairs whose first is expected to be better."""
@@ -421,7 +438,7 @@ def _of_pairs(
         f"In {more} of {len(pairs)} pairs ({corpora}) {what}, surely; in {less} surely not{listed}. The median "
         f"difference is {signed(middle)} for the claim."
     )
-    return Finding(claim, source, _verdict(more, less, len(pairs)), evidence, table=table, reason=reason)
+    return Finding(claim, source, _verdict(more, less, len(pairs)), evidence, table=shown, reason=reason)
 
 
 def _verdict(num_for: int, num_against: int, num_total: int) -> Verdict:
