@@ -13,7 +13,7 @@ from tokbench.lm.examples import Example, frame_rate_hz
 from tokbench.specs.lm import Form, LmSpec, Part, Stage
 from tokbench.specs.lm_streams import FeatureSource, LabelSource
 
-__all__ = ["cropped", "shortened"]
+__all__ = ["cropped", "narrowed", "shortened"]
 
 
 def cropped(spec: LmSpec, stage_name: str, form_name: str, example: Example) -> Example:
@@ -40,7 +40,7 @@ def _bound(stage: Stage, form: Form) -> list[str]:
     """Return the streams of ``form`` but for inputs that are cut on their own."""
     parts = [stage.part(name) for name in (*form.inputs, *form.outputs)]
     bound = [part for part in parts if part.longest_s is None]
-    return [*dict.fromkeys(name for part in bound for name in (part.stream, *part.plus))]
+    return [*dict.fromkeys(each.stream for part in bound for each in (part, *map(stage.part, part.plus)))]
 
 
 def _short_inputs(spec: LmSpec, stage: Stage, form: Form, streams: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -82,17 +82,25 @@ def _in_time(spec: LmSpec, example: Example, rates: Mapping[str, float], seconds
     if num_frames <= length:
         return example
     start = int(torch.randint(num_frames - length + 1, ()))
-    pieces = {}
-    for name, rate in rates.items():
-        axis, first = _axis(spec, name), round(start * rate / slowest_hz)
-        size = min(round(length * rate / slowest_hz), example.streams[name].shape[axis] - first)
-        pieces[name] = example.streams[name].narrow(axis, first, size)
+    pieces = narrowed(spec, example.streams, rates, start / slowest_hz, length / slowest_hz)
     return Example(
         {**example.streams, **pieces},
         example.form,
         is_ended=example.is_ended and start + length == num_frames,
         duration_s=min(length / slowest_hz, example.duration_s),
     )
+
+
+def narrowed(
+    spec: LmSpec, streams: Mapping[str, Tensor], rates: Mapping[str, float], start_s: float, duration_s: float
+) -> dict[str, Tensor]:
+    """Return those of ``streams`` that have ``rates``, from ``start_s`` on for ``duration_s``."""
+    pieces = {}
+    for name, rate_hz in rates.items():
+        axis, first = _axis(spec, name), round(start_s * rate_hz)
+        size = min(round(duration_s * rate_hz), streams[name].shape[axis] - first)
+        pieces[name] = streams[name].narrow(axis, first, size)
+    return pieces
 
 
 def _by_frames(spec: LmSpec, example: Example, name: str, length: int) -> Example:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tokbench.errors import UsageError
+from tokbench.lm.crops import narrowed
 from tokbench.lm.decoding import write
 from tokbench.lm.examples import Example, deduplicated, frame_rate_hz
 from tokbench.lm.filling import fill, regress
@@ -69,11 +70,39 @@ class Generation:
         parts = {name: self.writing.stage.part(name) for name in form.outputs}
         orders = [{name: self._order(part, task) for name, part in parts.items()} for task in tasks]
         generators = [task.generator for task in tasks]
+        if self.writing.stage.chunk_s is not None:
+            ((name, part),) = parts.items()
+            for task, example, order in zip(tasks, examples, orders, strict=True):
+                self._keep(task, part, self._in_chunks(name, part, example, order[name], task.generator))
+            return
         written = write(self.network, examples, orders, sampling=self.sampling, generators=generators)
         for task, found in zip(tasks, written, strict=True):
             for name, part in parts.items():
                 self._keep(task, part, found.streams[name])
                 task.is_ended[part.stream] = found.is_ended[name]
+
+    def _in_chunks(
+        self, name: str, part: Part, example: Example, order: Order, generator: torch.Generator
+    ) -> Tensor:
+        """Return the codes of an output whose length is known, written piece by piece."""
+        spec, chunk_s = self.writing.spec, self.writing.stage.chunk_s
+        rates = {each: frame_rate_hz(spec.stream(each)) for each in example.streams}
+        timed = {each: rate for each, rate in rates.items() if rate is not None}
+        own_hz = frame_rate_hz(spec.stream(part.stream))
+        if own_hz is None or chunk_s is None or not order.is_known:
+            msg = f"{spec.name} generates {part.stream!r} in pieces, and cannot tell how long it is to be"
+            raise UsageError(msg)
+        length = max(round(chunk_s * own_hz), 1)
+        pieces, orders, generators = [], [], []
+        for start in range(0, order.num_frames, length):
+            num_frames = min(length, order.num_frames - start)
+            cut = narrowed(spec, example.streams, timed, start / own_hz, num_frames / own_hz)
+            pieces.append(Example({**example.streams, **cut}, example.form))
+            orders.append({name: Order(order.begun[:, start : start + length], num_frames, is_known=True)})
+            seed = int(torch.randint(2**62, (), generator=generator))
+            generators.append(torch.Generator().manual_seed(seed))
+        written = write(self.network, pieces, orders, sampling=self.sampling, generators=generators)
+        return torch.cat([each.streams[name] for each in written], dim=1)
 
     def _keep(self, task: Task, part: Part, codes: Tensor) -> None:
         """Put ``codes`` below those of the codebooks before."""
@@ -106,7 +135,7 @@ class Generation:
         rate_hz = None if part.deduplicated else frame_rate_hz(spec.stream(part.stream))
         if rate_hz is None:
             return None
-        for name in part.plus:
+        for name in (self.writing.stage.part(each).stream for each in part.plus):
             values, other_hz = {**task.streams, **task.made}[name], frame_rate_hz(spec.stream(name))
             if other_hz is not None:
                 return num_within(values.shape[1], other_hz, rate_hz)

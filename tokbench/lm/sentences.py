@@ -124,7 +124,7 @@ class Writing:
 
     def _width(self, part: Part) -> int:
         """Return the most symbols of a step of ``part``."""
-        plus = sum(self.vocabulary.num_rows(Part(stream=name)) for name in part.plus)
+        plus = sum(self.vocabulary.num_rows(self.stage.part(name)) for name in part.plus)
         return max(self.vocabulary.num_rows(part), 1) + plus
 
     def codes(self, part: Part, example: Example) -> Tensor:
@@ -204,12 +204,15 @@ class Writing:
         return torch.cat([self.vocabulary.symbols(part, grid), *plus])
 
     def added(self, part: Part, name: str, num_steps: int, example: Example) -> Tensor:
-        """Return int64 [K', S], the symbols of the stream ``name`` that are added to the steps of ``part``."""
-        plus = Part(stream=name)
-        codes = example.streams[name]
+        """Return int64 [K', S], the symbols of the part ``name`` that are added to the steps of ``part``."""
+        plus = self.stage.part(name)
+        codes = self.codes(plus, example)
         if codes.shape[1] == 1:
             return self.vocabulary.symbols(plus, codes).expand(-1, num_steps)
-        own_hz, other_hz = frame_rate_hz(self.spec.stream(part.stream)), frame_rate_hz(self.spec.stream(name))
+        own_hz, other_hz = (
+            frame_rate_hz(self.spec.stream(part.stream)),
+            frame_rate_hz(self.spec.stream(plus.stream)),
+        )
         same = own_hz is None or other_hz is None
         frames = nearest_frames(num_steps, 1.0 if same else other_hz, 1.0 if same else own_hz)  # type: ignore[arg-type]
         return self.vocabulary.symbols(plus, codes)[:, frames.clamp_max(codes.shape[1] - 1)]

@@ -158,9 +158,14 @@ class Streams:
         self._symbols = {
             name: {symbol: number for number, symbol in enumerate(source.symbols)}
             for name, source in spec.streams.items()
-            if isinstance(source, TextSource | LabelSource) and source.like is None
+            if isinstance(source, TextSource | LabelSource) and self._owner(name) == name
         }
         self._learnt = {name for name, symbols in self._symbols.items() if is_learning and not symbols}
+
+    def _owner(self, name: str) -> str:
+        """Return the stream whose phones or labels those of ``name`` are; labels that are codes are their own."""
+        like = getattr(self._spec.streams[name], "like", None)
+        return like if like and self._spec.streams[like].kind == self._spec.streams[name].kind else name
 
     @property
     def spec(self) -> LmSpec:
@@ -173,7 +178,7 @@ class Streams:
 
     def _numbers(self, name: str, symbols: Iterable[str]) -> list[int]:
         """Return the numbers of those of ``symbols`` that are known, or learnt now."""
-        owner = getattr(self._spec.streams[name], "like", None) or name
+        owner = self._owner(name)
         known = self._symbols[owner]
         if owner in self._learnt:
             for symbol in symbols:
@@ -230,6 +235,10 @@ class Streams:
         if not numbers:
             known = ", ".join(source.symbols[:10]) or "none"
             raise ContentError(f"{source.of}: no label {label!r} in the stream {name!r}, only {known}")
+        if source.num_codes and numbers[0] >= source.num_codes:
+            raise ContentError(
+                f"{source.of}: there are more labels than the {source.num_codes} codes of {source.like}"
+            )
         return torch.tensor([numbers])
 
     def _codes(self, name: str, source: CodeSource, audio: Audio) -> Tensor:
@@ -273,7 +282,9 @@ class Streams:
         if isinstance(source, TextSource) and source.unit == "bytes":
             return bytes(numbers).decode(errors="replace")
         if isinstance(source, TextSource | LabelSource):
-            return " ".join(source.symbols[number] for number in numbers)
+            # Of codes that stand for labels, others may have been written.
+            known = [source.symbols[number] for number in numbers if number < len(source.symbols)]
+            return " ".join(known)
         raise NotSupportedError(self._spec.name, f"text of the stream {name!r}")
 
     def audio(self, name: str, codes: Tensor) -> Audio:

@@ -66,7 +66,7 @@ class Vocabulary:
             for row in range(self.num_rows(part)):
                 weight = part.weights[min(row, len(part.weights) - 1)]
                 self._weights.setdefault(self._key(part, row), weight)
-        parts = [*stage.used.values(), *(Part(stream=name) for part in stage.used.values() for name in part.plus)]
+        parts = [*stage.used.values(), *(stage.part(name) for part in stage.used.values() for name in part.plus)]
         self.codebooks = dict(self._lay_out(parts))
         """The symbols of each codebook, by its stream and its number."""
         self.size = max((block.stop for block in self.codebooks.values()), default=NOTHING + 1)

@@ -8,7 +8,7 @@ from pydantic import Field
 from tokbench.specs.base import StrictModel
 from tokbench.specs.layouts import Layout, Parallel
 from tokbench.specs.lm_networks import Blocks, LmNetwork
-from tokbench.specs.lm_streams import Source
+from tokbench.specs.lm_streams import CodeSource, LabelSource, Source
 from tokbench.specs.scales import ScaledSpec, overlaid
 from tokbench.specs.training import Optimizer
 
@@ -61,7 +61,7 @@ class Part(StrictModel):
     by: Literal["sequence", "cross-attention"] = "sequence"
     """How an input is read: before the outputs, or beside them in every layer."""
     plus: tuple[str, ...] = ()
-    """Streams of which the vectors are added: a label's everywhere, or those of the same time to each frame."""
+    """Parts or streams of which the vectors are added: a label's everywhere, or to a frame those of its time."""
     dropped: float = Field(default=0.0, ge=0, lt=1)
     """Probability of an input to be left empty in training, which guidance needs."""
     encoder: Encoder | None = None
@@ -170,6 +170,8 @@ class Stage(StrictModel):
     sampling: Sampling = Sampling()
     crop_s: float | None = Field(default=None, gt=0)
     """Longest piece it learns from; by default ``training.crop_s``."""
+    chunk_s: float | None = Field(default=None, gt=0)
+    """Seconds that it generates at a time, each piece on its own (the last stage of AudioLM); by default, all."""
     optimizer: Optimizer | None = None
     """By default ``training.optimizer``."""
     prompts: Prompts | None = None
@@ -236,9 +238,11 @@ class LmSpec(ScaledSpec):
             if (form := stage.forms.get(name)) is None:
                 continue
             for part in map(stage.part, form.inputs):
-                inputs |= dict.fromkeys(each for each in (part.stream, *part.plus) if each not in outputs)
+                used = [part.stream, *(stage.part(each).stream for each in part.plus)]
+                inputs |= dict.fromkeys(each for each in used if each not in outputs)
             for part in map(stage.part, form.outputs):
-                inputs |= dict.fromkeys(each for each in part.plus if each not in outputs)
+                used = [stage.part(each).stream for each in part.plus]
+                inputs |= dict.fromkeys(each for each in used if each not in outputs)
                 outputs[part.stream] = None
         return Form(inputs=tuple(inputs), outputs=tuple(outputs))
 
@@ -249,7 +253,10 @@ def source_of(streams: Mapping[str, Source], name: str) -> Source:
     like = getattr(source, "like", None)
     if like is None:
         return source
-    return streams[like].model_copy(update={"of": source.of, "like": like})
+    other = streams[like]
+    if isinstance(source, LabelSource) and isinstance(other, CodeSource):
+        return source.model_copy(update={"num_codes": other.sizes[0]})
+    return other.model_copy(update={"of": source.of, "like": like})
 
 
 def network_of(network: LmNetwork, stage: Stage) -> LmNetwork:

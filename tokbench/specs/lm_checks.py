@@ -24,7 +24,8 @@ def _wrong_streams(streams: Mapping[str, Source], codec: tuple[str, ...]) -> Ite
         if like is None:
             continue
         other = streams.get(like)
-        if other is None or other.kind != source.kind or getattr(other, "like", None) is not None:
+        kinds = {"labels", "codes"} if source.kind == "labels" else {source.kind}
+        if other is None or other.kind not in kinds or getattr(other, "like", None) is not None:
             yield f"streams.{name}.like: expected another stream of {source.kind} that is itself, found {like!r}"
     for name in codec:
         if not isinstance(streams.get(name), CodeSource | FeatureSource):
@@ -43,9 +44,11 @@ def parts_are_known(streams: Mapping[str, Source], stages: Mapping[str, Stage]) 
 
 def _unknown(name: str, stage: Stage, streams: Mapping[str, Source]) -> Iterator[str]:
     for part_name, part in stage.parts.items():
-        for key, found in (("stream", part.stream), *(("plus", each) for each in part.plus)):
-            if found not in streams:
-                yield f"stages.{name}.parts.{part_name}.{key}: no stream named {found!r}"
+        if part.stream not in streams:
+            yield f"stages.{name}.parts.{part_name}.stream: no stream named {part.stream!r}"
+        for plus in part.plus:
+            if plus not in streams and plus not in stage.parts:
+                yield f"stages.{name}.parts.{part_name}.plus: no part or stream named {plus!r}"
     for form_name, form in stage.forms.items():
         for part_name in (*form.inputs, *form.outputs):
             if part_name not in stage.parts and part_name not in streams:
@@ -64,23 +67,24 @@ def _unlearnable(name: str, stage: Stage, streams: Mapping[str, Source]) -> Iter
     if kind != "next" and len(outputs) > 1:
         yield f"stages.{name}.forms: expected one output of the objective {kind!r}, found {', '.join(outputs)}"
     for output, part in outputs.items():
-        yield from _wrong_output(f"stages.{name}.parts.{output}", part, kind, streams)
+        added = {each: streams[stage.part(each).stream] for each in part.plus}
+        yield from _wrong_output(f"stages.{name}.parts.{output}", part, kind, streams[part.stream], added)
     for part_name, part in stage.used.items():
         for plus in part.plus:
-            if isinstance(streams[plus], FeatureSource):
+            if isinstance(streams[stage.part(plus).stream], FeatureSource):
                 yield f"stages.{name}.parts.{part_name}.plus: expected symbols, {plus!r} is features"
 
 
-def _wrong_output(where: str, part: Part, kind: str, streams: Mapping[str, Source]) -> Iterator[str]:
-    is_continuous = isinstance(streams[part.stream], FeatureSource)
+def _wrong_output(where: str, part: Part, kind: str, source: Source, added: Mapping[str, Source]) -> Iterator[str]:
+    is_continuous = isinstance(source, FeatureSource)
     if is_continuous != (kind == "regression"):
         yield f"{where}: the objective {kind!r} does not predict {'features' if is_continuous else 'symbols'}"
     if part.dropped or part.encoder or part.by != "sequence":
         yield f"{where}: an output has no dropped, encoder or by"
     if kind != "next" and not isinstance(part.layout, Parallel):
         yield f"{where}.layout: the objective {kind!r} goes by frames, 'parallel', found {part.layout.kind!r}"
-    for plus in part.plus:
-        if kind == "next" and not isinstance(streams[plus], LabelSource):
+    for plus, other in added.items():
+        if kind == "next" and not isinstance(other, LabelSource):
             yield f"{where}.plus: the objective 'next' has no frames to add {plus!r} to, only labels are added"
 
 

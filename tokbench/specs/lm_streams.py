@@ -87,16 +87,19 @@ class LabelSource(StrictModel):
     kind: Literal["labels"]
     of: str
     like: str | None = None
-    """Stream of labels whose symbols these are, too."""
+    """Stream of labels whose symbols these are, too; or one of codes, of which the first stand for the labels
+    (SpeechPrompt's verbalizer)."""
     symbols: tuple[str, ...] = ()
     """Labels that there are; filled in by training where none are listed."""
     num_symbols: int = Field(default=1, gt=0)
     """Labels of the published design, while they are not filled in."""
+    num_codes: int = Field(default=0, ge=0)
+    """Codes among which they are, where they are like codes; filled in from their stream."""
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Symbols."""
-        return (len(self.symbols) or self.num_symbols,)
+        return (self.num_codes or len(self.symbols) or self.num_symbols,)
 
 
 class NoteSource(StrictModel):
