@@ -149,8 +149,8 @@ def test_tones_are_lost_where_vowels_are_kept(
 
 def test_tokens_are_compared_with_what_was_quantized(docs: ModuleType, results: Results) -> None:
     for codec, tokens in (("hubert-tiny-km100", 0.4), ("mimi", 0.5)):
-        statistic(results, codec, "probe-phones.v1", phone_accuracy=(tokens, 0.02))
-        statistic(results, codec, "probe-phones-latents.v1", phone_accuracy_latents=(0.6, 0.02))
+        values = {"phone_accuracy": (tokens, 0.02), "phone_accuracy_latents": (0.6, 0.02)}
+        statistic(results, codec, "probe-phones.v1", **values)
     finding = found(docs, results, "continuous_and_discrete")
     assert finding.verdict == "reproduced"
     assert "0.200 (0.172 to 0.228)" in finding.table[2]  # the root of twice 0.02 squared

@@ -24,6 +24,16 @@ def test_values_are_those_of_scikit_learn() -> None:
     assert estimate(made, "macro_f1")[0] == pytest.approx(np.mean(expected))
 
 
+def test_nothing_is_not_counted_where_something_was_to_be_found() -> None:
+    made = answers()
+    found = Answers(made.predicted, made.labels, made.units, frozenset({1, 4}))
+    expected = [f1_score(made.labels, row, labels=[0, 2, 3], average="micro") for row in made.predicted]
+    assert estimate(found, "micro_f1")[0] == pytest.approx(np.mean(expected))
+    some = np.arange(0, 200, 3)
+    part = [f1_score(made.labels[some], row[some], labels=[0, 2, 3], average="micro") for row in made.predicted]
+    assert estimate(found.take(some), "micro_f1")[0] == pytest.approx(np.mean(part))
+
+
 def test_the_interval_is_that_of_a_slow_loop() -> None:
     made = answers(units=7)
     _, interval = estimate(made, "accuracy")

@@ -1,9 +1,17 @@
 """Word and character errors against a slow edit distance, after Whisper's normalization."""
 
+import numpy as np
 import pytest
 
 from tokbench.errors import NotApplicableError
-from tokbench.metrics.recognition import ErrorCounts, character_errors, label_errors, normalize, word_errors
+from tokbench.metrics.recognition import (
+    ErrorCounts,
+    Readings,
+    character_errors,
+    label_errors,
+    normalize,
+    word_errors,
+)
 
 
 def distance(reference: list[str], hypothesis: list[str]) -> int:
@@ -69,3 +77,17 @@ def test_labels_are_counted_as_they_are() -> None:
     assert label_errors(["a"], ["b", "a"]) == ErrorCounts(0, 0, 1, 1)
     with pytest.raises(NotApplicableError, match="no labels"):
         label_errors([], ["a"])
+
+
+def test_rates_over_seeds_are_those_of_a_slow_loop(rng: np.random.Generator) -> None:
+    lengths = rng.integers(5, 30, 40)
+    errors = rng.binomial(lengths, np.array([[0.2], [0.3], [0.25]]))
+    speakers = [f"s{place % 8}" for place in range(40)]
+    value, interval = Readings(errors, lengths, speakers).estimate()
+    assert value == pytest.approx(np.mean([row.sum() / lengths.sum() for row in errors]))
+    draws = []
+    for _ in range(2000):
+        items = [place for drawn in rng.integers(0, 8, 8) for place in range(40) if speakers[place] == f"s{drawn}"]
+        draws.append(np.mean([errors[seed, items].sum() / lengths[items].sum() for seed in rng.integers(0, 3, 3)]))
+    assert interval == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=0.01)
+    assert Readings(errors, lengths, ["s"] * 40).estimate()[1] is None

@@ -1,6 +1,8 @@
 """Probe tasks: from intervals and codes to accuracies, with tokenizers whose answer is known."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +16,14 @@ from tokbench.codecs.base import Tokenizer, TokenizerInfo
 from tokbench.codes import StreamInfo
 from tokbench.corpora.base import Utterance
 from tokbench.corpora.intervals import Interval
-from tokbench.errors import NotSupportedError, SpecError, UndefinedMetricError
+from tokbench.errors import CorpusError, NotSupportedError, SpecError, UndefinedMetricError
 from tokbench.leaderboard.spec import find_leaderboard
 from tokbench.records import MetricSummary
 from tokbench.runners.base import Bench
+from tokbench.runners.payload import open_arrays
 from tokbench.runners.probe import ProbeRunner
-from tokbench.runners.probe_items import Collected, ItemArguments, items_of, parts_of
+from tokbench.runners.probe_items import Collected, ItemArguments, items_of
+from tokbench.runners.probe_parts import parts_of
 from tokbench.runners.registry import make_runner
 from tokbench.specs.probe import ProbeRecipe
 from tokbench.specs.task import Task, find_task, list_tasks
@@ -112,6 +116,84 @@ def test_continuous_features_have_no_codebooks(
     value = found["probe_accuracy", "all"].value
     assert value is not None
     assert value > 0.5  # one number, of which no line in a plane tells six classes with ease
+
+
+def asked(*metrics: str, **arguments: object) -> ProbeRunner:
+    """Return a runner of other metrics than accuracy, macro F1 and chance."""
+    task = runner(**arguments).task.model_copy(update={"metrics": metrics})
+    made = make_runner(task)
+    assert isinstance(made, ProbeRunner)
+    return made
+
+
+def test_what_was_quantized_is_the_ceiling(utterances: list[Utterance]) -> None:
+    metrics = ("probe_accuracy", "probe_accuracy_latents")
+    found = summaries(asked(*metrics, views="all"), Level(), utterances)
+    alone = summaries(runner(features="latents"), Level(), utterances)
+    assert set(found) == {(name, "all") for name in metrics}
+    assert found["probe_accuracy_latents", "all"].value == alone["probe_accuracy", "all"].value
+    assert found["probe_accuracy", "all"].value == 1.0
+
+
+class Silent(Level):
+    """Does not tell what it quantizes."""
+
+    def _latents(self, samples: torch.Tensor) -> torch.Tensor:
+        raise NotSupportedError("silent", "latents")
+
+
+def test_without_latents_the_tokens_have_their_value(utterances: list[Utterance]) -> None:
+    found = summaries(asked("probe_accuracy", "probe_accuracy_latents", views="all"), Silent(), utterances)
+    assert found["probe_accuracy", "all"].value == 1.0
+    ceiling = found["probe_accuracy_latents", "all"]
+    assert (ceiling.value, ceiling.num_ok) == (None, 0)
+    assert [*ceiling.reasons] == ["the tokenizer does not tell what it quantizes"]
+
+
+@pytest.fixture
+def commands(utterances: list[Utterance]) -> list[Utterance]:
+    """Return the utterances as orders: the first of each speaker is of a tall coffee, the second of a small tea."""
+    drinks = [{"size": "tall", "drink": "coffee", "milk": "much"}, {"size": "small", "drink": "tea"}]
+    return [
+        replace(item, labels={**item.labels, "order": json.dumps(drinks[item.text == "second"])})
+        for item in utterances
+    ]
+
+
+SLOTS = {"target": "slots", "slots": ["size", "drink", "milk"], "slots_column": "order"}
+
+
+def test_every_slot_has_a_probe_and_frames_travel_once(commands: list[Utterance]) -> None:
+    metrics = ("slot_accuracy", "slot_f1", "slot_chance")
+    made = asked(*metrics, **SLOTS, views="all")
+    assert made.tier is None
+    found = summaries(made, Level(), commands)
+    assert {found[name, "all"].value for name in metrics} == {1.0, 0.5}
+    payload = made.measure(Bench(Level(), "f", None), commands[0], with_examples=False).payload
+    assert payload is not None
+    with open_arrays(payload) as file:
+        assert len(file["lengths:tokens/all"]) == 1
+        assert [tuple(row[:2]) for row in file["columns"]] == [
+            ("tall", "size"),
+            ("coffee", "drink"),
+            ("much", "milk"),
+        ]
+    assert len(Collected([payload]).sequences["tokens/all"]) == 3
+
+
+def test_slots_may_have_columns_of_their_own(utterances: list[Utterance]) -> None:
+    arguments = ItemArguments(target="slots", slots=("part", "place"))
+    labelled = replace(utterances[0], labels={"part": "one", "place": ""})
+    assert [item.columns[:2] for item in items_of(labelled, 0.1, arguments)] == [("one", "part"), ("-", "place")]
+
+
+@pytest.mark.parametrize(
+    ("order", "reason"), [("{tall", "order: not JSON"), ("[1]", r"expected a JSON object, found \[1\]")]
+)
+def test_slots_that_cannot_be_read_are_told(order: str, reason: str, utterances: list[Utterance]) -> None:
+    wrong = replace(utterances[0], labels={"order": order})
+    with pytest.raises(CorpusError, match=reason):
+        items_of(wrong, 0.1, ItemArguments(**SLOTS))
 
 
 def test_codes_are_embedded(utterances: list[Utterance]) -> None:
@@ -252,6 +334,8 @@ def test_a_split_depends_on_names_alone(utterances: list[Utterance]) -> None:
 
 
 def test_arguments_are_checked() -> None:
+    with pytest.raises(SpecError, match="expected names for the target slots, and for no other"):
+        runner(target="slots")
     with pytest.raises(SpecError, match=r"arguments.recipe.head"):
         runner(recipe={"head": "transformer"})
 

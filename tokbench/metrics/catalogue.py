@@ -515,14 +515,56 @@ def _probes(subject: str, what: str) -> tuple[Metric, ...]:
     )
 
 
+def _transcripts(name: str, title: str, what: str) -> tuple[Metric, ...]:
+    """Return how often a recognizer on the tokens, and one on the latents, is wrong about ``what``."""
+    dasb = "a head trained by CTC, after DASB (Mousavi et al. 2024, arXiv 2406.14294)"
+    return (
+        Metric(
+            name=f"probe_{name}",
+            title=f"Probe {title}",
+            unit="ratio",
+            better="lower",
+            bounds=(0.0, None),
+            source=f"substitutions, deletions and insertions by {what}; {dasb}",
+            description=f"Share of {what} that a recognizer on the tokens gets wrong; mean over seeds.",
+        ),
+        Metric(
+            name=f"probe_{name}_latents",
+            title=f"Probe {title} of latents",
+            unit="ratio",
+            better="lower",
+            bounds=(0.0, None),
+            source=f"the same head on what was quantized; {dasb}",
+            description=f"Share of {what} that a recognizer on the features before quantization gets wrong.",
+        ),
+    )
+
+
 _PROBES = (
     *_probes("Phone", "phones"),
-    *_probes("Word", "words"),
+    *_probes("Digit", "spoken digits"),
+    *_probes("Keyword", "keywords"),
+    *_probes("Intent", "what a command asks for"),
+    *_probes("Slot", "the parts of a command"),
+    Metric(
+        name="slot_f1",
+        title="Slot F1",
+        unit="ratio",
+        better="higher",
+        bounds=(0.0, 1.0),
+        source="2 right / (given + true) over the slots that are filled, the values of all slots together",
+        description="How well a classifier on the tokens finds what was told, with no credit for what was not.",
+    ),
+    *_probes("Emotion", "manners of speaking"),
+    *_probes("Sound", "kinds of sounds"),
     *_probes("Language", "languages"),
     *_probes("Probe speaker", "speakers"),
     *_probes("Tone", "lexical tones"),
     *_probes("Vowel", "vowels"),
     *_probes("Probe", "the classes of a task"),
+    *_transcripts("per", "PER", "phones"),
+    *_transcripts("wer", "WER", "words"),
+    *_transcripts("cer", "CER", "characters"),
 )
 
 _TONE_JUDGE = "tone contours"

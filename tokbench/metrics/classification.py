@@ -19,9 +19,9 @@ from tokbench.stats import crossed_draws, percentile_interval
 
 __all__ = ["Answers", "Statistic", "difference", "estimate"]
 
-Statistic = Literal["accuracy", "macro_f1"]
-"""The share of right answers, or the mean over classes of 2 · right / (given + true); classes that no item is of
-are left out."""
+Statistic = Literal["accuracy", "macro_f1", "micro_f1"]
+"""The share of right answers, or the mean over classes of 2 · right / (given + true), those left out that no item
+is of, or 2 · right / (given + true) over all classes but those of nothing."""
 Interval = tuple[float, float]
 
 
@@ -35,6 +35,8 @@ class Answers:
     """int64 [N]."""
     units: Sequence[str]
     """Speaker or utterance of each item."""
+    nothing: frozenset[int] = frozenset()
+    """Classes that say that there is nothing, such as no value in a slot."""
 
     def __post_init__(self) -> None:
         if self.predicted.ndim != 2 or not self.predicted.shape[1] == len(self.labels) == len(self.units) > 0:  # noqa: PLR2004
@@ -43,7 +45,8 @@ class Answers:
 
     def take(self, index: np.ndarray) -> "Answers":
         """Return the answers to the items at ``index``."""
-        return Answers(self.predicted[:, index], self.labels[index], [self.units[item] for item in index])
+        units = [self.units[item] for item in index]
+        return Answers(self.predicted[:, index], self.labels[index], units, self.nothing)
 
     @cached_property
     def counts(self) -> "_Counts":
@@ -57,7 +60,8 @@ class Answers:
         for seed, answers in enumerate(self.predicted):
             np.add.at(given[seed], (unit, answers), 1)
             np.add.at(right[seed], (unit, answers), answers == self.labels)
-        return _Counts(true, given, right)
+        something = np.array([place not in self.nothing for place in range(num_classes)])
+        return _Counts(true, given, right, something)
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,8 @@ class _Counts:
     """float64 [S, U, V]."""
     right: np.ndarray
     """float64 [S, U, V]."""
+    something: np.ndarray
+    """bool [V], which classes are not of nothing."""
 
     def values(self, statistic: Statistic, weights: np.ndarray) -> np.ndarray:
         """Return [R, S] for the units drawn ``weights`` [R, U] times."""
@@ -76,6 +82,10 @@ class _Counts:
         for given, right in zip(self.given, self.right, strict=True):
             if statistic == "accuracy":
                 rows.append((weights @ right.sum(axis=1)) / true.sum(axis=1))
+                continue
+            if statistic == "micro_f1":
+                parts = (weights @ given + true)[:, self.something].sum(axis=1)
+                rows.append(2 * (weights @ right)[:, self.something].sum(axis=1) / np.maximum(parts, 1))
                 continue
             f1 = 2 * (weights @ right) / np.maximum(weights @ given + true, 1)
             rows.append((f1 * (true > 0)).sum(axis=1) / (true > 0).sum(axis=1))

@@ -12,10 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from tokbench.errors import NotApplicableError
 from tokbench.metrics.base import Score
+from tokbench.stats import crossed_draws, group_sums, percentile_interval
 
-__all__ = ["ErrorCounts", "character_errors", "label_errors", "normalize", "spelled", "word_errors"]
+__all__ = ["ErrorCounts", "Readings", "character_errors", "label_errors", "normalize", "spelled", "word_errors"]
 
 _WITHOUT_SPACES = frozenset({"zh", "cmn", "yue", "ja", "th", "lo", "my"})
 """Languages that Whisper's authors cut into characters: Chinese, Japanese, Thai, Lao, Burmese."""
@@ -39,6 +42,34 @@ class ErrorCounts:
     def score(self) -> Score:
         """Errors by length, which add up over utterances."""
         return Score(self.substitutions + self.deletions + self.insertions, self.length)
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """What recognizers of several seeds got wrong in the same utterances."""
+
+    errors: np.ndarray
+    """[S, N], of each seed in each utterance."""
+    lengths: np.ndarray
+    """[N], words, characters or labels of the references."""
+    units: Sequence[str]
+    """Speaker or utterance of each."""
+
+    def estimate(self) -> tuple[float, tuple[float, float] | None]:
+        """Return all errors by all lengths, the mean over seeds, with its 95 % interval; None for one unit.
+
+        Units and seeds are drawn with replacement, independently of each other.
+        """
+        sums = group_sums(np.column_stack([self.lengths, *self.errors]).astype(np.float64), self.units)
+
+        def values(weights: np.ndarray) -> np.ndarray:
+            drawn = weights @ sums
+            rates: np.ndarray = drawn[:, 1:] / drawn[:, :1]
+            return rates
+
+        draws = crossed_draws(values, num_units=len(sums), num_seeds=len(self.errors))
+        value = float(values(np.ones((1, len(sums)))).mean())
+        return value, None if draws is None else percentile_interval(draws)
 
 
 def normalize(text: str, language: str) -> str:

@@ -3,22 +3,22 @@
 Axes: ``N`` items, ``F`` frames, ``D`` features, ``K`` codebooks.
 """
 
-import hashlib
+import json
 from abc import abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tokbench.corpora.intervals import Tier
-from tokbench.errors import UndefinedMetricError
+from tokbench.errors import CorpusError, UndefinedMetricError
 from tokbench.runners.base import Bench, Measurement, Runner
 from tokbench.runners.payload import open_arrays, pack_arrays
+from tokbench.runners.probe_parts import Part, Splitting, parts_of
 from tokbench.runners.views import ALL, FeatureKind, views_of
-from tokbench.specs.base import StrictModel
 from tokbench.specs.probe import ProbeRecipe
 from tokbench.specs.task import Task
 
@@ -28,35 +28,54 @@ if TYPE_CHECKING:
     from tokbench.metrics.classification import Answers
 
 __all__ = [
+    "NOTHING_TOLD",
+    "SLOTS",
     "SUBJECTS",
     "Collected",
     "Item",
     "ItemArguments",
     "ItemSelection",
     "ItemsRunner",
-    "Part",
     "Training",
+    "Views",
     "answers_of",
+    "group_of",
     "items_of",
     "pack",
     "pack_sequences",
-    "parts_of",
     "trainings_of",
+    "wanted_views",
 ]
 
-SUBJECTS = ("phone", "word", "language", "probe_speaker", "tone", "vowel", "probe")
+SUBJECTS = (
+    "phone",
+    "digit",
+    "keyword",
+    "intent",
+    "slot",
+    "emotion",
+    "sound",
+    "language",
+    "probe_speaker",
+    "tone",
+    "vowel",
+    "probe",
+)
 """First part of the names of metrics; what comes after it says what is measured."""
-INTERVAL = "interval"
+Views = Literal["all", "ends", "powers"]
+INTERVAL, SLOTS = "interval", "slots"
+NOTHING_TOLD = "-"
+"""The class of a slot of which an utterance says nothing."""
 _VOWELS = frozenset("iyɨʉɯuɪʏʊeøɘɵɤoəɛœɜɞʌɔæɐaɶɑɒɚɝᵻ")  # noqa: RUF001  (letters of that alphabet)
 """Letters of vowels in the International Phonetic Alphabet (2020), and those of espeak-ng for schwas."""
 
 
-class ItemSelection(StrictModel):
+class ItemSelection(Splitting):
     """What is told apart, and how the data are split."""
 
     target: str = INTERVAL
     """``interval`` for the labels of a tier, or the column of the corpus that says what whole utterances are:
-    ``text``, ``speaker``, ``language``, or any other."""
+    ``text``, ``speaker``, ``language``, or any other; or ``slots``."""
     tier: Tier = "phone"
     """That of the intervals."""
     only: Literal["all", "vowels"] = "all"
@@ -67,26 +86,23 @@ class ItemSelection(StrictModel):
     """Column for each value of which there is a probe of its own, such as ``language``; empty for one probe."""
     min_items: int = Field(default=12, gt=0)
     """Classes of fewer items are left out."""
-    split: Literal["speaker", "label", "column", "item"] = "speaker"
-    """What training and test have not in common: speakers, or values of ``split_column``; or a column says which
-    items are for training and which for the test; or items are dealt out at random."""
-    split_column: str = "split"
-    """The column of ``label`` and ``column``; in the latter ``test`` and ``validation`` are known, all else is for
-    training."""
-    num_folds: int = Field(default=6, gt=2)
-    """Parts that speakers, values or items are dealt into. Each part is the test once, the next one validation, and
-    the others are for training. Where a column tells the test, or there are two parts only, one of as many parts of
-    the rest is validation, by speaker if there are enough of them, and by utterance otherwise."""
+    slots: tuple[str, ...] = ()
+    """Names of what may be told of a whole utterance, for a target ``slots``: a probe for each of them, in which
+    one of the classes is that nothing is told."""
+    slots_column: str = ""
+    """The column that holds them as a JSON object; empty where each slot has a column of its own."""
+
+    @model_validator(mode="after")
+    def _slots_are_named(self) -> Self:
+        if (self.target == SLOTS) != bool(self.slots):
+            msg = f"slots: expected names for the target {SLOTS}, and for no other"
+            raise ValueError(msg)
+        return self
 
     @property
     def interval_tier(self) -> Tier | None:
         """The tier that is needed; None for whole utterances."""
         return self.tier if self.target == INTERVAL else None
-
-    @property
-    def needs_validation(self) -> bool:
-        """Whether anything is chosen on validation items; where nothing is, they are for training."""
-        return False
 
 
 class ItemArguments(ItemSelection):
@@ -96,7 +112,7 @@ class ItemArguments(ItemSelection):
     """Whether an interval is cut out and encoded without what is around it."""
     features: FeatureKind = "quantized"
     """What the probe sees: embeddings of the codes, what was quantized, or the codes, which it embeds itself."""
-    views: Literal["all", "ends", "powers"] = "ends"
+    views: Views = "ends"
     """Whether there are probes for all codebooks, for all and for the first, or for 1, 2, 4 … as well."""
     recipe: ProbeRecipe = ProbeRecipe()
     """The head, and how it learns."""
@@ -155,26 +171,54 @@ def items_of(utterance: "Utterance", duration_s: float, arguments: ItemSelection
     """Return what there is to tell apart in an utterance of ``duration_s`` seconds."""
     if arguments.languages and utterance.language not in arguments.languages:
         return []
-    if arguments.target == INTERVAL:
-        places = [(item.start_s, min(item.end_s, duration_s), item.label) for item in utterance.intervals]
-    else:
-        places = [(0.0, duration_s, _column(utterance, arguments.target))]
-    if arguments.only == "vowels":
-        places = [place for place in places if place[2][:1] in _VOWELS]
-    within = _column(utterance, arguments.within) if arguments.within else ""
-    part = _column(utterance, arguments.split_column) if arguments.split == "column" else ""
     found = []
-    for number, (start_s, end_s, label) in enumerate(places):
-        if not label or start_s >= end_s:
-            continue
-        group = {
-            "speaker": utterance.speaker,
-            "column": utterance.speaker,
-            "label": _column(utterance, arguments.split_column),
-            "item": f"{utterance.id} {number}",
-        }[arguments.split]
-        found.append(Item(start_s, end_s, (label, within, group, part, utterance.speaker, utterance.id)))
+    for number, (start_s, end_s, label, within) in enumerate(_places(utterance, duration_s, arguments)):
+        if label and start_s < end_s:
+            group, part = group_of(utterance, arguments, number)
+            columns = (label, within, group, part, utterance.speaker, utterance.id)
+            found.append(Item(start_s, end_s, columns))
     return found
+
+
+def group_of(utterance: "Utterance", arguments: Splitting, number: int = 0) -> tuple[str, str]:
+    """Return with what the item ``number`` of an utterance stays together, and in which part the corpus has it."""
+    group = {
+        "speaker": utterance.speaker,
+        "column": utterance.speaker,
+        "label": _column(utterance, arguments.split_column),
+        "item": f"{utterance.id} {number}",
+    }[arguments.split]
+    return group, _column(utterance, arguments.split_column) if arguments.split == "column" else ""
+
+
+def _places(
+    utterance: "Utterance", duration_s: float, arguments: ItemSelection
+) -> list[tuple[float, float, str, str]]:
+    """Return where an item starts and ends in seconds, what it is, and among which classes it is told apart."""
+    within = _column(utterance, arguments.within) if arguments.within else ""
+    if arguments.target == SLOTS:
+        told = _slots(utterance, arguments)
+        return [(0.0, duration_s, told.get(slot) or NOTHING_TOLD, slot) for slot in arguments.slots]
+    if arguments.target != INTERVAL:
+        return [(0.0, duration_s, _column(utterance, arguments.target), within)]
+    return [
+        (item.start_s, min(item.end_s, duration_s), item.label, within)
+        for item in utterance.intervals
+        if arguments.only == "all" or item.label[:1] in _VOWELS
+    ]
+
+
+def _slots(utterance: "Utterance", arguments: ItemSelection) -> dict[str, str]:
+    if not arguments.slots_column:
+        return {slot: _column(utterance, slot) for slot in arguments.slots}
+    text = _column(utterance, arguments.slots_column)
+    try:
+        told = json.loads(text) if text else {}
+    except json.JSONDecodeError as error:
+        raise CorpusError(f"{utterance.id}: {arguments.slots_column}: not JSON: {error}") from error
+    if not isinstance(told, dict):
+        raise CorpusError(f"{utterance.id}: {arguments.slots_column}: expected a JSON object, found {text}")
+    return {slot: str(value) for slot, value in told.items()}
 
 
 def _column(utterance: "Utterance", name: str) -> str:
@@ -200,19 +244,33 @@ def pack(
 
 
 def pack_sequences(
-    items: Sequence[Item], views: Mapping[str, Sequence[np.ndarray]], sizes: Mapping[str, int] | None = None
+    items: Sequence[Item],
+    views: Mapping[str, Sequence[np.ndarray]],
+    sizes: Mapping[str, int] | None = None,
+    rates_hz: Mapping[str, float] | None = None,
 ) -> bytes:
     """Return what is known of each item, and of each its frames [F, D] in every view, for :class:`Collected`.
 
-    ``sizes`` are those of the codebooks of views that are of codes.
+    ``sizes`` are those of the codebooks of views that are of codes, ``rates_hz`` those of frames. Items of the same
+    place, as the slots of an utterance are, have the same frames, which travel once.
     """
+    seen: dict[tuple[float, float], int] = {}
+    place = [seen.setdefault((item.start_s, item.end_s), len(seen)) for item in items]
+    first = np.unique(place, return_index=True)[1]
     arrays: dict[str, Any] = {
-        "columns": np.array([item.columns for item in items], np.str_).reshape(-1, len(_COLUMNS))
+        "columns": np.array([item.columns for item in items], np.str_).reshape(-1, len(_COLUMNS)),
+        "place": np.array(place, np.int64),
     }
     for key, sequences in views.items():
-        arrays[f"lengths:{key}"] = np.array([len(sequence) for sequence in sequences], np.int64)
-        arrays[f"frames:{key}"] = np.concatenate(sequences) if sequences else np.empty((0, 0), np.float32)
-    return pack_arrays(**arrays, **{f"size:{key}": np.int64(size) for key, size in (sizes or {}).items()})
+        kept = [sequences[number] for number in first]
+        arrays[f"lengths:{key}"] = np.array([len(sequence) for sequence in kept], np.int64)
+        arrays[f"frames:{key}"] = np.concatenate(kept) if kept else np.empty((0, 0), np.float32)
+    sizes, rates_hz = sizes or {}, rates_hz or {}
+    return pack_arrays(
+        **arrays,
+        **{f"size:{key}": np.int64(size) for key, size in sizes.items()},
+        **{f"rate:{key}": np.float64(rate_hz) for key, rate_hz in rates_hz.items()},
+    )
 
 
 def _sequences(
@@ -222,20 +280,19 @@ def _sequences(
     found: dict[str, list[np.ndarray]] = defaultdict(list)
     if arguments.alone:
         for item in items:
-            for view, features in _chosen(bench, _cut(audio, item), arguments, kind):
+            for view, features in wanted_views(bench, _cut(audio, item), arguments.views, kind):
                 found[view].append(_ready(features.values.numpy(), arguments, kind))
         return found
-    for view, features in _chosen(bench, audio, arguments, kind) if items else ():
+    for view, features in wanted_views(bench, audio, arguments.views, kind) if items else ():
         for item in items:
             frames = _frames(item, features.frame_rate_hz, len(features.values))
             found[view].append(_ready(features.values.numpy()[frames], arguments, kind))
     return found
 
 
-def _chosen(
-    bench: Bench, audio: "Audio", arguments: ItemArguments, kind: FeatureKind
-) -> "Iterator[tuple[str, Features]]":
-    wanted = {"all": {ALL}, "ends": {ALL, "codebook 1"}}.get(arguments.views)
+def wanted_views(bench: Bench, audio: "Audio", views: Views, kind: FeatureKind) -> "Iterator[tuple[str, Features]]":
+    """Yield the features [F, D] of ``audio`` by view, those views alone that are asked for; raises as views_of."""
+    wanted = {"all": {ALL}, "ends": {ALL, "codebook 1"}}.get(views)
     for view, features in views_of(bench, audio, kind):
         if wanted is None or view in wanted:
             yield view, features
@@ -282,6 +339,8 @@ class Collected:
         """By view, the frames of each item: float32 [F, D] or int64 [F, K]."""
         self.sizes: dict[str, int] = {}
         """Codebook sizes of the views that are of codes."""
+        self.rates_hz: dict[str, float] = {}
+        """Frame rates of the views, where they were told."""
         columns: list[np.ndarray] = []
         for payload in payloads:
             self.num_total += 1
@@ -304,78 +363,12 @@ class Collected:
         for key in file.files:
             kind, _, view = key.partition(":")
             if kind == "frames":
-                ends = np.cumsum(file[f"lengths:{view}"])[:-1]
-                self.sequences[view].extend(np.split(file[key], ends) if len(file[f"lengths:{view}"]) else [])
+                pieces = np.split(file[key], np.cumsum(file[f"lengths:{view}"])[:-1])
+                self.sequences[view].extend(pieces[place] for place in file["place"])
             elif kind == "size":
                 self.sizes[view] = int(file[key])
-
-
-@dataclass(frozen=True)
-class Part:
-    """Items of one training and of its test, int64 indices."""
-
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
-
-
-def parts_of(columns: Mapping[str, Sequence[str]], kept: np.ndarray, arguments: ItemSelection) -> list[Part]:
-    """Split the items ``kept`` (int64 indices) as the task says; raises :class:`UndefinedMetricError`.
-
-    Groups are put in the order of their SHA-256 and dealt out in turn, so that a split depends on nothing but
-    their names. Where nothing is chosen on validation items, they are for training.
-    """
-    if arguments.split != "column":
-        dealt = _dealt([columns["group"][item] for item in kept], arguments, "the test")
-        folds = [kept[dealt == fold] for fold in range(int(dealt.max()) + 1)]
-        return [_part(folds, fold, columns, arguments) for fold in range(len(folds))]
-    told = np.array([columns["part"][item] for item in kept])
-    test, train = kept[told == "test"], kept[(told != "test") & (told != "validation")]
-    if not len(test) or not len(train) or not all(told):
-        raise UndefinedMetricError(f"the column {arguments.split_column!r} does not tell training from test")
-    validation = kept[told == "validation"]
-    if not arguments.needs_validation:
-        return [Part(np.sort(np.concatenate([train, validation])), validation[:0], test)]
-    if not len(validation):
-        train, validation = _set_apart(train, columns, arguments)
-    return [Part(train, validation, test)]
-
-
-def _part(
-    folds: Sequence[np.ndarray], fold: int, columns: Mapping[str, Sequence[str]], arguments: ItemSelection
-) -> Part:
-    if len(folds) == _FEWEST_FOLDS:
-        train = folds[1 - fold]
-        validation = train[:0]
-        if arguments.needs_validation:
-            train, validation = _set_apart(train, columns, arguments)
-        return Part(train, validation, folds[fold])
-    after = (fold + 1) % len(folds) if arguments.needs_validation else fold
-    others = [items for place, items in enumerate(folds) if place not in {fold, after}]
-    return Part(np.sort(np.concatenate(others)), folds[after][: None if after != fold else 0], folds[fold])
-
-
-def _set_apart(
-    train: np.ndarray, columns: Mapping[str, Sequence[str]], arguments: ItemSelection
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return what is left for training, and validation: by speaker if there are enough, and else by utterance."""
-    speakers = {columns["speaker"][item] for item in train}
-    by = "speaker" if len(speakers) >= arguments.num_folds else "utterance"
-    dealt = _dealt([columns[by][item] for item in train], arguments, "validation")
-    return train[dealt > 0], train[dealt == 0]
-
-
-def _dealt(groups: Sequence[str], arguments: ItemSelection, what: str) -> np.ndarray:
-    """Return the fold of each item."""
-    order = sorted(set(groups), key=lambda group: hashlib.sha256(group.encode()).hexdigest())
-    num_folds = min(arguments.num_folds, len(order))
-    if num_folds < _FEWEST_FOLDS:
-        raise UndefinedMetricError(f"one group by {arguments.split} is too few to set {what} apart")
-    fold = {group: place % num_folds for place, group in enumerate(order)}
-    return np.array([fold[group] for group in groups])
-
-
-_FEWEST_FOLDS = 2
+            elif kind == "rate":
+                self.rates_hz[view] = float(file[key])
 
 
 @dataclass(frozen=True)
@@ -432,7 +425,7 @@ def answers_of(
     from tokbench.metrics.classification import Answers  # noqa: PLC0415  (the planner has no use for it)
     from tokbench.training.probe import ProbeItems, probe_answers  # noqa: PLC0415  (imports torch)
 
-    _, labels, trainings = trainings_of(collected.columns, arguments)
+    names, labels, trainings = trainings_of(collected.columns, arguments)
     predicted, majority = [], []
     for training in trainings:
         items = ProbeItems(collected.sequences[view], training.labels, collected.sizes.get(view))
@@ -444,7 +437,8 @@ def answers_of(
         majority.append(np.full((1, len(test)), training.commonest))
     index = np.concatenate([training.part.test for training in trainings])
     units = [collected.columns[unit][item] for item in index]
+    nothing = frozenset(place for place, name in enumerate(names) if name.endswith(f"\t{NOTHING_TOLD}"))
     return (
-        Answers(np.concatenate(predicted, axis=1), labels[index], units),
-        Answers(np.concatenate(majority, axis=1), labels[index], units),
+        Answers(np.concatenate(predicted, axis=1), labels[index], units, nothing),
+        Answers(np.concatenate(majority, axis=1), labels[index], units, nothing),
     )

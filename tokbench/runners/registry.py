@@ -14,6 +14,7 @@ RUNNERS = {
     "economy-transformer": "tokbench.runners.economy_transformer:TransformerRunner",
     "phone-information": "tokbench.runners.phone_information:PhoneInformationRunner",
     "probe": "tokbench.runners.probe:ProbeRunner",
+    "probe-asr": "tokbench.runners.probe_asr:ProbeAsrRunner",
     "intelligibility": "tokbench.runners.intelligibility:IntelligibilityRunner",
     "reconstruction": "tokbench.runners.reconstruction:ReconstructionRunner",
     "reencoding": "tokbench.runners.robustness:ReencodingRunner",

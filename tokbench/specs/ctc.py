@@ -27,7 +27,7 @@ class CtcRecipe(HeadRecipe):
     min_rate_hz: float = Field(default=40.0, gt=0)
     """Frames per second that there are at least, so that no text is too long for them. Tokens of a lower rate are
     repeated; those of twice the rate or more are taken two (or three, or more) to a frame."""
-    num_masks: int = Field(default=2, ge=0)
+    num_masks: int = Field(default=0, ge=0)
     """Stretches of an item that are hidden in training."""
     max_mask_s: float = Field(default=0.1, ge=0)
     """Length of a hidden stretch at most; it is drawn."""
@@ -37,7 +37,7 @@ class CtcRecipe(HeadRecipe):
     equal ones."""
     batch_size: int = Field(default=6, gt=0)
     """Items of one step, of about the same length."""
-    max_epochs: int = Field(default=20, gt=0)
+    max_epochs: int = Field(default=15, gt=0)
     """Rounds over the training items; the last weights are taken."""
 
     @model_validator(mode="after")
