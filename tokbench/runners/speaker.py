@@ -9,7 +9,7 @@ Measures: the cosine of both embeddings of an utterance, and the equal error rat
 Intervals: of the equal error rate, a bootstrap over speakers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tokbench.audio import Audio
     from tokbench.corpora.base import Utterance
 
-__all__ = ["SpeakerArguments", "SpeakerRunner"]
+__all__ = ["SpeakerArguments", "SpeakerRunner", "rate_of"]
 
 SIMILARITY, EER = "speaker_similarity", "speaker_eer"
 
@@ -106,7 +106,7 @@ class SpeakerRunner(JudgedRunner[SpeakerEncoder]):
         num_total -= num_silent
         value, interval, reason = None, None, "an utterance could not be measured"
         if len(pairs) == num_total:
-            value, interval = self._rate(pairs, speakers)
+            value, interval = rate_of(pairs, speakers, self.arguments.max_trials)
             reason = "there are no two recordings of one speaker, or no two speakers"
         return [
             self.metrics[EER].summary(
@@ -119,21 +119,25 @@ class SpeakerRunner(JudgedRunner[SpeakerEncoder]):
             )
         ]
 
-    def _rate(
-        self, pairs: list[np.ndarray], speakers: list[str]
-    ) -> tuple[float | None, tuple[float, float] | None]:
-        from tokbench.metrics import verification  # noqa: PLC0415  (used at the end of a cell alone)
 
-        named = [place for place, speaker in enumerate(speakers) if speaker]
-        if not named:
-            return None, None
-        embeddings = np.stack([pairs[place] for place in named])
-        _, codes = np.unique([speakers[place] for place in named], return_inverse=True)
-        trials = verification.cross_trials(
-            embeddings[:, 0], embeddings[:, 1], codes, max_trials=self.arguments.max_trials
-        )
-        value = verification.equal_error_rate(trials)
-        return value, verification.bootstrap(trials) if value is not None else None
+def rate_of(
+    pairs: Sequence[np.ndarray], speakers: Sequence[str], max_trials: int | None
+) -> tuple[float | None, tuple[float, float] | None]:
+    """Return the equal error rate over the trials of ``pairs`` [N, 2, D], and its interval.
+
+    The first of a pair is enrolled, and the second of another recording is tested; both have unit length. Where a
+    recording's speaker is not named, it takes no part. None where there are no trials of either kind.
+    """
+    from tokbench.metrics import verification  # noqa: PLC0415  (used at the end of a cell alone)
+
+    named = [place for place, speaker in enumerate(speakers) if speaker]
+    if not named:
+        return None, None
+    embeddings = np.stack([pairs[place] for place in named])
+    _, codes = np.unique([speakers[place] for place in named], return_inverse=True)
+    trials = verification.cross_trials(embeddings[:, 0], embeddings[:, 1], codes, max_trials=max_trials)
+    value = verification.equal_error_rate(trials)
+    return value, verification.bootstrap(trials) if value is not None else None
 
 
 def _packed(embeddings: np.ndarray, speaker: str) -> bytes:
