@@ -17,6 +17,7 @@ from findings_records import Gap, Records, independent, number, place, rate, sig
 
 from tokbench.leaderboard.cells import SourceRecord
 from tokbench.metrics.catalogue import METRICS
+from tokbench.specs.task import list_tasks
 
 __all__ = ["FINDINGS", "Finding", "findings_page"]
 
@@ -37,6 +38,8 @@ TAUGHT = {"speechtokenizer-tiny": "encodec-tiny", "speechtokenizer": "encodec"}
 """Codecs whose first codebook has a teacher, and the ones to compare them with."""
 ALIGNMENT = "text_alignment"
 """How the names of the metrics begin that tell how much of the text is in the tokens."""
+LATENTS = "_latents"
+"""How the names of the metrics end that are of what was quantized."""
 HEARD = ("stoi", "pesq_wb", "visqol", "mel_distance_dac")
 UNITS = re.compile(r"^(?P<features>.+)-km(?P<size>\d+)$")
 NUM_TOLD = 6
@@ -237,20 +240,22 @@ def continuous_and_discrete(records: Records) -> Finding:
     claim = "Continuous features tell a classifier more than the tokens that are made of them."
     source = "Wang et al. 2024, arXiv:2411.08742; DASB, Mousavi et al. 2024"
     rows, gaps = [], []
-    for item in records.of("probe-phones.v1", "phone_accuracy_latents"):
-        if records.kind(item) == "continuous tokenizer":
-            continue
-        latents, tokens = number(item, "phone_accuracy_latents"), number(item, "phone_accuracy")
-        gaps.append(independent(latents, tokens))
-        rows.append([*place(item), told(latents), told(tokens), told_gap(gaps[-1])])
+    for task, name in _probed():
+        for item in records.of(task, f"{name}{LATENTS}"):
+            tokens = number(item, name)
+            if tokens is None or records.kind(item) == "continuous tokenizer":
+                continue
+            latents, sign = number(item, f"{name}{LATENTS}"), 1.0 if METRICS[name].better == "higher" else -1.0
+            gaps.append(independent(latents, tokens, sign))
+            rows.append([*place(item), METRICS[name].title, told(latents), told(tokens), told_gap(gaps[-1])])
     if not rows:
         return Finding(claim, source, "not measured", "No tokenizer was probed before and after quantization.")
     more, less = (sum(sign * gap.value > 0 and gap.is_sure for gap in gaps) for sign in (1, -1))
     evidence = (
-        f"Of {len(rows)} tokenizers, {more} tell surely fewer phones by their tokens than by what was quantized, "
-        f"and {less} surely more."
+        f"Of {len(rows)} probes, {more} are surely worse on the tokens than on what was quantized, and {less} "
+        "surely better."
     )
-    heads = ("corpus", "tokenizer", "before quantization", "tokens", "lost")
+    heads = ("corpus", "tokenizer", "probe", "before quantization", "tokens", "lost")
     return Finding(
         claim,
         source,
@@ -259,6 +264,13 @@ def continuous_and_discrete(records: Records) -> Finding:
         table=table(heads, rows),
         reason="with few items a probe learns more easily from few codes than from many features",
     )
+
+
+def _probed() -> Iterator[tuple[str, str]]:
+    """Yield each task of probes with each metric that there is of tokens and of what was quantized."""
+    for task in list_tasks():
+        if task.startswith("probe-"):
+            yield from ((task, name) for name in METRICS if f"{name}{LATENTS}" in METRICS)
 
 
 def larger_codebooks(records: Records) -> Finding:

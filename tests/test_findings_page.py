@@ -149,11 +149,17 @@ def test_tones_are_lost_where_vowels_are_kept(
 
 def test_tokens_are_compared_with_what_was_quantized(docs: ModuleType, results: Results) -> None:
     for codec, tokens in (("hubert-tiny-km100", 0.4), ("mimi", 0.5)):
-        values = {"phone_accuracy": (tokens, 0.02), "phone_accuracy_latents": (0.6, 0.02)}
-        statistic(results, codec, "probe-phones.v1", **values)
+        both = {"phone_accuracy": (tokens, 0.02), "phone_accuracy_latents": (0.6, 0.02)}
+        statistic(results, codec, "probe-phones.v1", **both)
     finding = found(docs, results, "continuous_and_discrete")
     assert finding.verdict == "reproduced"
+    assert "Of 2 probes, 2 are surely worse" in finding.evidence
     assert "0.200 (0.172 to 0.228)" in finding.table[2]  # the root of twice 0.02 squared
+
+
+def test_a_probe_without_its_ceiling_says_nothing(docs: ModuleType, results: Results) -> None:
+    statistic(results, "mimi", "probe-phones.v1", phone_accuracy=(0.5, 0.02))
+    assert found(docs, results, "continuous_and_discrete").verdict == "not measured"
 
 
 def ladder(results: Results, errors: Sequence[float]) -> None:
