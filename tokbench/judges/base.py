@@ -102,6 +102,9 @@ class Judge(ABC):
 class Recognizer(Judge):
     """A judge that writes down what was said."""
 
+    writes_digits: ClassVar[bool] = False
+    """Whether it may write 42 for what is spoken as forty-two."""
+
     def knows(self, language: str) -> bool:  # noqa: ARG002
         """Say whether it understands ``language``, a tag such as ``en``; empty for one that is not known."""
         return True

@@ -108,6 +108,7 @@ class Whisper(Recognizer):
     """
 
     packages: ClassVar[Mapping[str, str]] = {"whisper": "openai-whisper"}
+    writes_digits = True
     origin = "OpenAI's Whisper (the addresses are in whisper/__init__.py)"
 
     def __init__(self, argument: str = "", **options: object) -> None:

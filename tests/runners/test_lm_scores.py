@@ -1,0 +1,192 @@
+"""What is said of outputs: each score on an output that is made by hand, and sums that add up."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tokbench.audio import Audio
+from tokbench.corpora.base import Utterance
+from tokbench.corpora.instruments import INSTRUMENTS, Note, played
+from tokbench.errors import NotApplicableError, UndefinedMetricError
+from tokbench.metrics.base import SignalPair
+from tokbench.metrics.captions import Cider
+from tokbench.metrics.catalogue import METRICS
+from tokbench.metrics.signal import si_sdr_db
+from tokbench.runners.lm_scores import LISTENING, SCORES, SUMS, Listeners, Output, estimate
+
+RATE_HZ = 16000
+LABELS = ("no", "yes")
+
+
+class Recognizer:
+    """Hears what it is told to hear."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def transcribe(self, audios: list[Audio], *, language: str) -> list[str]:
+        del language
+        return [self.text for _ in audios]
+
+    writes_digits = False
+
+
+class Classifier:
+    """Hears ``yes`` where the sound is loud."""
+
+    classes = LABELS
+
+    def posteriors(self, audio: Audio) -> np.ndarray:
+        loud = float(audio.samples.abs().max())
+        return np.array([1 - loud, loud])
+
+
+class Speakers:
+    """Knows a voice by the level of its sound."""
+
+    def embed(self, audios: list[Audio]) -> np.ndarray:
+        angles = [float(audio.samples.abs().max()) for audio in audios]
+        return np.array([[np.cos(angle), np.sin(angle)] for angle in angles])
+
+
+def audio(samples: Any, rate_hz: int = RATE_HZ) -> Audio:
+    return Audio.from_numpy(np.asarray(samples), rate_hz)
+
+
+def output(labels: Mapping[str, str] | None = None, **facts: Any) -> Output:
+    return Output(Utterance(id="a", path=Path(), labels=labels or {}), facts.pop("language", "en"), **facts)
+
+
+def score(name: str, made: Output, **listeners: Any) -> tuple[float, float]:
+    total, weight = SCORES[name](made, Listeners(**listeners))
+    return float(total), float(weight)
+
+
+def test_every_score_is_in_the_catalogue_and_every_listener_is_needed_for_one() -> None:
+    assert SCORES.keys() <= METRICS.keys()
+    assert {name for names in LISTENING.values() for name in names} <= SCORES.keys()
+    assert SUMS.keys() - SCORES.keys() == {"lm_perplexity"}
+
+
+def test_what_is_written_is_compared_as_it_is_and_what_is_heard_is_written_down_first() -> None:
+    written = output(reference_text="Seven, two.", text="seven to")
+    assert score("wer", written) == (1.0, 2.0)
+    heard = output(reference_text="seven two", audio=audio([0.5, 0.5]))
+    assert score("wer", heard, recognizer=Recognizer("seven two")) == (0.0, 2.0)
+    assert score("answer_accuracy", heard, recognizer=Recognizer("SEVEN two!")) == (1.0, 1.0)
+    whisper = Recognizer("72")
+    assert score("wer", heard, recognizer=whisper) == (2.0, 2.0)
+    whisper.writes_digits = True
+    assert score("answer_accuracy", heard, recognizer=whisper) == (1.0, 1.0)
+    with pytest.raises(NotApplicableError, match="the task names no recognizer"):
+        score("wer", heard)
+
+
+def test_answers_and_slots_are_right_or_not() -> None:
+    assert score("answer_accuracy", output(reference_text="on light", text="On, light.")) == (1.0, 1.0)
+    assert score("answer_accuracy", output(reference_text="on light", text="off light")) == (0.0, 1.0)
+    made = output(reference_text="size small; coffeeDrink latte", text="coffeeDrink latte;  size large; roast dark")
+    assert score("slot_f1", made) == (2.0, 5.0)
+    with pytest.raises(NotApplicableError, match="it is not known what the answer is"):
+        score("answer_accuracy", output(text="x"))
+
+
+def test_captions_are_compared_with_all_that_people_say() -> None:
+    captions = [["falling rain is heard", "rain"], ["a siren"]]
+    made = output({"captions": " | ".join(captions[0])}, reference_text="falling rain", text="falling rain")
+    cider = Cider(captions)
+    assert score("cider", made, cider=cider) == (cider.score("falling rain", captions[0]), 1.0)
+    assert score("event_f1", made, names=("falling rain", "a siren")) == (2.0, 2.0)
+    with pytest.raises(NotApplicableError, match="no captions"):
+        score("cider", output(text="x"), cider=cider)
+
+
+def test_a_classifier_hears_what_was_asked_for_or_something_else() -> None:
+    loud = output({"kind": "yes"}, audio=audio([0.9, -0.9]), reference=audio([0.6]))
+    listeners = {"classifier": Classifier(), "label": "kind"}
+    assert score("class_accuracy", loud, **listeners) == (1.0, 1.0)
+    expected = 0.4 * np.log(0.4 / 0.1) + 0.6 * np.log(0.6 / 0.9)
+    assert score("class_kl", loud, **listeners)[0] == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(NotApplicableError, match="was not taught the class 'maybe'"):
+        score("class_accuracy", output({"kind": "maybe"}, audio=audio([0.1])), **listeners)
+    with pytest.raises(UndefinedMetricError, match="nothing was generated"):
+        score("class_accuracy", output({"kind": "yes"}), **listeners)
+
+
+def test_a_voice_is_that_of_the_prompt_or_else_of_the_reference() -> None:
+    made = {"audio": audio([0.2]), "reference": audio([0.5])}
+    assert score("speaker_similarity", output(**made), speakers=Speakers())[0] == pytest.approx(np.cos(0.3))
+    prompted = output(**made, voice=audio([0.2]))
+    assert score("speaker_similarity", prompted, speakers=Speakers())[0] == pytest.approx(1.0)
+
+
+def test_signals_are_compared_in_step_and_what_is_missing_is_silent(rng: np.random.Generator) -> None:
+    reference = (0.1 * rng.standard_normal(RATE_HZ)).astype(np.float32)
+    short = output(audio=audio(reference[:8000]), reference=audio(reference))
+    filled = np.concatenate([reference[:8000], np.zeros(8000, np.float32)])
+    expected = si_sdr_db(SignalPair(reference, filled, RATE_HZ)).value()
+    assert score("si_sdr_db", short)[0] == pytest.approx(expected)
+    assert score("duration_ratio", short) == (0.5, 1.0)
+    with pytest.raises(NotApplicableError, match="no recording to compare with"):
+        score("si_sdr_db", output(audio=audio([0.1])))
+
+
+def melody(pitches: list[int]) -> np.ndarray:
+    notes = [Note(pitch, 0.4 * place, 0.4) for place, pitch in enumerate(pitches)]
+    return played(notes, INSTRUMENTS["strings"], duration_s=0.4 * len(pitches), rate_hz=RATE_HZ)
+
+
+def test_music_has_its_key_and_its_notes() -> None:
+    labels = {"key": "C", "mode": "major", "notes": "60:20 64:20 67:20"}
+    right = output(labels, audio=audio(melody([60, 64, 67])), reference=audio(melody([60, 64, 67])))
+    wrong = output(labels, audio=audio(melody([61, 66, 68])), reference=audio(melody([60, 64, 67])))
+    for name, least, most in (("key_share", 0.8, 0.4), ("chroma_cosine", 0.99, 0.5), ("pitch_accuracy", 0.7, 0.05)):
+        good, bad = (np.divide(*score(name, made)) for made in (right, wrong))
+        assert good > least
+        assert bad < most
+    with pytest.raises(NotApplicableError, match="in which key"):
+        score("key_share", output(audio=audio([0.1])))
+    with pytest.raises(NotApplicableError, match="no score"):
+        score("pitch_accuracy", output(audio=audio([0.1])))
+
+
+def test_sides_lean_by_so_many_db() -> None:
+    tone = np.sin(np.arange(1600) / 5)
+    left = audio(np.stack([tone, 0.1 * tone]))
+    assert score("side_error_db", output(audio=audio(tone), reference=left))[0] == pytest.approx(20.0, abs=1e-3)
+    assert score("side_error_db", output(audio=left, reference=left))[0] == 0.0
+    with pytest.raises(NotApplicableError, match="no two sides"):
+        score("side_error_db", output(audio=left, reference=audio(tone)))
+
+
+def test_sums_of_outputs_make_the_score_of_a_corpus(rng: np.random.Generator) -> None:
+    texts = [
+        ("two trains go to Rome on Monday", "two trains go to Rome"),
+        ("six buses come from Prague", "six buses"),
+    ]
+    sums = np.stack([SCORES["bleu"](output(reference_text=r, text=t), Listeners()) for r, t in texts])
+    value, interval = estimate("bleu", sums, None)
+    assert 20 < value < 90
+    assert interval[0] <= value <= interval[1]
+    assert estimate("wer", np.array([[1.0, 4.0], [0.0, 4.0]]), None)[0] == 0.125
+    assert estimate("wer", np.array([[0.0, 0.0]]), None) == (None, None)
+    assert estimate("lm_perplexity", np.array([[20.0, 10.0]]), None) == (4.0, None)
+    noises = [audio((level * rng.standard_normal(RATE_HZ)).astype(np.float32)) for level in (0.1, 0.1, 0.01)]
+    near, far = (
+        estimate(
+            "frechet_log_mel",
+            np.stack([SCORES["frechet_log_mel"](output(reference=noises[0], audio=other), Listeners())] * 2),
+            None,
+        )[0]
+        for other in noises[1:]
+    )
+    assert 0 <= near < 0.1 * far
+
+
+def test_spoken_translations_are_compared_without_capitals_and_points() -> None:
+    made = output(reference_text="Two trains go to Rome.", audio=audio([0.1]))
+    sums = SCORES["asr_bleu"](made, Listeners(recognizer=Recognizer("two trains go to rome")))
+    assert estimate("asr_bleu", sums[None], None)[0] == pytest.approx(100.0)

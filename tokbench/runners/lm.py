@@ -1,0 +1,470 @@
+"""Language models of codes: which tokenizer makes the better one, and the better one for what.
+
+Conventions: the model that the task declares is trained on the codes of the training part of the corpus, with the
+budget of its spec, and asked of the test part, one utterance at a time. Training comes once for each tokenizer, and
+is kept. What the model writes is compared with a text; what it generates is compared with a recording, or heard by
+judges, of whom some are taught here on recordings that no codec has touched.
+
+Measures: bits of codes that the model has not seen, by the second, the phone and the code; how often the right one
+of a pair is the likelier; and, of outputs, the metrics of :mod:`tokbench.runners.lm_scores`. Every result states
+the parameters of the model, its steps, its tokens, and its seconds of audio.
+
+Groups: ``all`` is the trained model. ``untrained`` is the same model with its first weights, and ``shuffled`` has
+the frames of all codes in a random order: the trained model reads them, or, where it would generate, they are what
+is heard. These are the floor. ``ceiling`` is the tokenizer's own resynthesis of the reference through the same
+judge, and ``original`` the reference itself.
+
+Intervals: a bootstrap over utterances or speakers; the one model that was trained is taken as it is.
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from tokbench.corpora.registry import open_corpus
+from tokbench.corpora.training_part import require_apart, training_part
+from tokbench.errors import MissingPackageError, SpecError, UsageError
+from tokbench.judges.base import MissingJudgeError
+from tokbench.judges.registry import find_recognizer, find_speaker_encoder
+from tokbench.metrics.base import Metric, Score
+from tokbench.paths import cache_dir
+from tokbench.records import MetricSummary
+from tokbench.runners.base import Bench, Failure, Measurement, Runner, attempt
+from tokbench.runners.lm_scores import (
+    ALL,
+    CEILING,
+    LISTENING,
+    ORIGINAL,
+    SCORES,
+    SHUFFLED,
+    SUMS,
+    UNTRAINED,
+    Listeners,
+    Output,
+    captions_of,
+    estimate,
+)
+from tokbench.runners.payload import open_arrays, pack_arrays
+from tokbench.specs.codec import find_spec
+from tokbench.specs.lm import LmSpec
+from tokbench.specs.lm_task import LmArguments
+from tokbench.specs.task import Task
+
+if TYPE_CHECKING:
+    from tokbench.corpora.base import Corpus, Utterance
+    from tokbench.corpora.intervals import Tier
+    from tokbench.judges.base import Judge, Recognizer
+    from tokbench.lm.items import Item
+    from tokbench.metrics.captions import Cider
+    from tokbench.runners.lm_items import TaskItems
+    from tokbench.runners.lm_outputs import Examination
+
+__all__ = ["GeneratingLmRunner", "LmRunner"]
+
+PAIRS = "pair_accuracy"
+BITS = ("lm_bits_per_second", "lm_bits_per_phone", "lm_bits_per_token", "lm_perplexity")
+FACTS = ("lm_num_parameters", "lm_num_steps", "lm_num_tokens", "lm_audio_s")
+_OF_WRITING = frozenset({"wer", "cer", "bleu", "chrf", "cider", "event_f1", "answer_accuracy", "slot_f1"})
+GROUPS = (ALL, CEILING, ORIGINAL, UNTRAINED, SHUFFLED)
+"""In the order in which they are told."""
+_TAUGHT = "ctc"
+_LOST = "the utterance could not be measured"
+_LAYOUT = 1
+"""Raised by any change that makes another model of the same task and codes."""
+
+
+@dataclass
+class _Findings:
+    """Sums of metrics by group, and why others have none."""
+
+    sums: dict[str, np.ndarray] = field(default_factory=dict)
+    """By ``metric/group``."""
+    failures: dict[str, Failure] = field(default_factory=dict)
+
+    def add(self, name: str, group: str, found: "np.ndarray | Failure") -> None:
+        """Take note of a metric."""
+        key = f"{name}/{group}"
+        if isinstance(found, Failure):
+            self.failures[key] = found
+        else:
+            self.sums[key] = found
+
+
+class LmRunner(Runner):
+    """Trains a language model on codes, and asks how likely it finds others, or what it writes."""
+
+    needs_decoder: ClassVar[bool] = False
+    corpus_metrics = (*SUMS, *FACTS)
+    facts = {"written": "text"}  # noqa: RUF012  (a constant of the class, typed in the base)
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self.arguments = task.checked_arguments(LmArguments)
+        self.asked = tuple(name for name in task.metrics if name not in FACTS)
+        if problems := list(self._problems()):
+            raise SpecError(task.id, problems)
+
+    def _problems(self) -> Iterator[str]:
+        """Yield what is wrong with the task."""
+        if unknown := [name for name in self.asked if name not in self._known]:
+            yield f"metrics: a task of the kind {self.task.kind} has no {', '.join(unknown)}"
+        if {*self.asked} & {PAIRS, *BITS} and {*self.asked} & _OF_WRITING:
+            yield "metrics: likelihoods and what is written belong into tasks of their own"
+        asked = self.arguments
+        lacking = {"classifier": asked.classifier, "speaker": asked.speaker, "recognizer": asked.recognizer}
+        for who, there in lacking.items():
+            needed = [name for name in LISTENING[who] if name in self.asked]
+            if needed and not there and (self.needs_decoder or who != "recognizer"):
+                yield f"arguments.{who}: missing, and {', '.join(needed)} cannot do without"
+        if asked.form not in self._spec.forms:
+            yield f"arguments.form: {asked.lm} has no form {asked.form!r}, but {', '.join(self._spec.forms)}"
+
+    @property
+    def _known(self) -> frozenset[str]:
+        """Metrics that this kind of task can have."""
+        return _OF_WRITING | {PAIRS, *BITS}
+
+    # What there is to learn from, and who listens.
+
+    @cached_property
+    def measured(self) -> "Corpus":
+        """What the model is asked about."""
+        return open_corpus(self.task.corpus)
+
+    @cached_property
+    def learnt(self) -> "Corpus":
+        """What the model is trained on; raises as :func:`open_corpus` and :func:`training_part`."""
+        return open_corpus(self.arguments.corpus or training_part(self.task.corpus))
+
+    @property
+    def tier(self) -> "Tier | None":
+        """Phones, where they are counted and the corpus knows them."""
+        return "phone" if "lm_bits_per_phone" in self.asked and self.measured.has_intervals else None
+
+    def missing(self) -> str | None:
+        """Return what a judge lacks, or why there is nothing to learn from."""
+        try:
+            require_apart(self.learnt, self.measured)
+            for judge in self._ready_judges():
+                judge.require()
+        except (UsageError, MissingPackageError, MissingJudgeError) as error:
+            return str(error)
+        return None
+
+    def _ready_judges(self) -> "Iterator[Judge]":
+        """Yield those that need not be taught."""
+        if self.arguments.recognizer not in {"", _TAUGHT}:
+            yield self._named_recognizer
+        if self.arguments.speaker:
+            yield find_speaker_encoder(self.arguments.speaker)
+
+    @cached_property
+    def _named_recognizer(self) -> "Recognizer":
+        asked = self.arguments
+        words = tuple(asked.pronunciations.items())
+        return find_recognizer(asked.recognizer, vocabulary=asked.vocabulary, pronunciations=words)
+
+    def _taught_on(self, asked: str) -> "Corpus":
+        return open_corpus(asked) if asked else self.learnt
+
+    def prepare(self) -> None:
+        """Teach the judges that are taught, unless an earlier run did."""
+        lesson, course = self.arguments.lesson, self.arguments.classifier
+        if lesson is not None:
+            from tokbench.training.recognizer import recognizer_file, teach_recognizer  # noqa: PLC0415  (torch)
+
+            corpus = self._taught_on(lesson.corpus)
+            if not (path := recognizer_file(corpus, lesson)).is_file():
+                teach_recognizer(corpus, lesson, path)
+        if course is not None:
+            from tokbench.training.classifier import classifier_file, teach_classifier  # noqa: PLC0415  (torch)
+
+            corpus = self._taught_on(course.corpus)
+            if not (path := classifier_file(corpus, course)).is_file():
+                teach_classifier(corpus, course, path)
+        labels = {name: judge.label for kind, judge in self._judges().items() for name in LISTENING[kind]}
+        self.metrics = {
+            name: replace(metric, judge=labels[name]) if name in labels else metric
+            for name, metric in self.metrics.items()
+        }
+
+    def _judges(self) -> "dict[str, Judge]":
+        """Return who listens, as the task says."""
+        found = {
+            "recognizer": self.listeners.recognizer,
+            "classifier": self.listeners.classifier,
+            "speaker": self.listeners.speakers,
+        }
+        return {kind: judge for kind, judge in found.items() if judge is not None}
+
+    @cached_property
+    def listeners(self) -> Listeners:
+        """Who listens, those that are taught included, once :meth:`prepare` is done."""
+        asked = self.arguments
+        recognizer = classifier = None
+        if (lesson := asked.lesson) is not None:
+            from tokbench.training.recognizer import recognizer_file  # noqa: PLC0415  (imports torch)
+
+            recognizer = find_recognizer(f"{_TAUGHT}:{recognizer_file(self._taught_on(lesson.corpus), lesson)}")
+        elif asked.recognizer:
+            recognizer = self._named_recognizer
+        if (course := asked.classifier) is not None:
+            from tokbench.judges.classifier import TaughtClassifier  # noqa: PLC0415  (imports torch)
+            from tokbench.training.classifier import classifier_file  # noqa: PLC0415
+
+            classifier = TaughtClassifier(classifier_file(self._taught_on(course.corpus), course))
+        return Listeners(
+            recognizer=recognizer,
+            classifier=classifier,
+            label=course.label if course else "",
+            speakers=find_speaker_encoder(asked.speaker) if asked.speaker else None,
+            cider=self._cider() if "cider" in self.asked else None,
+            names=asked.names,
+        )
+
+    def _cider(self) -> "Cider":
+        from tokbench.metrics.captions import Cider  # noqa: PLC0415  (the planner has no use for it)
+
+        return Cider([captions_of(utterance) for utterance in self.measured])
+
+    @property
+    def fingerprint(self) -> str:
+        """What the model learns and from what, who listens, and the versions of what counts."""
+        learnt = f"{_LAYOUT} {self.learnt.sha256} {self._spec.model_dump_json()}"
+        digest = hashlib.sha256(learnt.encode()).hexdigest()
+        judges = (judge.label for judge in self._judges().values())
+        versions = (f"{name} {importlib.metadata.version(name)}" for name in ("jiwer", "sacrebleu"))
+        return ", ".join([digest, *judges, *versions])
+
+    # The model.
+
+    @cached_property
+    def _spec(self) -> LmSpec:
+        """The model that the task declares; raises :class:`tokbench.errors.UsageError` for none."""
+        found, _ = find_spec(self.arguments.lm, self.arguments.scale, changes=self.arguments.changes)
+        if not isinstance(found, LmSpec):
+            problem = f"arguments.lm: {self.arguments.lm} is the spec of a {found.kind}, and of no language model"
+            raise SpecError(self.task.id, [problem])
+        return found
+
+    def items(self, corpus: "Corpus") -> "TaskItems":
+        """Return the utterances of ``corpus`` as the model gets them."""
+        from tokbench.runners.lm_items import TaskItems  # noqa: PLC0415  (imports torch)
+
+        return TaskItems(corpus, form=self.arguments.form, renamed=self.arguments.contents)
+
+    @cached_property
+    def _asked_items(self) -> "TaskItems":
+        return self.items(self.measured)
+
+    def folder(self, bench: Bench) -> Path:
+        """Return where the model of ``bench`` is kept, by all that decides its weights."""
+        import torch  # noqa: PLC0415  (the planner knows runners without it)
+
+        facts = (
+            str(_LAYOUT),
+            self._spec.model_dump_json(),
+            self.items(self.learnt).sha256,
+            bench.fingerprint,
+            str(bench.seed),
+            bench.device.partition(":")[0],
+            torch.__version__,
+        )
+        key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+        return cache_dir() / "lms" / key / self._spec.name
+
+    def learn(self, bench: Bench) -> None:
+        """Train the model on the codes of the tokenizer; what an earlier run has trained is left alone."""
+        from tokbench.training.lm import train_lm  # noqa: PLC0415  (imports torch)
+        from tokbench.training.train import Options  # noqa: PLC0415
+
+        train_lm(
+            self.arguments.lm,
+            self.items(self.learnt),
+            self.folder(bench),
+            codec=bench.reference,
+            scale=self.arguments.scale,
+            seed=bench.seed,
+            options=Options(changes=self.arguments.changes, device=bench.device),
+        )
+
+    # What is asked of it.
+
+    def measure(self, bench: Bench, utterance: "Utterance", *, with_examples: bool) -> Measurement:
+        """Return what is said of the trained model's output; what stands beside it is in the payload."""
+        item = self._asked_items.item(utterance)
+        examination = _examination(self.arguments.model_dump_json(), bench, self.folder(bench))
+        findings, measurement = _Findings(), Measurement()
+        audio = utterance.read()
+        measurement.audio_sha256, measurement.duration_s = audio.sha256, audio.duration_s
+        if PAIRS in self.asked:
+            wrong = self._asked_items.wrong(utterance)
+            for group, sums in examination.preferences(item, wrong):
+                findings.add(PAIRS, group, sums)
+        if {*self.asked} & {*BITS}:
+            for group, name, sums in examination.bits(utterance, item):
+                findings.add(name, group, sums)
+        for group, output in self._outputs(examination, utterance, item):
+            self._score(output, group, findings)
+            if group == ALL and not isinstance(output, Failure):
+                self._tell(output, measurement, with_examples=with_examples)
+        for name, value in examination.facts.items():
+            findings.add(name, ALL, np.array([value, 1.0]))
+        self._keep(findings, measurement, utterance)
+        return measurement
+
+    def _outputs(
+        self, examination: "Examination", utterance: "Utterance", item: "Item"
+    ) -> "Iterator[tuple[str, Output | Failure]]":
+        """Yield, by group, what comes out."""
+        if {*self.asked} & _OF_WRITING:
+            yield from examination.texts(utterance, item, is_heard=self.listeners.recognizer is not None)
+
+    def _score(self, output: Output | Failure, group: str, findings: _Findings) -> None:
+        for name in self.asked:
+            if name in SCORES:
+                found = (
+                    output
+                    if isinstance(output, Failure)
+                    else attempt(functools.partial(SCORES[name], output, self.listeners))
+                )
+                findings.add(name, group, found)
+
+    def _tell(self, output: Output, measurement: Measurement, *, with_examples: bool) -> None:  # noqa: ARG002
+        measurement.facts["written"] = output.text
+
+    def _keep(self, findings: _Findings, measurement: Measurement, utterance: "Utterance") -> None:
+        """Put what is a ratio of the trained model into the row of the utterance, and all else into the payload."""
+        packed: dict[str, np.ndarray] = {}
+        reasons: dict[str, tuple[str, bool]] = {}
+        for key, sums in findings.sums.items():
+            name, _, group = key.partition("/")
+            if name not in self.metrics:
+                continue
+            if group == ALL and name not in self.corpus_metrics:
+                measurement.scores[name] = Score(float(sums[0]), float(sums[1]))
+            else:
+                packed[key] = sums
+        for key, failure in findings.failures.items():
+            name, _, group = key.partition("/")
+            if group == ALL and name not in self.corpus_metrics:
+                measurement.failures[name] = failure
+            else:
+                reasons[key] = (failure.reason, failure.is_not_applicable)
+        told = json.dumps({"speaker": utterance.speaker, "reasons": reasons})
+        measurement.payload = pack_arrays(told=np.array(told), **packed)
+
+    def summarise(self, payloads: Iterable[bytes | None]) -> list[MetricSummary]:
+        """Return the floors and ceilings, and of the trained model what is no ratio."""
+        collected = _Collected()
+        for payload in payloads:
+            collected.add(payload)
+        is_by_speaker = self.task.interval_by == "speaker"
+        return [
+            collected.summary(metric, group, is_by_speaker=is_by_speaker)
+            for name, metric in self.metrics.items()
+            for group in collected.groups(name)
+        ]
+
+
+class GeneratingLmRunner(LmRunner):
+    """Trains a language model on codes, and asks what it generates: audio, which is decoded from its codes."""
+
+    needs_decoder: ClassVar[bool] = True
+
+    @property
+    def _known(self) -> frozenset[str]:
+        return frozenset(SCORES) - {"cider", "event_f1", "slot_f1", "bleu", "chrf"}
+
+    def _outputs(
+        self, examination: "Examination", utterance: "Utterance", item: "Item"
+    ) -> "Iterator[tuple[str, Output | Failure]]":
+        yield from examination.sounds(utterance, item)
+
+    def _tell(self, output: Output, measurement: Measurement, *, with_examples: bool) -> None:
+        if with_examples and output.audio is not None:
+            measurement.examples = _examples(output)
+
+
+def _examples(output: Output) -> dict[str, bytes]:
+    """Return what was generated, and the reference, as files to listen to and to look at."""
+    from tokbench.pictures import flac_bytes, spectrogram_png  # noqa: PLC0415  (imports torch)
+
+    files = {}
+    for name, audio in (("original", output.reference), ("decoded", output.audio)):
+        if audio is not None:
+            files[f"{name}.flac"] = flac_bytes(audio.mono(), audio.sample_rate_hz)
+            files[f"{name}.png"] = spectrogram_png(audio.mono(), audio.sample_rate_hz)
+    return files
+
+
+@functools.lru_cache(maxsize=1)
+def _examination(arguments: str, bench: Bench, folder: Path) -> "Examination":
+    """Return the models of a cell, loaded once in a process; ``arguments`` as JSON."""
+    from tokbench.runners.lm_outputs import Examination  # noqa: PLC0415  (imports torch)
+
+    return Examination(LmArguments.model_validate_json(arguments), bench, folder)
+
+
+class _Collected:
+    """What the payloads of a cell hold."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, list[np.ndarray]] = defaultdict(list)
+        self._speakers: dict[str, list[str]] = defaultdict(list)
+        self._reasons: dict[str, Counter[str]] = defaultdict(Counter)
+        self._num_without: Counter[str] = Counter()
+        self._num_lost = 0
+
+    def add(self, payload: bytes | None) -> None:
+        """Take note of an utterance; None for one that could not be measured."""
+        if payload is None:
+            self._num_lost += 1
+            return
+        with open_arrays(payload) as file:
+            told = json.loads(str(file["told"]))
+            for key in file.files:
+                if key != "told":
+                    self._sums[key].append(file[key])
+                    self._speakers[key].append(told["speaker"])
+        for key, (reason, is_not_applicable) in told["reasons"].items():
+            if is_not_applicable:
+                self._num_without[key] += 1
+            else:
+                self._reasons[key][reason] += 1
+
+    def groups(self, name: str) -> list[str]:
+        """Return the groups in which there is anything about the metric ``name``."""
+        keys = [*self._sums, *self._reasons, *self._num_without]
+        found = dict.fromkeys(group for metric, _, group in (key.partition("/") for key in keys) if metric == name)
+        return [group for group in GROUPS if group in found]
+
+    def summary(self, metric: Metric, group: str, *, is_by_speaker: bool) -> MetricSummary:
+        """Return the number; it is missing where it is of any utterance that should have one."""
+        key = f"{metric.name}/{group}"
+        reasons = Counter(self._reasons[key])
+        if self._num_lost:
+            reasons[_LOST] += self._num_lost
+        num_ok = len(self._sums[key])
+        value, interval = None, None
+        if num_ok and not reasons:
+            speakers = self._speakers[key] if is_by_speaker else None
+            value, interval = estimate(metric.name, np.stack(self._sums[key]), speakers)
+        return metric.summary(
+            value=value,
+            interval=interval,
+            num_ok=num_ok,
+            num_total=num_ok + reasons.total(),
+            num_not_applicable=self._num_without[key],
+            reasons=dict(sorted(reasons.items())),
+            group=group,
+        )

@@ -1,0 +1,226 @@
+"""Asking language models: what a trained one makes of an item, and what stands beside it as floor and ceiling."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tokbench.audio import Audio
+from tokbench.codecs.base import Codec
+from tokbench.codes import Codes, CodeStream
+from tokbench.corpora.base import Utterance
+from tokbench.errors import NotApplicableError, UndefinedMetricError
+from tokbench.lm.items import Content, Item
+from tokbench.lm.language_model import LanguageModel, Request, Scores
+from tokbench.runners.base import Bench, Failure, attempt
+from tokbench.runners.lm_scores import ALL, CEILING, ORIGINAL, SHUFFLED, UNTRAINED, Output
+from tokbench.runners.perturbations import generator_for
+from tokbench.specs.lm_streams import CodeSource, FeatureSource, LabelSource, TextSource
+from tokbench.specs.lm_task import LmArguments
+from tokbench.training.recognizer import labels_of
+
+__all__ = ["Examination"]
+
+_LANGUAGES = ("language", "source_language")
+
+
+@dataclass(frozen=True)
+class Examination:
+    """The models of one tokenizer, and what they are asked."""
+
+    arguments: LmArguments
+    bench: Bench
+    folder: Path
+    """Of the trained model."""
+
+    @cached_property
+    def trained(self) -> LanguageModel:
+        """The model that has learnt."""
+        return LanguageModel(self.folder, device=self.bench.device)
+
+    @cached_property
+    def untrained(self) -> LanguageModel:
+        """The same model before it learnt."""
+        return LanguageModel.floor(self.folder, seed=self.bench.seed, device=self.bench.device)
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """Streams that go in."""
+        return self.trained.spec.forms[self.arguments.form].inputs
+
+    @cached_property
+    def outputs(self) -> tuple[str, ...]:
+        """Streams that come out."""
+        return self.trained.spec.forms[self.arguments.form].outputs
+
+    @property
+    def facts(self) -> Mapping[str, float]:
+        """Size and budget of the trained model, by the name of the metric."""
+        card = self.trained.card
+        return {
+            "lm_num_parameters": float(card.num_parameters),
+            "lm_num_steps": float(card.num_steps),
+            "lm_num_tokens": float(card.num_tokens),
+            "lm_audio_s": card.audio_s,
+        }
+
+    # How likely something is.
+
+    def bits(self, utterance: Utterance, item: Item) -> Iterator[tuple[str, str, np.ndarray | Failure]]:
+        """Yield group, metric, and bits with what they are to be divided by."""
+        phones = attempt(lambda: float(len(labels_of(utterance, "phones"))))
+        for group, found in self._likelihoods(item):
+            if isinstance(found, Failure):
+                yield from ((group, name, found) for name in _DIVISORS)
+                continue
+            bits = sum(part.bits for part in found.streams.values())
+            symbols = float(sum(part.num_symbols for part in found.streams.values()))
+            divisors = dict(zip(_DIVISORS, (found.duration_s, phones, symbols, symbols), strict=True))
+            for name, divisor in divisors.items():
+                yield group, name, divisor if isinstance(divisor, Failure) else np.array([bits, divisor])
+
+    def _likelihoods(self, item: Item) -> Iterator[tuple[str, Scores | Failure]]:
+        yield ALL, attempt(lambda: self.trained.score([item])[0])
+        yield UNTRAINED, attempt(lambda: self.untrained.score([item])[0])
+        yield SHUFFLED, attempt(lambda: self.trained.score([self._mixed(item)])[0])
+
+    def _mixed(self, item: Item) -> Item:
+        return Item(item.id, {**item.contents, **self._shuffled(item, self.outputs)}, item.form)
+
+    def preferences(self, item: Item, wrong: Item) -> Iterator[tuple[str, np.ndarray | Failure]]:
+        """Yield, by group, 1 where ``item`` is likelier than ``wrong`` by the symbol; a half if it is as likely."""
+        for group, model in ((ALL, self.trained), (UNTRAINED, self.untrained)):
+            found = attempt(lambda model=model: model.score([item, wrong]))  # type: ignore[misc]
+            yield group, found if isinstance(found, Failure) else _preference(*found)
+
+    # What comes out.
+
+    def texts(self, utterance: Utterance, item: Item, *, is_heard: bool) -> Iterator[tuple[str, Output | Failure]]:
+        """Yield, by group, what is written; if ``is_heard``, also what a recognizer is to write down."""
+        blank = self._blank(utterance, item)
+        yield ALL, attempt(lambda: self._written(self.trained, blank, self._given(item)))
+        if is_heard and blank.reference is not None:
+            reference = blank.reference
+            if isinstance(self.bench.tokenizer, Codec):
+                yield CEILING, attempt(lambda: replace(blank, audio=self._resynthesized(reference)))
+            yield ORIGINAL, replace(blank, audio=reference)
+        yield UNTRAINED, attempt(lambda: self._written(self.untrained, blank, self._given(item)))
+        if self._is_timed(self.inputs):
+            yield SHUFFLED, attempt(lambda: self._written(self.trained, blank, self._mixed_inputs(item)))
+
+    def sounds(self, utterance: Utterance, item: Item) -> Iterator[tuple[str, Output | Failure]]:
+        """Yield, by group, what is heard."""
+        blank = self._blank(utterance, item)
+        reference = blank.reference
+        length_s = reference.duration_s if reference is not None else None
+        own_s = length_s if self.arguments.length == "reference" else None
+        yield ALL, attempt(lambda: replace(blank, audio=self._generated(self.trained, item, own_s)))
+        if reference is not None:
+            yield CEILING, attempt(lambda: replace(blank, audio=self._resynthesized(reference)))
+            yield ORIGINAL, replace(blank, audio=reference)
+        yield UNTRAINED, attempt(lambda: replace(blank, audio=self._generated(self.untrained, item, length_s)))
+        if reference is not None:
+            yield SHUFFLED, attempt(lambda: replace(blank, audio=self._shuffled_audio(item, reference)))
+
+    def _blank(self, utterance: Utterance, item: Item) -> Output:
+        """Return what is known of an output before there is one."""
+        contents = item.contents
+        reference, voice = contents.get("audio"), contents.get("prompt")
+        if isinstance(reference, Audio) and self.arguments.begun_s is not None:
+            reference = _cut(reference, self.arguments.begun_s)[1]
+        return Output(
+            utterance,
+            str(contents.get("language", "")),
+            reference_text=str(contents.get(self._text, "")),
+            reference=reference if isinstance(reference, Audio) else None,
+            voice=voice if isinstance(voice, Audio) else None,
+        )
+
+    @cached_property
+    def _text(self) -> str:
+        """The content that is written, or else what is said in the audio."""
+        sources = (self.trained.spec.stream(name) for name in self.outputs)
+        return next((source.of for source in sources if isinstance(source, TextSource | LabelSource)), "text")
+
+    def _given(self, item: Item) -> dict[str, Content]:
+        """Return the contents that may be seen: none that is to come out."""
+        spec = self.trained.spec
+        seen = {spec.stream(name).of for name in self.inputs}
+        hidden = {spec.stream(name).of for name in self.outputs} - seen
+        return {name: item.contents[name] for name in {*seen, *_LANGUAGES} - hidden if name in item.contents}
+
+    def _mixed_inputs(self, item: Item) -> dict[str, Content]:
+        return {**self._given(item), **self._shuffled(item, self.inputs)}
+
+    def _written(self, model: LanguageModel, blank: Output, given: Mapping[str, Content]) -> Output:
+        (found,) = model.generate([Request(given, self.arguments.form)], sampling=self.arguments.sampling)
+        return replace(blank, text=found.text[self._text])
+
+    def _generated(self, model: LanguageModel, item: Item, duration_s: float | None) -> Audio:
+        begun: dict[str, Content] = {}
+        if self.arguments.begun_s is not None and isinstance(audio := item.contents.get("audio"), Audio):
+            begun["audio"] = _cut(audio, self.arguments.begun_s)[0]
+        request = Request(self._given(item), self.arguments.form, begun=begun, duration_s=duration_s)
+        (found,) = model.generate([request], seed=_seed(item), sampling=self.arguments.sampling)
+        if not any(values.shape[-1] > found.num_begun[name] for name, values in found.streams.items()):
+            raise UndefinedMetricError("the model ended before it generated anything")
+        return model.audio(found)
+
+    def _is_timed(self, names: Sequence[str]) -> bool:
+        return any(isinstance(self.trained.spec.stream(name), CodeSource | FeatureSource) for name in names)
+
+    def _shuffled(self, item: Item, names: Sequence[str]) -> dict[str, Tensor]:
+        """Return the streams of codes and features among ``names``, their frames in a random order."""
+        timed = [name for name in names if self._is_timed((name,))]
+        made = self.trained.streams.made(item.contents, timed)
+        return {
+            name: values[_order(item, len(values))]
+            if isinstance(self.trained.spec.stream(name), FeatureSource)
+            else values[:, _order(item, values.shape[1])]
+            for name, values in made.items()
+        }
+
+    def _shuffled_audio(self, item: Item, reference: Audio) -> Audio:
+        codes = self.bench.encode(reference).codes
+        streams = tuple(
+            CodeStream(
+                stream.indices[:, _order(item, stream.num_frames)], stream.codebook_size, stream.frame_rate_hz
+            )
+            for stream in codes.streams
+        )
+        return self.bench.decode(Codes(streams, codes.num_samples, codes.sample_rate_hz))[0]
+
+    def _resynthesized(self, audio: Audio) -> Audio:
+        return self.bench.decode(self.bench.encode(audio).codes)[0]
+
+
+_DIVISORS = ("lm_bits_per_second", "lm_bits_per_phone", "lm_bits_per_token", "lm_perplexity")
+"""Metrics of likelihood: by seconds, phones, symbols and symbols."""
+
+
+def _preference(right: Scores, wrong: Scores) -> np.ndarray:
+    costs = [
+        found.nats / max(sum(part.num_symbols for part in found.streams.values()), 1) for found in (right, wrong)
+    ]
+    return np.array([0.5 if costs[0] == costs[1] else float(costs[0] < costs[1]), 1.0])
+
+
+def _cut(audio: Audio, seconds: float) -> tuple[Audio, Audio]:
+    """Return what comes before ``seconds`` and what comes after; raises :class:`NotApplicableError` for nothing."""
+    place = round(seconds * audio.sample_rate_hz)
+    if place >= audio.num_samples:
+        raise NotApplicableError(f"there is nothing after the first {seconds:g} s")
+    before, after = audio.samples[:, :place].contiguous(), audio.samples[:, place:].contiguous()
+    return Audio(before, audio.sample_rate_hz), Audio(after, audio.sample_rate_hz)
+
+
+def _seed(item: Item) -> int:
+    return int(generator_for(item.id, "is generated").integers(2**31))
+
+
+def _order(item: Item, num_frames: int) -> Tensor:
+    return torch.from_numpy(generator_for(item.id, "is shuffled").permutation(num_frames))

@@ -1,0 +1,57 @@
+"""What a task asks of a language model of codes."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tokbench.specs.base import StrictModel
+from tokbench.specs.classifier import ClassLesson
+from tokbench.specs.ctc import Lesson
+
+__all__ = ["LmArguments"]
+
+
+class LmArguments(StrictModel):
+    """The ``[arguments]`` of a task for language models."""
+
+    lm: str
+    """Spec of the language model that is trained on the codes of each tokenizer."""
+    scale: str = "tiny"
+    """Scale of the spec."""
+    form: str
+    """Form of the spec that is trained and asked."""
+    corpus: str = ""
+    """What it is trained on, as for ``--corpus``; empty for the training part of what it is asked."""
+    contents: Mapping[str, str] = {}
+    """Contents of an item that other ones of its corpus stand for: ``text = "intent"`` makes the label ``intent``
+    the text."""
+    changes: Mapping[str, Any] = {}
+    """In what the spec differs."""
+    sampling: Mapping[str, Any] = {}
+    """In what the spec's way of choosing symbols differs."""
+    begun_s: float | None = Field(default=None, gt=0)
+    """Seconds of the audio that are given, to be continued; only what follows is scored."""
+    length: Literal["own", "reference"] = "own"
+    """Whether the model says where audio ends, or it is made as long as the reference."""
+    recognizer: str = ""
+    """Who writes down what was generated: ``pocketsphinx``, ``whisper:<size>``, or ``ctc``, taught here."""
+    vocabulary: tuple[str, ...] = ()
+    """Texts of which the recognizer may hear one."""
+    pronunciations: Mapping[str, str] = {}
+    """Phones by word of the vocabulary, for words that the dictionary of the recognizer lacks."""
+    lesson: Lesson | None = None
+    """What the recognizer ``ctc`` is taught."""
+    classifier: ClassLesson | None = None
+    """What the classifier that listens is taught."""
+    speaker: str = ""
+    """Who knows voices: ``resemblyzer``, ``ecapa``, ``wavlm-sv``."""
+    names: tuple[str, ...] = ()
+    """Names of all sound events, as captions have them."""
+
+    @model_validator(mode="after")
+    def _only_ctc_is_taught(self) -> Self:
+        if (self.recognizer == "ctc") != (self.lesson is not None):
+            msg = "recognizer and lesson: expected a lesson for the recognizer ctc, and for no other"
+            raise ValueError(msg)
+        return self
