@@ -81,7 +81,7 @@ class _Shelf:
     def load(self, reference: str) -> Tool:
         if reference not in self._tools:
             found = one(reference)
-            name = f"{found.folder or found.card.name}:{found.setting}"
+            name = found.text
             self._tools[reference] = Tool(
                 load(found, device=self._device), name, fingerprint(found), files_sha256(found)
             )

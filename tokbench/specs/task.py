@@ -76,13 +76,14 @@ def _name_and_version(path: Path) -> tuple[str, int]:
 def find_task(name: str) -> tuple[Task, str]:
     """Return the task called ``name`` and the SHA-256 of its file.
 
-    ``name`` is an id (``reconstruction.v1``), a name (``reconstruction``, its newest version), or a path to a
-    TOML file. Raises :class:`UnknownNameError` or :class:`SpecError`.
+    ``name`` is an id (``reconstruction.v1``), a name (``reconstruction``, its newest version; ``lm/tts`` is
+    ``lm-tts``), or a path to a TOML file. Raises :class:`UnknownNameError` or :class:`SpecError`.
     """
     if name.endswith(".toml"):
         path = Path(name)
     else:
         tasks = list_tasks()
+        name = name.replace("/", "-", 1)
         versions = [task_id for task_id in tasks if name in (task_id, task_id.rpartition(".v")[0])]
         if not versions:
             raise UnknownNameError("task", name, tasks, command="tokbench list tasks")
