@@ -1,0 +1,75 @@
+"""Shipped language models made very small, and examples for them that need no tokenizer."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tokbench.lm.examples import Example, edges
+from tokbench.lm.pruning import pruned
+from tokbench.specs.codec import find_spec
+from tokbench.specs.lm import LmSpec
+from tokbench.specs.lm_streams import CodeSource, FeatureSource, LabelSource, NoteSource, Source
+
+CODEBOOK_SIZE = 12
+NETWORK = {"num_layers": 1, "num_heads": 2, "dimension": 32, "feedforward_dimension": 64, "context": 256}
+LOCAL = {**{key: value for key, value in NETWORK.items() if key != "context"}}
+
+
+def tiny_lm(name: str, changes: dict[str, Any] | None = None) -> LmSpec:
+    """Return the shipped spec ``name`` with a network of one layer and codes of few symbols."""
+    declared, _ = find_spec(name, "tiny")
+    assert isinstance(declared, LmSpec)
+    network: dict[str, Any] = dict(NETWORK)
+    if declared.network.local is not None:
+        network["local"] = LOCAL
+    if declared.network.towers > 1:
+        network["cross_layers"] = 1
+    stages: dict[str, Any] = {}
+    for stage_name, stage in declared.stages.items():
+        own = {key: value for key, value in NETWORK.items() if key in stage.network}
+        encoders = {
+            part_name: {"encoder": {"num_layers": 1, "num_heads": 2, "dimension": 32, "feedforward_dimension": 64}}
+            for part_name, part in stage.parts.items()
+            if part.encoder is not None
+        }
+        stages[stage_name] = {"network": own, "parts": encoders}
+    found, _ = find_spec(name, "tiny", changes={"network": network, "stages": stages, **(changes or {})})
+    assert isinstance(found, LmSpec)
+    return pruned(found.model_copy(update={"streams": {key: _small(each) for key, each in found.streams.items()}}))
+
+
+def _small(source: Source) -> Source:
+    if isinstance(source, CodeSource):
+        known: dict[str, Any] = {"codebook_size": CODEBOOK_SIZE, "num_codebooks": min(source.num_codebooks, 6)}
+        known |= {key: 4 for key in ("durations", "pitches") if getattr(source, key)}
+        return source.model_copy(update=known)
+    if isinstance(source, FeatureSource):
+        return source.model_copy(update={"dimension": 6})
+    if isinstance(source, LabelSource):
+        return source.model_copy(update={"symbols": ("a", "b")})
+    return source
+
+
+def drawn_example(spec: LmSpec, form: str, *, seed: int, seconds: float = 0.16) -> Example:
+    """Return streams drawn at random, those with a rate as long as each other."""
+    generator = torch.Generator().manual_seed(seed)
+    names = {*spec.forms[form].inputs, *spec.forms[form].outputs}
+    return Example(
+        {name: _drawn(spec.stream(name), seconds, generator) for name in spec.streams if name in names}, form
+    )
+
+
+def _drawn(source: Source, seconds: float, generator: torch.Generator) -> Tensor:
+    rate_hz = getattr(source, "frame_rate_hz", None)
+    num_frames = round(seconds * rate_hz) if rate_hz else 5
+    if isinstance(source, FeatureSource):
+        return torch.randn(num_frames, source.dimension, generator=generator)
+    if isinstance(source, LabelSource):
+        return torch.randint(2, (1, 1), generator=generator)
+    sizes = (30, 30) if isinstance(source, NoteSource) else source.sizes
+    codes = torch.stack([torch.randint(min(size, 120), (num_frames,), generator=generator) for size in sizes])
+    if isinstance(source, CodeSource) and source.edges:
+        for channel in codes.chunk(source.channels):
+            channel[1, ~edges(channel[:1])] = -1
+    return codes
