@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 
 from tokbench.lm.examples import Example, edges
+from tokbench.lm.layouts import ABSENT, frame_table
+from tokbench.lm.network import StageNetwork
 from tokbench.lm.pruning import pruned
+from tokbench.lm.sentences import collate
 from tokbench.specs.codec import find_spec
 from tokbench.specs.lm import LmSpec
 from tokbench.specs.lm_streams import CodeSource, FeatureSource, LabelSource, NoteSource, Source
@@ -73,3 +76,33 @@ def _drawn(source: Source, seconds: float, generator: torch.Generator) -> Tensor
         for channel in codes.chunk(source.channels):
             channel[1, ~edges(channel[:1])] = -1
     return codes
+
+
+@torch.no_grad()
+def predictions(network: StageNetwork, example: Example) -> dict[tuple[int, int], Tensor]:
+    """Return the logits of each code of the one output, by its codebook and frame, in one pass over everything."""
+    writing = network.writing
+    form = writing.form(example.form)
+    (name,) = form.outputs
+    part = writing.stage.part(name)
+    codes = writing.codes(part, example)
+    piece = writing.next_piece(name, part, codes, example, is_ended=False)
+    sentences = collate(writing, [writing.sentence(example.form, list(writing.inputs(example, form)), [piece])])
+    hidden = network(sentences)
+    table, start = frame_table(part.layout, *codes.shape), sentences.symbols.shape[1] - piece.symbols.shape[1]
+    found = {}
+    for row, block in enumerate(writing.vocabulary.blocks(part)):
+        for step in (table[row] != ABSENT).nonzero()[:, 0].tolist():
+            is_chosen = torch.zeros_like(sentences.targets, dtype=torch.bool)
+            is_chosen[0, start + step, row] = True
+            logits = network.logits(hidden.features(is_chosen, sentences.targets), block)
+            found[row, int(table[row, step])] = logits[0, block.first - block.start :]
+    return found
+
+
+def shaken(network: StageNetwork) -> StageNetwork:
+    """Return ``network`` with weights so large that whatever it reads matters, out of training mode."""
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return network.eval()

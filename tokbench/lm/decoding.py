@@ -3,6 +3,7 @@
 Axes: ``B`` batch, ``S`` steps, ``R`` symbols of a step, ``V`` symbols.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -96,7 +97,8 @@ class _Desk:
         writing, name = self.writing, self.writing.form_name(example)
         form = writing.form(name)
         inputs = list(writing.inputs(example, form))
-        position = 0 if writing.network.restarted else sum(piece.symbols.shape[1] for piece in inputs) + 1
+        before = writing.split(writing.sentence(name, inputs))[0].num_steps
+        position = 0 if writing.network.restarted else before
         outputs = [
             (EdgeOutput if writing.stage.part(output).edges else Output)(writing, output, orders[output])
             for output in form.outputs
@@ -277,6 +279,8 @@ class _Beam:
         grown: list[tuple[float, list[int]]] = []
         parents: list[int] = []
         for score, index in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+            if score == -math.inf:
+                break
             parent, place = divmod(index, log_probabilities.shape[1])
             places = [*self._alive[parent][1], place]
             if self._has_end and place == 0:

@@ -1,0 +1,270 @@
+"""What is written step by step, by what is kept of the steps before, is what all of it read anew would give."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny.lms import drawn_example, predictions, shaken, tiny_lm
+from torch import Tensor
+
+from tokbench.lm.decoding import ContextError, write
+from tokbench.lm.examples import Example
+from tokbench.lm.filling import fill
+from tokbench.lm.layouts import ABSENT, frame_table
+from tokbench.lm.masks import num_masked
+from tokbench.lm.network import StageNetwork
+from tokbench.lm.objectives import level_piece
+from tokbench.lm.sampling import guided
+from tokbench.lm.sentences import Sentences, collate
+from tokbench.lm.vocabulary import MASKED
+from tokbench.lm.writers import Order
+from tokbench.specs.lm import Part, Sampling
+
+GREEDY = Sampling(temperature=(0.0,))
+NUM_FRAMES = 6
+AUTOREGRESSIVE = [
+    ("gslm", "lm"),
+    ("pgslm", "lm"),
+    ("valle", "ar"),
+    ("audiolm", "coarse"),
+    ("audiopalm", "decoder"),
+    ("musicgen", "lm"),
+    ("musicgen-stereo", "lm"),
+    ("uniaudio", "lm"),
+    ("valle-x", "ar"),
+    ("s2st-units", "units"),
+    ("speechprompt", "lm"),
+    ("twist", "lm"),
+]
+"""Every kind of position, of reading, of layout and of network is among them, but for towers."""
+
+
+def network_of(name: str, stage: str) -> StageNetwork:
+    torch.manual_seed(0)
+    return shaken(StageNetwork(tiny_lm(name), stage))
+
+
+def examples_of(network: StageNetwork, number: int = 2) -> list[Example]:
+    """Return examples whose inputs differ in length."""
+    form = next(iter(network.writing.stage.forms))
+    spec = network.writing.spec
+    return [drawn_example(spec, form, seed=seed, seconds=0.12 + 0.08 * seed) for seed in range(number)]
+
+
+def output_of(network: StageNetwork, example: Example) -> tuple[str, Part]:
+    (name,) = network.writing.form(example.form).outputs
+    return name, network.writing.stage.part(name)
+
+
+def generators(number: int = 2) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in range(number)]
+
+
+def asked(
+    network: StageNetwork, examples: list[Example], num_frames: int, num_begun: int = 0
+) -> list[dict[str, Order]]:
+    orders = []
+    for example in examples:
+        name, part = output_of(network, example)
+        codes = example.streams[part.stream][part.first : part.end, :num_begun]
+        orders.append({name: Order(codes, num_frames, is_known=True)})
+    return orders
+
+
+def rewritten(network: StageNetwork, example: Example, num_begun: int, scale: float = 1.0) -> Tensor:
+    """Write the likeliest code of each cell, one after another, with one pass over everything for each."""
+    _, part = output_of(network, example)
+    rows = network.writing.vocabulary.num_rows(part)
+    # What is not written yet may be anything: it is not looked at.
+    codes = torch.zeros(rows, NUM_FRAMES, dtype=torch.int64)
+    codes[:, :num_begun] = example.streams[part.stream][part.first : part.end, :num_begun]
+    table = frame_table(part.layout, rows, NUM_FRAMES)
+    for step, row in itertools.product(range(table.shape[1]), range(rows)):
+        frame = int(table[row, step])
+        if frame >= num_begun:
+            stream = torch.cat([torch.zeros(part.first, NUM_FRAMES, dtype=torch.int64), codes])
+            known = Example({**example.streams, part.stream: stream}, example.form)
+            logits = predictions(network, known)[row, frame]
+            if scale != 1:
+                logits = guided(logits, predictions(network, emptied(network, known))[row, frame], scale)
+            codes[row, frame] = int(logits.argmax())
+    return codes
+
+
+def emptied(network: StageNetwork, example: Example) -> Example:
+    parts = [network.writing.stage.part(name) for name in network.writing.form(example.form).inputs]
+    nothing = {part.stream: example.streams[part.stream][:, :0] for part in parts}
+    return Example({**example.streams, **nothing}, example.form)
+
+
+@pytest.mark.parametrize("num_begun", [0, 2])
+@pytest.mark.parametrize(("name", "stage"), AUTOREGRESSIVE)
+def test_writing_is_recomputing_everything_at_each_code(name: str, stage: str, num_begun: int) -> None:
+    network = network_of(name, stage)
+    (output,) = {output_of(network, example)[0] for example in examples_of(network)}
+    part = network.writing.stage.part(output)
+    examples = examples_of(network)
+    if part.deduplicated or name == "speechprompt":
+        num_begun = 0  # what is begun would be shorter than here
+        network.writing.stage.parts[output] = part.model_copy(update={"deduplicated": False})
+    orders = asked(network, examples, NUM_FRAMES, num_begun)
+    written = write(network, examples, orders, sampling=GREEDY, generators=generators())
+    for example, found in zip(examples, written, strict=True):
+        assert torch.equal(found.streams[output], rewritten(network, example, num_begun))
+        assert found.is_ended[output]
+
+
+@pytest.mark.parametrize("name", ["dgslm", *dict(AUTOREGRESSIVE)])
+@torch.no_grad()
+def test_reading_in_pieces_is_reading_the_whole(name: str) -> None:
+    network = network_of(name, dict(AUTOREGRESSIVE).get(name, "lm"))
+    writing, (example, _) = network.writing, examples_of(network)
+    output, part = output_of(network, example)
+    piece = writing.next_piece(output, part, writing.codes(part, example), example, is_ended=False)
+    inputs = list(writing.inputs(example, writing.form(example.form)))
+    whole = collate(writing, [writing.sentence(example.form, inputs, [piece])])
+    expected = network(whole).values
+    first = whole.symbols.shape[1] - piece.symbols.shape[1] + 1
+    past = network.begin(1, whole.symbols.shape[1])
+    found = [network(between(whole, 0, first), past).values]
+    found += [network(between(whole, step, step + 1), past).values for step in range(first, whole.symbols.shape[1])]
+    torch.testing.assert_close(torch.cat(found, dim=-2), expected, atol=2e-5, rtol=1e-4)
+
+
+def between(sentences: Sentences, first: int, end: int) -> Sentences:
+    return replace(
+        sentences,
+        symbols=sentences.symbols[:, first:end],
+        targets=sentences.targets[:, first:end],
+        positions=sentences.positions[:, first:end],
+        is_there=sentences.is_there[:, first:end],
+        insets=sentences.insets if first == 0 else {},
+    )
+
+
+def test_guided_writing_is_guided_recomputing() -> None:
+    network = network_of("musicgen", "lm")
+    examples = examples_of(network)
+    sampling = Sampling(temperature=(0.0,), guidance=3.0)
+    written = write(
+        network, examples, asked(network, examples, NUM_FRAMES), sampling=sampling, generators=generators()
+    )
+    plain = write(network, examples, asked(network, examples, NUM_FRAMES), sampling=GREEDY, generators=generators())
+    for example, found, other in zip(examples, written, plain, strict=True):
+        assert torch.equal(found.streams["codes"], rewritten(network, example, 0, scale=3.0))
+        assert not torch.equal(found.streams["codes"], other.streams["codes"])
+
+
+def test_what_is_drawn_is_the_same_alone_and_beside_others() -> None:
+    network = network_of("uniaudio", "lm")
+    examples, sampling = examples_of(network, 3), Sampling(top_k=5)
+    orders = asked(network, examples, NUM_FRAMES)
+    together = write(network, examples, orders, sampling=sampling, generators=generators(3))
+    for index in range(3):
+        (alone,) = write(
+            network, [examples[index]], [orders[index]], sampling=sampling, generators=[generators(3)[index]]
+        )
+        assert torch.equal(alone.streams["acoustic"], together[index].streams["acoustic"])
+
+
+@pytest.mark.parametrize("name", ["delay", "flatten"])
+def test_an_end_that_is_drawn_ends_all_codebooks_at_one_frame(name: str) -> None:
+    network = network_of("musicgen", "lm") if name == "delay" else network_of("audiolm", "coarse")
+    examples = examples_of(network, 6)
+    output, part = output_of(network, examples[0])
+    rows = network.writing.vocabulary.num_rows(part)
+    orders = [{output: Order(torch.zeros(rows, 0, dtype=torch.int64), 12, is_known=False)} for _ in examples]
+    written = write(network, examples, orders, sampling=Sampling(temperature=(2.0,)), generators=generators(6))
+    lengths = [found.streams[output].shape[1] for found in written]
+    assert all(bool((found.streams[output] >= 0).all()) for found in written)
+    ended = [found.is_ended[output] for found in written]
+    assert any(ended)
+    assert all(length < 12 if is_ended else length == 12 for length, is_ended in zip(lengths, ended, strict=True))
+
+
+def test_a_prompt_beyond_the_context_is_told() -> None:
+    network = network_of("valle", "ar")
+    (example,) = examples_of(network, 1)
+    with pytest.raises(ContextError, match=r"the prompt takes \d+ steps of valle, whose context is 256"):
+        write(network, [example], asked(network, [example], 300), sampling=GREEDY, generators=generators(1))
+
+
+def test_a_beam_as_wide_as_all_there_is_finds_the_likeliest_sequence() -> None:
+    """Against all sequences of three symbols, each scored by one pass."""
+    network = network_of("gslm", "lm")
+    network.writing.stage.parts["runs"] = Part(stream="units")
+    example = examples_of(network, 1)[0]
+    size = network.writing.spec.stream("units").sizes[0]
+    sampling = Sampling(beam=size**2)
+    (found,) = write(network, [example], asked(network, [example], 3), sampling=sampling, generators=generators(1))
+
+    def score(codes: tuple[int, ...]) -> float:
+        logits = predictions(network, Example({"units": torch.tensor([codes])}, example.form))
+        return sum(float(logits[0, frame].log_softmax(dim=0)[code]) for frame, code in enumerate(codes))
+
+    best = found.streams["runs"][0].tolist()
+    generator = torch.Generator().manual_seed(0)
+    others = torch.randint(size, (300, 3), generator=generator).tolist()
+    others += [[*best[:place], code, *best[place + 1 :]] for place in range(3) for code in range(size)]
+    assert len(best) == 3
+    assert score(tuple(best)) >= max(score(tuple(other)) for other in others) - 1e-4
+
+
+def test_levels_are_filled_in_as_a_loop_does() -> None:
+    network = network_of("valle", "nar")
+    examples, writing = examples_of(network), network.writing
+    ((name, part),) = writing.stage.outputs.items()
+    codes = [example.streams["acoustic"].clone() for example in examples]
+    begun = [2, 0]
+    for each, num_begun in zip(codes, begun, strict=True):
+        each[1:, num_begun:] = ABSENT
+    found = fill(network, examples, codes, num_begun=begun, sampling=GREEDY, generators=generators())
+    for example, expected, num_begun, filled in zip(examples, codes, begun, found, strict=True):
+        known = expected.clone()
+        for level in range(1, len(known)):
+            piece = level_piece(writing, name, part, known, example, level, num_begun)
+            inputs = list(writing.inputs(example, writing.form("tts")))
+            hidden = network(collate(writing, [writing.sentence("tts", inputs, [piece])]), level=level)
+            logits = network.logits(hidden.values[0, -known.shape[1] :], writing.vocabulary.blocks(part)[level])
+            known[level, num_begun:] = logits.argmax(dim=1)[num_begun:]
+        assert torch.equal(filled, known)
+
+
+@torch.no_grad()
+def test_masked_codes_are_decided_as_a_loop_does() -> None:
+    """Level by level, the surest first, as many as the schedule leaves unmasked, each pass with what is decided."""
+    network = network_of("soundstorm", "parallel")
+    example, writing = examples_of(network, 1)[0], network.writing
+    ((name, part),) = writing.stage.outputs.items()
+    size = example.streams["acoustic"].shape
+    sampling = Sampling(temperature=(0.0,), iterations=(4, 1))
+    begun, codes = 2, torch.full(size, ABSENT)
+    codes[:, :begun] = example.streams["acoustic"][:, :begun]
+    (found,) = fill(network, [example], [codes], num_begun=[begun], sampling=sampling, generators=generators(1))
+    known = codes.clone()
+    known[:, begun:] = MASKED
+    for level in range(size[0]):
+        for iteration in range(1, (4 if level == 0 else 1) + 1):
+            piece = writing.frames_piece(name, part, known, torch.full_like(known, ABSENT), example)
+            values = network(collate(writing, [writing.sentence("sc", [], [piece])])).values[0, -size[1] :]
+            chances = network.logits(values, writing.vocabulary.blocks(part)[level]).softmax(dim=1)
+            left = num_masked(iteration, 4 if level == 0 else 1, size[1] - begun)
+            open_frames = [frame for frame in range(size[1]) if known[level, frame] == MASKED]
+            surest = sorted(open_frames, key=lambda frame: -float(chances[frame].max()))
+            for frame in surest[: len(open_frames) - left]:
+                known[level, frame] = int(chances[frame].argmax())
+    assert torch.equal(found, known)
+    assert bool((found >= 0).all())
+
+
+def test_a_voice_keeps_a_code_for_as_long_as_was_drawn() -> None:
+    network = network_of("dgslm", "lm")
+    orders = [{"voices": Order(torch.zeros(4, 0, dtype=torch.int64), 40, is_known=True)}]
+    (found,) = write(network, [Example({}, "sc")], orders, sampling=Sampling(), generators=generators(1))
+    codes = found.streams["voices"]
+    for units, durations in codes.chunk(2):
+        starts = [frame for frame in range(40) if frame == 0 or units[frame] != units[frame - 1]]
+        assert [frame for frame in range(40) if durations[frame] != ABSENT] in (starts, starts[:-1])
+        for start, following in itertools.pairwise(starts):
+            assert following - start == int(durations[start]) + 1
