@@ -9,9 +9,11 @@ import torch
 
 from tokbench.codecs.registry import fingerprint, load, one
 from tokbench.corpora.registry import open_corpus
+from tokbench.errors import SpecError
 from tokbench.runners.base import Bench
+from tokbench.runners.lm import GeneratingLmRunner, LmRunner
 from tokbench.runners.registry import make_runner
-from tokbench.specs.task import Task
+from tokbench.specs.task import Task, find_task, list_tasks
 from tokbench.store import CodeStore
 
 CODEC = '''
@@ -113,6 +115,16 @@ def found(manifest: Path, asked: Task) -> dict[tuple[str, str], float | None]:
     return values
 
 
+@pytest.mark.parametrize("name", [name for name in list_tasks() if name.startswith("lm-")])
+def test_every_task_can_be_asked(name: str) -> None:
+    asked, _ = find_task(name)
+    runner = make_runner(asked)
+    assert isinstance(runner, GeneratingLmRunner if asked.kind == "lm-generation" else LmRunner)
+    assert set(FACTS) <= set(asked.metrics)
+    short = name.removeprefix("lm-").removesuffix(".v1")
+    assert find_task(f"lm/{short}")[0] == asked
+
+
 def test_codes_that_were_learnt_are_likelier_than_shuffled_ones_and_their_pairs(manifest: Path) -> None:
     values = found(manifest, task(manifest, "sc", "lm_bits_per_second", "lm_bits_per_token", "lm_perplexity"))
     assert values["lm_perplexity", "all"] < values["lm_perplexity", "untrained"]
@@ -120,3 +132,32 @@ def test_codes_that_were_learnt_are_likelier_than_shuffled_ones_and_their_pairs(
     pairs = found(manifest, task(manifest, "sc", "pair_accuracy"))
     assert pairs["pair_accuracy", "all"] == 1.0
     assert ("pair_accuracy", "untrained") in pairs
+
+
+def test_what_is_written_and_what_is_heard_has_floors_and_a_ceiling(manifest: Path) -> None:
+    written = found(manifest, task(manifest, "asr", "answer_accuracy", "cer"))
+    assert {group for _, group in written} == {"all", "untrained", "shuffled"}
+    assert written["answer_accuracy", "untrained"] == 0.0
+    heard = found(manifest, task(manifest, "tts", "duration_ratio", kind="lm-generation"))
+    assert {group for _, group in heard} == {"all", "untrained", "shuffled", "ceiling", "original"}
+    assert heard["duration_ratio", "original"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("form", "metrics", "problem"),
+    [
+        ("svs", ("wer",), "arguments.form: .* has no form 'svs', but asr, tts, sc"),
+        ("asr", ("stoi",), "metrics: a task of the kind lm has no stoi"),
+        ("asr", ("wer", "pair_accuracy"), "likelihoods and what is written belong into tasks of their own"),
+    ],
+)
+def test_a_task_that_makes_no_sense_is_told_before_work_starts(
+    manifest: Path, form: str, metrics: tuple[str, ...], problem: str
+) -> None:
+    with pytest.raises(SpecError, match=problem):
+        make_runner(task(manifest, form, *metrics))
+
+
+def test_a_judge_that_is_needed_is_told_too(manifest: Path) -> None:
+    with pytest.raises(SpecError, match=r"arguments\.classifier: missing, and class_accuracy cannot do without"):
+        make_runner(task(manifest, "tts", "class_accuracy", kind="lm-generation"))
