@@ -110,7 +110,8 @@ class Snac(ResidualCodec):
             for layer, indices in chosen
         ]
         # Summed in turn, from the first, as the model does: another order would round otherwise.
-        return reduce(torch.add, embedded)
+        total: Tensor = reduce(torch.add, embedded)
+        return total
 
     def _reach(self, latents: int) -> int:
         """Return a reach of ``latents`` extended by the outer convolution and the windows that it touches."""

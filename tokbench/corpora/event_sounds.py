@@ -66,7 +66,7 @@ def _hum(num_samples: int, rate_hz: int, generator: Generator) -> np.ndarray:
         level * _tone(np.full(num_samples, harmonic * mains_hz), rate_hz)
         for harmonic, level in enumerate(levels, start=1)
     )
-    return np.sum(list(tones), axis=0)
+    return np.asarray(np.sum(list(tones), axis=0))
 
 
 def _engine(num_samples: int, rate_hz: int, generator: Generator) -> np.ndarray:

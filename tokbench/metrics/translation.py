@@ -43,6 +43,7 @@ def signature(name: TranslationScore) -> str:
 
 @functools.cache
 def _metric(name: TranslationScore) -> Any:
-    from sacrebleu.metrics import BLEU, CHRF  # noqa: PLC0415  (the planner has no use for it)
+    from sacrebleu.metrics.bleu import BLEU  # noqa: PLC0415  (the planner has no use for it)
+    from sacrebleu.metrics.chrf import CHRF  # noqa: PLC0415
 
     return BLEU() if name == "bleu" else CHRF()

@@ -159,7 +159,8 @@ def _translation(output: Output, listeners: Listeners, name: str, *, is_heard: b
     if is_heard:
         language = listeners.language(output)
         pair = normalize(pair[0], language), normalize(pair[1], language)
-    return counts("chrf" if name == "chrf" else "bleu", [pair[0]], [pair[1]])[0].astype(np.float64)
+    counted: np.ndarray = counts("chrf" if name == "chrf" else "bleu", [pair[0]], [pair[1]])[0].astype(np.float64)
+    return counted
 
 
 def _bleu(output: Output, listeners: Listeners) -> np.ndarray:
