@@ -79,8 +79,13 @@ def _drawn(source: Source, seconds: float, generator: torch.Generator) -> Tensor
 
 
 @torch.no_grad()
-def predictions(network: StageNetwork, example: Example) -> dict[tuple[int, int], Tensor]:
-    """Return the logits of each code of the one output, by its codebook and frame, in one pass over everything."""
+def predictions(
+    network: StageNetwork, example: Example, *, with_end: bool = False
+) -> dict[tuple[int, int], Tensor]:
+    """Return the logits of each code of the one output, by its codebook and frame, in one pass over everything.
+
+    With ``with_end`` those of the first codebook begin with that of the end, if there is one.
+    """
     writing = network.writing
     form = writing.form(example.form)
     (name,) = form.outputs
@@ -96,7 +101,7 @@ def predictions(network: StageNetwork, example: Example) -> dict[tuple[int, int]
             is_chosen = torch.zeros_like(sentences.targets, dtype=torch.bool)
             is_chosen[0, start + step, row] = True
             logits = network.logits(hidden.features(is_chosen, sentences.targets), block)
-            found[row, int(table[row, step])] = logits[0, block.first - block.start :]
+            found[row, int(table[row, step])] = logits[0, 0 if with_end else block.first - block.start :]
     return found
 
 

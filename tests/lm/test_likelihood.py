@@ -1,0 +1,122 @@
+"""What is learnt from and what a sequence costs: in nats, and in the bytes of an arithmetic coder."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from tiny.lms import drawn_example, predictions, shaken, tiny_lm
+
+from tokbench.lm.examples import Example, edges
+from tokbench.lm.layouts import ABSENT
+from tokbench.lm.network import StageNetwork
+from tokbench.lm.objectives import losses, teacher_forced
+from tokbench.lm.sentences import collate
+from tokbench.models.arithmetic_coder import ArithmeticDecoder, ArithmeticEncoder, cumulative_widths
+
+
+def network_of(name: str, stage: str) -> StageNetwork:
+    torch.manual_seed(0)
+    return shaken(StageNetwork(tiny_lm(name), stage))
+
+
+def nats_of(network: StageNetwork, example: Example) -> float:
+    with torch.no_grad():
+        return sum(
+            float(each.nats.double().sum()) for costs in teacher_forced(network, [example]) for each in costs
+        )
+
+
+@pytest.mark.parametrize(("name", "stage"), [("musicgen", "lm"), ("audiolm", "coarse"), ("uniaudio", "lm")])
+def test_likelihood_is_the_length_of_the_coded_message(name: str, stage: str) -> None:
+    """Codes, written by an arithmetic coder with what is predicted of each, need so many bits, and come back."""
+    network = network_of(name, stage)
+    form = next(iter(network.writing.stage.forms))
+    example = drawn_example(network.writing.spec, form, seed=0, seconds=1.0)
+    example = Example(example.streams, form, is_ended=False)
+    (output,) = network.writing.form(form).outputs
+    part = network.writing.stage.part(output)
+    codes = network.writing.codes(part, example)
+    blocks = network.writing.vocabulary.blocks(part)
+    widths, symbols = [], []
+    for (row, frame), logits in predictions(network, example, with_end=True).items():
+        widths.append(cumulative_widths(logits.double().softmax(dim=0).numpy()))
+        symbols.append(int(codes[row, frame]) + blocks[row].has_end)
+    encoder = ArithmeticEncoder()
+    for cumulative, symbol in zip(widths, symbols, strict=True):
+        encoder.push(int(cumulative[symbol]), int(cumulative[symbol + 1]))
+    message = encoder.finish()
+    decoder = ArithmeticDecoder(message)
+    assert [decoder.pull(cumulative) for cumulative in widths] == symbols
+    num_bits = nats_of(network, example) / math.log(2)
+    assert num_bits - 8 <= 8 * len(message) <= 1.001 * num_bits + 8
+
+
+@pytest.mark.parametrize("name", ["valle", "musicgen", "viola", "dgslm"])
+def test_nothing_is_learnt_from_beginnings_and_inputs(name: str) -> None:
+    """As many symbols cost something as the outputs have codes, and an end."""
+    network = network_of(name, next(iter(tiny_lm(name).stages)))
+    for form_name, form in network.writing.stage.forms.items():
+        example = drawn_example(network.writing.spec, form_name, seed=1)
+        expected = 0
+        for part in map(network.writing.stage.part, form.outputs):
+            codes = network.writing.codes(part, example)
+            expected += int((codes != ABSENT).sum()) + part.ended
+            if part.edges:  # of each channel its new codes, and their durations
+                expected = sum(2 * int(edges(channel[:1]).sum()) for channel in codes.chunk(2))
+        assert losses(network, [example]).num_predicted == expected
+
+
+def test_the_mean_is_over_all_codes_of_a_batch() -> None:
+    network = network_of("musicgen", "lm")
+    spec = network.writing.spec
+    examples = [drawn_example(spec, "mg", seed=seed, seconds=0.1 * (seed + 1)) for seed in range(3)]
+    torch.manual_seed(0)
+    network.writing.stage.parts["about"] = network.writing.stage.part("about").model_copy(update={"dropped": 0.0})
+    together = losses(network, examples)
+    alone = [losses(network, [example]) for example in examples]
+    expected = sum(each.num_predicted * float(each.total.detach()) for each in alone) / together.num_predicted
+    assert float(together.total.detach()) == pytest.approx(expected, rel=1e-4)
+    assert float(together.shown["bits_per_code"]) == pytest.approx(expected / math.log(2), rel=1e-4)
+
+
+def test_the_loss_of_levels_is_over_what_comes_after_the_prompt() -> None:
+    """The denominator counts only frames without a prompt."""
+    network = network_of("valle", "nar")
+    example = drawn_example(network.writing.spec, "tts", seed=0)
+    num_frames = example.streams["acoustic"].shape[1]
+    counts = set()
+    for seed in range(60):
+        torch.manual_seed(seed)
+        counts.add(losses(network, [example]).num_predicted)
+    assert counts == set(range(num_frames - num_frames // 2, num_frames + 1))
+
+
+def test_weights_are_those_of_codebooks() -> None:
+    """pGSLM: each of unit, duration and pitch has its own."""
+    network = network_of("pgslm", "lm")
+    example = drawn_example(network.writing.spec, "sc", seed=0, seconds=0.3)
+    (each,) = teacher_forced(network, [example])
+    weights, nats = [1.0, 0.5, 0.5], [float(costs.nats.detach().sum()) for costs in each]
+    found = losses(network, [example])
+    expected = float(np.dot(weights, nats)) / found.num_predicted
+    assert float(found.total.detach()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_joint_vocabulary_lets_all_symbols_compete() -> None:
+    """Over all symbols of AudioPaLM, probabilities add up to 1; over those of its units, to less."""
+    network = network_of("audiopalm", "decoder")
+    example = drawn_example(network.writing.spec, "tts", seed=0)
+    found = predictions(network, example)
+    sums = torch.stack([logits.exp().sum() for logits in found.values()])
+    assert bool((sums < 0.999).all())
+    writing = network.writing
+    part = writing.stage.part("units")
+    piece = writing.next_piece("units", part, example.streams["units"], example, is_ended=False)
+    inputs = list(writing.inputs(example, writing.form("tts")))
+    with torch.no_grad():
+        hidden = network(collate(writing, [writing.sentence("tts", inputs, [piece])])).values[0, -2]
+    everything = torch.nn.functional.linear(hidden, network.outputs.weight[1:]).log_softmax(dim=0)
+    (block,) = writing.vocabulary.blocks(part)
+    last = example.streams["units"].shape[1] - 1
+    torch.testing.assert_close(found[0, last], everything[block.first - 1 : block.stop - 1], atol=1e-5, rtol=1e-4)
