@@ -139,7 +139,7 @@ class Vocabulary:
 
         What begins a part or a form of another name counts as the same as the first one there.
         """
-        pairs = []
+        pairs = [(NOTHING, NOTHING)]
         for key, block in self.codebooks.items():
             theirs = other.codebooks.get(key)
             if theirs is not None and theirs.size == block.size:

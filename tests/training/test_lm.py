@@ -1,0 +1,344 @@
+"""Language models from spec to sound: tokens, training, resuming, generating, and what goes wrong on the way."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tomli_w
+import torch
+from torch import Tensor
+
+from tokbench.audio import Audio
+from tokbench.corpora.base import Corpus
+from tokbench.errors import CorpusError, NotSupportedError, SpecError, UsageError, WeightsError
+from tokbench.lm.decoding import ContextError
+from tokbench.lm.items import CorpusMaterial, Item, Material
+from tokbench.lm.language_model import LanguageModel, Request
+from tokbench.lm.streams import ContentError, load_tools
+from tokbench.lm.tokens import open_tokens, token_folder
+from tokbench.shards import ShardError
+from tokbench.specs.codec import find_spec
+from tokbench.specs.lm import LmSpec
+from tokbench.training.lm import LmLearner, train_lm
+from tokbench.training.lm_data import DrawnTokens, TokenBatches, split
+from tokbench.training.train import Options
+from tokbench.training.watcher import Watcher
+
+SPEC: dict[str, Any] = {
+    "name": "mini",
+    "kind": "language-model",
+    "title": "Mini",
+    "source": "a test",
+    "codec": ["acoustic"],
+    "streams": {
+        "text": {"kind": "text"},
+        "mood": {"kind": "labels", "of": "mood"},
+        "acoustic": {"kind": "codes", "num_codebooks": 2, "codebook_size": 8, "frame_rate_hz": 50.0},
+    },
+    "network": {
+        "num_layers": 1,
+        "num_heads": 2,
+        "dimension": 32,
+        "feedforward_dimension": 64,
+        "context": 64,
+        "positions": "sinusoidal",
+        "restarted": True,
+    },
+    "stages": {
+        "ar": {
+            "parts": {"first": {"stream": "acoustic", "end": 1, "plus": ["mood"]}},
+            "forms": {
+                "tts": {"inputs": ["text"], "outputs": ["first"]},
+                "asr": {"inputs": ["acoustic"], "outputs": ["text"]},
+            },
+            "sampling": {"temperature": [0.0]},
+        },
+        "nar": {
+            "objective": {"kind": "levels", "prompt_s": 0.02},
+            "forms": {"tts": {"inputs": ["text"], "outputs": ["acoustic"]}},
+            "sampling": {"temperature": [0.0]},
+        },
+    },
+    "training": {
+        "num_steps": 40,
+        "batch_size": 8,
+        "crop_s": 1.0,
+        "num_held_out": 2,
+        "log_every_steps": 20,
+        "validate_every_steps": 30,
+        "checkpoint_every_steps": 20,
+        "optimizer": {"learning_rate": 1e-2, "clip_norm": 1.0, "schedule": "cosine"},
+    },
+}
+LETTERS = "abcdefgh"
+
+
+@dataclass
+class Letters(Material):
+    """Letters, each spoken as a code and, one codebook below, the next one; in two moods."""
+
+    num_items: int = 40
+    name: str = "letters"
+    licence: str = "CC0-1.0"
+
+    def __iter__(self) -> Iterator[Item]:
+        return (self.item(index) for index in range(self.num_items))
+
+    def __len__(self) -> int:
+        return self.num_items
+
+    @property
+    def sha256(self) -> str:
+        return f"letters {self.num_items}"
+
+    @staticmethod
+    def item(index: int) -> Item:
+        generator = np.random.default_rng(index)
+        numbers = generator.integers(len(LETTERS), size=int(generator.integers(2, 6)))
+        return Item(
+            str(index),
+            {
+                "text": "".join(LETTERS[n] for n in numbers),
+                "mood": "glad" if index % 2 else "sad",
+                "acoustic": spoken(numbers),
+            },
+        )
+
+
+def spoken(numbers: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.stack([numbers, (numbers + 1) % len(LETTERS)])).long()
+
+
+def spec_file(folder: Path, changes: Mapping[str, Any] | None = None, name: str = "mini") -> str:
+    path = folder / f"{name}.toml"
+    path.write_text(tomli_w.dumps(SPEC | (changes or {})))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train once for all tests that only look at what came out."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOKBENCH_HOME", str(folder / "home"))
+        changes = {"training": {"num_steps": 300}}
+        return train_lm(spec_file(folder), Letters(400), folder / "lm", scale="paper", options=Options(changes))
+
+
+def test_it_has_learnt_to_speak_and_to_hear(model_folder: Path) -> None:
+    model = LanguageModel(model_folder)
+    speak = [Request({"text": text, "mood": "sad"}, "tts") for text in ("abc", "hgfe", "dadbf")]
+    for request, found in zip(speak, model.generate(speak), strict=True):
+        numbers = np.array([LETTERS.index(letter) for letter in str(request.contents["text"])])
+        assert torch.equal(found.streams["acoustic"], spoken(numbers))
+        assert found.is_ended["acoustic"]
+    (heard,) = model.generate([Request({"acoustic": spoken(np.array([1, 2, 7]))}, "asr")])
+    assert heard.text == {"text": "bch"}
+
+
+def test_the_card_tells_how_it_was_made(model_folder: Path) -> None:
+    model = LanguageModel(model_folder)
+    assert (model.card.trained_on, model.card.licence) == (("letters",), "CC0-1.0")
+    assert model.card.num_parameters == sum(each.numel() for each in model.networks.parameters())
+    assert model.card.num_steps == 300
+    assert model.card.num_tokens > 300 * 8
+    assert model.spec.streams["mood"].symbols == ("sad", "glad")  # type: ignore[union-attr]
+
+
+def test_a_beginning_is_gone_on_from(model_folder: Path) -> None:
+    begun = spoken(np.array([0, 1]))
+    request = Request({"text": "abe", "mood": "glad"}, "tts", begun={"acoustic": begun})
+    (found,) = LanguageModel(model_folder).generate([request])
+    assert torch.equal(found.streams["acoustic"], spoken(np.array([0, 1, 4])))
+    assert found.num_begun == {"acoustic": 2}
+
+
+def test_what_is_right_is_likelier_and_nothing_learnt_knows_no_better(model_folder: Path) -> None:
+    model, floor = LanguageModel(model_folder), LanguageModel.floor(model_folder)
+    right = Item("right", {"text": "abc", "mood": "sad", "acoustic": spoken(np.array([0, 1, 2]))}, "tts")
+    wrong = Item("wrong", {**right.contents, "acoustic": spoken(np.array([0, 1, 5]))}, "tts")
+    likely, unlikely = model.score([right, wrong])
+    assert likely.nats < unlikely.nats / 5
+    assert likely.streams["acoustic"].num_symbols == 2 * 3 + 1
+    assert floor.score([right])[0].nats == pytest.approx(7 * np.log(8), rel=0.3)
+    assert likely.streams["acoustic"].bits == pytest.approx(likely.nats / np.log(2))
+
+
+def test_what_is_wrong_with_a_request_is_told(model_folder: Path) -> None:
+    model = LanguageModel(model_folder)
+    with pytest.raises(UsageError, match="mini was asked for 'sing'; it has tts, asr"):
+        model.generate([Request({"text": "a"}, "sing")])
+    with pytest.raises(UsageError, match="mini was asked for no form; it has tts, asr"):
+        model.generate([Request({"text": "a"})])
+    with pytest.raises(ContentError, match="the form 'tts' of mini needs the content 'text'"):
+        model.generate([Request({"mood": "sad"}, "tts")])
+    with pytest.raises(ContentError, match="no label 'angry' in the stream 'mood', only sad, glad"):
+        model.generate([Request({"text": "a", "mood": "angry"}, "tts")])
+    with pytest.raises(ContentError, match="no symbol of the stream 'text' is in the text ''"):
+        model.generate([Request({"text": "", "mood": "sad"}, "tts")])
+    with pytest.raises(ContextError, match="the prompt takes 73 steps of mini, whose context is 64"):
+        model.generate([Request({"text": "a" * 70, "mood": "sad"}, "tts")])
+    with pytest.raises(ContentError, match=r"acoustic: expected codes below \[8, 8\], found up to \[9, 9\]"):
+        model.generate([Request({"acoustic": torch.full((2, 3), 9)}, "asr")])
+    with pytest.raises(SpecError, match="sampling of ar: top_p: input should be less than or equal to 1, found 3"):
+        model.generate([Request({"text": "a", "mood": "sad"}, "tts")], sampling={"top_p": 3})
+    (found,) = model.generate([Request({"text": "a", "mood": "sad"}, "tts")])
+    with pytest.raises(NotSupportedError, match="mini does not offer a tokenizer of the stream 'acoustic'"):
+        model.streams.audio("acoustic", found.streams["acoustic"])
+
+
+def test_weights_of_another_model_are_told(model_folder: Path, tmp_path: Path) -> None:
+    for file in model_folder.glob("*.*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "weights.safetensors").write_bytes(b"other")
+    with pytest.raises(WeightsError, match=r"weights.safetensors: expected SHA-256 .* found another file"):
+        LanguageModel(tmp_path)
+    (tmp_path / "lm.toml").unlink()
+    with pytest.raises(SpecError, match=r"holds no trained language model: there is no lm.toml"):
+        LanguageModel(tmp_path)
+
+
+def test_the_same_command_writes_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("lm.toml", "spec.toml", "weights.safetensors")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv("TOKBENCH_HOME", str(tmp_path / name / "home"))
+        train_lm(spec_file(tmp_path), Letters(), tmp_path / name / "lm", scale="paper")
+    for name in names:
+        assert (tmp_path / "one/lm" / name).read_bytes() == (tmp_path / "two/lm" / name).read_bytes()
+
+
+class Interrupting(Watcher):
+    def step(self, step: int, num_steps: int) -> None:
+        if step == 30:
+            raise RuntimeError("power cut")
+
+
+def test_an_interrupted_run_goes_on_to_the_last_bit(tmp_path: Path) -> None:
+    spec = spec_file(tmp_path)
+    whole = train_lm(spec, Letters(), tmp_path / "whole/lm", scale="paper")
+    with pytest.raises(RuntimeError, match="power cut"):
+        train_lm(spec, Letters(), tmp_path / "cut/lm", scale="paper", watcher=Interrupting())
+    cut = train_lm(spec, Letters(), tmp_path / "cut/lm", scale="paper")
+    assert (whole / "weights.safetensors").read_bytes() == (cut / "weights.safetensors").read_bytes()
+    assert (whole / "lm.toml").read_bytes() == (cut / "lm.toml").read_bytes()
+
+
+class Spent(Letters):
+    """Items that may be gone through once."""
+
+    def __iter__(self) -> Iterator[Item]:
+        assert not self.is_spent, "tokens are made once"
+        self.is_spent = True
+        return super().__iter__()
+
+    is_spent = False
+
+
+def test_tokens_are_made_once_and_damage_to_them_is_told(tmp_path: Path) -> None:
+    spec, material = spec_file(tmp_path), Spent()
+    train_lm(spec, material, tmp_path / "one", scale="paper", seed=1)
+    train_lm(spec, material, tmp_path / "two", scale="paper", seed=2)
+    declared, _ = find_spec(spec)
+    assert isinstance(declared, LmSpec)
+    folder = token_folder(declared, material)
+    shard = folder / "acoustic-00000.bin"
+    content = bytearray(shard.read_bytes())
+    content[:2] = np.int16(99).tobytes()
+    shard.write_bytes(bytes(content))
+    with pytest.raises(ShardError, match=r"acoustic of 0 has codes outside of \[8, 8\]\. Delete the folder"):
+        open_tokens(declared, material, {}).example(0)
+    shard.write_bytes(b"")
+    with pytest.raises(ShardError, match=r"acoustic-00000.bin: expected \d+ bytes, found 0"):
+        train_lm(spec, material, tmp_path / "three", scale="paper", seed=3)
+
+
+def test_a_material_without_an_example_is_told(tmp_path: Path) -> None:
+    class Silent(Letters):
+        def __iter__(self) -> Iterator[Item]:
+            return (Item(item.id, {"text": item.contents["text"]}) for item in super().__iter__())
+
+    with pytest.raises(
+        CorpusError, match=r"letters: no item is an example for mini \(tts needs .*\); they have only text"
+    ):
+        train_lm(spec_file(tmp_path), Silent(), tmp_path / "lm", scale="paper")
+    with pytest.raises(UsageError, match="encodec is the spec of a neural-codec, and not of a language model"):
+        train_lm("encodec", Letters(), tmp_path / "lm")
+
+
+def test_examples_are_functions_of_their_number(tmp_path: Path) -> None:
+    declared, _ = find_spec(spec_file(tmp_path))
+    assert isinstance(declared, LmSpec)
+    tokens = open_tokens(declared, Letters(), {})
+    rows, held_out = split(tokens, 4)
+    assert len(rows) == 36
+    assert not set(rows) & set(held_out)
+    drawn = DrawnTokens(tokens, rows, seed=0)
+    alone = TokenBatches(drawn, batch_size=4)
+    shared = [TokenBatches(drawn, 2, process, 2) for process in range(2)]
+    for step in range(3):
+        together = [each for batches in shared for each in batches[step].examples]
+        for one, other in zip(alone[step].examples, together, strict=True):
+            assert one.form == other.form
+            assert all(torch.equal(values, other.streams[name]) for name, values in one.streams.items())
+
+
+def test_a_model_begins_with_the_weights_of_another(model_folder: Path, tmp_path: Path) -> None:
+    changes = {"start_from": str(model_folder), "training": {**SPEC["training"], "num_steps": 1}}
+    declared, _ = find_spec(spec_file(tmp_path, changes))
+    assert isinstance(declared, LmSpec)
+    learner = LmLearner(open_tokens(declared, Letters(), {}).spec, model_folder)
+    other = LanguageModel(model_folder)
+    for name, tensor in learner.networks.state_dict().items():
+        assert torch.equal(tensor, other.networks.state_dict()[name]), name
+
+
+def test_prompts_are_learnt_and_nothing_else(model_folder: Path, tmp_path: Path) -> None:
+    stages = {"ar": {**SPEC["stages"]["ar"], "prompts": {"length": 3}}}
+    training = {**SPEC["training"], "num_steps": 5}
+    changes = {"stages": stages, "start_from": str(model_folder), "training": training}
+    folder = train_lm(spec_file(tmp_path, changes), Letters(), tmp_path / "lm", scale="paper")
+    before, after = (
+        LanguageModel(model_folder).networks["ar"].state_dict(),
+        LanguageModel(folder).networks["ar"].state_dict(),
+    )
+    assert {name for name in after if name not in before} == {"transformer.stack._layers.0.prompts"}
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+
+
+def test_a_codec_is_spoken_and_heard(corpus: Corpus, tmp_path: Path) -> None:
+    """With a real tokenizer: codes are made of audio, continued, and decoded."""
+    stages = {
+        "lm": {
+            "parts": {"codes": {"stream": "acoustic", "layout": {"kind": "delay"}}},
+            "forms": {"sc": {"outputs": ["codes"]}},
+        }
+    }
+    training = {**SPEC["training"], "num_steps": 4, "batch_size": 2}
+    network = {**SPEC["network"], "context": 400}
+    changes = {"stages": stages, "training": training, "network": network}
+    codec = "spectrogram-kmeans:2x256"
+    folder = train_lm(
+        spec_file(tmp_path, changes), CorpusMaterial(corpus), tmp_path / "lm", scale="paper", codec=codec
+    )
+    model = LanguageModel(folder)
+    assert model.spec.streams["acoustic"].tokenizers == (codec,)  # type: ignore[union-attr]
+    utterance = next(iter(corpus)).read()
+    begun = Audio(utterance.samples[:, : utterance.sample_rate_hz // 2], utterance.sample_rate_hz)
+    (found,) = model.generate([Request({}, begun={"audio": begun}, duration_s=0.4)])
+    audio = model.audio(found)
+    assert audio.duration_s == pytest.approx(0.4, abs=0.03)
+    assert model.audio(found, whole=True).duration_s == pytest.approx(0.9, abs=0.03)
+    (scores,) = model.score([Item("x", {"audio": utterance})])
+    assert scores.duration_s == pytest.approx(utterance.duration_s)
+    assert scores.nats > 0
+
+
+def test_a_tokenizer_with_streams_of_several_rates_is_told(tmp_path: Path) -> None:
+    declared, _ = find_spec(spec_file(tmp_path))
+    assert isinstance(declared, LmSpec)
+    with pytest.raises(UsageError, match=r"streams.acoustic: log-mel:.* no codes|has no stream"):
+        load_tools(declared, "log-mel")
