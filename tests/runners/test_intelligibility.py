@@ -15,6 +15,7 @@ from tokbench.corpora.espeak import Voice, speak
 from tokbench.corpora.registry import open_corpus
 from tokbench.errors import CorpusError, SpecError
 from tokbench.judges.base import Recognizer
+from tokbench.run.plan import Options, build_plan
 from tokbench.runners.base import Bench, Measurement
 from tokbench.runners.intelligibility import IntelligibilityRunner
 from tokbench.runners.registry import make_runner
@@ -285,3 +286,17 @@ class ByTurns(ByLevel):
 
     def _readings(self, samples: np.ndarray, language: str) -> list[str]:
         return next(self.answers)
+
+
+@pytest.mark.parametrize(
+    ("task", "reason"),
+    [
+        ("intelligibility-whisper", "Put base.pt of OpenAI's Whisper"),
+        ("phones-ctc", "ask for a part, such as split=test"),
+    ],
+)
+def test_a_cell_without_its_judge_is_skipped_before_anything_runs(task: str, reason: str, tmp_path: Path) -> None:
+    manifest = write_whistled(tmp_path / "corpus", number=4)
+    options = Options(results=tmp_path / "results", corpus=f"manifest:{manifest}")
+    (cell,) = build_plan(["identity"], [task], options)
+    assert reason in str(cell.skip_reason)

@@ -12,9 +12,9 @@ import math
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from tokbench.models.probe_heads import CodeEmbedding, frames_there
+from tokbench.models.probe_heads import CodeEmbedding
+from tokbench.models.recurrence import Recurrence, frames_there
 from tokbench.specs.ctc import CtcRecipe
 
 __all__ = ["CtcNetwork", "Pace", "best_path"]
@@ -63,16 +63,10 @@ class CtcNetwork(nn.Module):
             blocks = (_Block(recipe.width, recipe.kernel, recipe.dropout) for _ in range(recipe.num_layers))
             self.layers, outputs = nn.ModuleList(blocks), recipe.width
         else:
-            between = recipe.dropout if recipe.num_layers > 1 else 0.0
-            self.recurrence = nn.LSTM(
-                recipe.width,
-                recipe.width,
-                recipe.num_layers,
-                batch_first=True,
-                bidirectional=True,
-                dropout=between,
+            self.recurrence = Recurrence(
+                recipe.width, recipe.width, num_layers=recipe.num_layers, dropout=recipe.dropout
             )
-            outputs = 2 * recipe.width
+            outputs = self.recurrence.num_outputs
         self.norm = nn.LayerNorm(outputs)
         self.dropout = nn.Dropout(recipe.dropout)
         self.logits = nn.Linear(outputs, num_labels + 1)
@@ -92,8 +86,7 @@ class CtcNetwork(nn.Module):
         lengths = self.pace.lengths(lengths)
         is_there = frames_there(hidden, lengths)
         if self.layers is None:
-            packed = pack_padded_sequence(self.dropout(hidden), lengths, batch_first=True, enforce_sorted=False)
-            hidden, _ = pad_packed_sequence(self.recurrence(packed)[0], batch_first=True)
+            hidden = self.recurrence(self.dropout(hidden), lengths)
         else:
             for layer in self.layers:
                 hidden = layer(hidden * is_there)

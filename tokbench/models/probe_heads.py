@@ -8,11 +8,11 @@ attention, and for its two kinds of heads, a recurrent and a shallow one.
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from tokbench.models.recurrence import Recurrence, frames_there
 from tokbench.specs.probe import ProbeRecipe
 
-__all__ = ["CodeEmbedding", "Probe", "frames_there"]
+__all__ = ["CodeEmbedding", "Probe"]
 
 
 class CodeEmbedding(nn.Module):
@@ -83,21 +83,15 @@ class _Recurrent(nn.Module):
 
     def __init__(self, inputs: int, width: int, *, is_both: bool) -> None:
         super().__init__()
-        self.recurrence = nn.LSTM(inputs, width, batch_first=True, bidirectional=is_both)
+        self.recurrence = Recurrence(inputs, width, is_both=is_both)
         self.score = nn.Linear(2 * width, 1) if is_both else None
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """Return [B, D'] of ``features`` [B, F, D]; what follows after the end of an item changes nothing."""
-        packed = pack_padded_sequence(features, lengths, batch_first=True, enforce_sorted=False)
-        states, (last, _) = self.recurrence(packed)
+        states = self.recurrence(features, lengths)
         if self.score is None:
-            return last[-1]  # type: ignore[no-any-return]
-        padded, _ = pad_packed_sequence(states, batch_first=True)
-        scores = self.score(padded).masked_fill(~frames_there(padded, lengths), float("-inf"))
-        attended: Tensor = (scores.softmax(dim=1) * padded).sum(dim=1)
+            last: Tensor = states[torch.arange(len(states)), lengths - 1]
+            return last
+        scores = self.score(states).masked_fill(~frames_there(states, lengths), float("-inf"))
+        attended: Tensor = (scores.softmax(dim=1) * states).sum(dim=1)
         return attended
-
-
-def frames_there(features: Tensor, lengths: Tensor) -> Tensor:
-    """Return bool [B, F, 1], which frames are there."""
-    return (torch.arange(features.shape[1]) < lengths[:, None])[:, :, None]

@@ -281,12 +281,12 @@ def _sequences(
     if arguments.alone:
         for item in items:
             for view, features in wanted_views(bench, _cut(audio, item), arguments.views, kind):
-                found[view].append(_ready(features.values.numpy(), arguments, kind))
+                found[view].append(_ready(features.values.numpy(), features.frame_rate_hz, arguments, kind))
         return found
     for view, features in wanted_views(bench, audio, arguments.views, kind) if items else ():
         for item in items:
             frames = _frames(item, features.frame_rate_hz, len(features.values))
-            found[view].append(_ready(features.values.numpy()[frames], arguments, kind))
+            found[view].append(_ready(features.values.numpy()[frames], features.frame_rate_hz, arguments, kind))
     return found
 
 
@@ -320,14 +320,26 @@ def _frames(item: Item, frame_rate_hz: float, num_frames: int) -> slice:
     return slice(middle, middle + 1)
 
 
-def _ready(frames: np.ndarray, arguments: ItemArguments, kind: FeatureKind) -> np.ndarray:
-    """Return codes as integers, and of features that are pooled anyway the mean alone, which is smaller."""
+def _ready(frames: np.ndarray, frame_rate_hz: float, arguments: ItemArguments, kind: FeatureKind) -> np.ndarray:
+    """Return codes as integers, and of features as few frames as the head needs, which is smaller."""
     if kind == "codes":
         return frames.astype(np.int64)
-    if arguments.recipe.head in {"linear", "mlp"}:
-        mean: np.ndarray = frames.mean(axis=0, keepdims=True)
-        return mean
-    return frames
+    stride = len(frames)
+    if arguments.recipe.head not in {"linear", "mlp"}:
+        stride = max(int(frame_rate_hz / arguments.recipe.min_rate_hz), 1)
+    return _averaged(frames, stride)
+
+
+def _averaged(frames: np.ndarray, stride: int) -> np.ndarray:
+    """Return the mean of each ``stride`` frames of [F, D], the last of them of as many as are left.
+
+    >>> _averaged(np.array([[1.0], [3.0], [7.0]], np.float32), 2).tolist()
+    [[2.0], [7.0]]
+    """
+    starts = np.arange(0, len(frames), stride)
+    sizes = np.diff([*starts, len(frames)])[:, None]
+    means: np.ndarray = (np.add.reduceat(frames, starts) / sizes).astype(np.float32)
+    return means
 
 
 class Collected:

@@ -36,6 +36,9 @@ class ProbeRecipe(HeadRecipe):
     or both directions of one with attention over the frames."""
     width: int = Field(default=128, gt=0)
     """Hidden values of the head, in each direction; of no use to a linear one."""
+    min_rate_hz: float = Field(default=40.0, gt=0)
+    """Frames per second that a recurrent head hears at least. Features of twice the rate or more are averaged, two
+    (or three, or more) to a frame; codes stay as they are."""
     learning_rates: tuple[float, ...] = Field(default=(1e-2, 1e-3), min_length=1)
     """All of them are tried with the first seed; the one with the lowest cross-entropy on validation is taken, the
     earlier of two equal ones."""
