@@ -35,6 +35,12 @@ def train(  # noqa: PLR0913, PLR0917  (the options of a long job)
             show_default=False,
         ),
     ] = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(
+            help="Tokenizer whose codes a language model learns, instead of its spec's own.", show_default=False
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -70,11 +76,13 @@ def train(  # noqa: PLR0913, PLR0917  (the options of a long job)
         bool, typer.Option("--keep-checkpoint", help="Keep the last checkpoint beside the finished codec.")
     ] = False,
 ) -> None:
-    """Train codecs from specs; each folder that comes out is a codec like any other.
+    """Train codecs and language models from specs; a codec that comes out is one like any other.
 
     The same command goes on where it was interrupted, to the last bit, and leaves alone what is finished.
 
     Example: [bold]tokbench train encodec --scale tiny --steps 2000[/]
+
+    Example: [bold]tokbench train valle --codec trained/encodec-tiny[/]
     """
     from tokbench.specs.changes import parse_changes
     from tokbench.specs.codec import find_spec
@@ -83,11 +91,12 @@ def train(  # noqa: PLR0913, PLR0917  (the options of a long job)
     found = [find_spec(spec, scale, changes=parse_changes(given))[0] for spec in specs]
     if steps:
         _check_steps(found)
+    _check_codec(found, codec)
     folders = _folders(specs, scale, out)
     if len(specs) > 1:
         flags = {"restart": restart, "keep-checkpoint": keep_checkpoint}
         values = {"scale": scale, "seed": seed, "device": device}
-        values |= {"workers": workers, "steps": steps}
+        values |= {"workers": workers, "steps": steps, "codec": codec}
         options = [f"--{name}={value}" for name, value in values.items() if value is not None]
         options += [f"--corpus={reference}" for reference in corpora]
         options += [f"--set={change}" for change in given]
@@ -99,7 +108,10 @@ def train(  # noqa: PLR0913, PLR0917  (the options of a long job)
     given += [f"{key}.num_steps={steps}" for key in _trainings(found[0]) if steps]
     find_spec(specs[0], scale, changes=parse_changes(given))
     how = Options(parse_changes(given), device, workers, restart=restart, keep_checkpoint=keep_checkpoint)
-    _train_one(specs[0], folders[0], corpora, scale, seed, how)
+    if _is_lm(found[0]):
+        _train_lm(specs[0], folders[0], corpora, codec, (scale, seed), how)
+    else:
+        _train_one(specs[0], folders[0], corpora, scale, seed, how)
 
 
 def _check_steps(specs: "list[CodecSpec]") -> None:
@@ -109,6 +121,25 @@ def _check_steps(specs: "list[CodecSpec]") -> None:
         if not isinstance(spec, ScaledSpec):
             msg = f"--steps: {spec.name} is clustered, and not trained by steps"
             raise UsageError(msg)
+
+
+def _is_lm(spec: "CodecSpec") -> bool:
+    from tokbench.specs.lm import LmSpec
+
+    return isinstance(spec, LmSpec)
+
+
+def _check_codec(specs: "list[CodecSpec]", codec: str | None) -> None:
+    from tokbench.codecs.registry import one
+    from tokbench.specs.lm import LmSpec
+
+    if codec is None:
+        return
+    for spec in specs:
+        if not isinstance(spec, LmSpec) or not spec.codec:
+            msg = f"--codec: {spec.name} does not learn from the codes of a tokenizer that could be another"
+            raise UsageError(msg)
+    one(codec)
 
 
 def _trainings(spec: "CodecSpec") -> list[str]:
@@ -144,6 +175,24 @@ def _train_one(spec: str, folder: Path, corpora: list[str], scale: str, seed: in
         stdout().print(
             f"Trained. Score it with: tokbench run --codec {folder} --task tokens,reconstruction", markup=False
         )
+
+
+def _train_lm(
+    spec: str, folder: Path, corpora: list[str], codec: str | None, scale_and_seed: tuple[str, int], how: "Options"
+) -> None:
+    from tokbench.cli.terminal import stdout
+    from tokbench.cli.training_display import training_watcher
+    from tokbench.corpora.joined import join
+    from tokbench.corpora.registry import open_corpus
+    from tokbench.lm.items import CorpusMaterial
+    from tokbench.training.lm import train_lm
+
+    material = CorpusMaterial(join([open_corpus(reference) for reference in corpora]))
+    scale, seed = scale_and_seed
+    with training_watcher(folder.name) as watcher:
+        train_lm(spec, material, folder, codec=codec, scale=scale, seed=seed, options=how, watcher=watcher)
+    if os.environ.get("RANK", "0") == "0":
+        stdout().print(f"Trained: a language model in {folder}", markup=False)
 
 
 def _train_several(specs: list[str], folders: list[Path], options: list[str], jobs: int) -> None:
