@@ -14,7 +14,7 @@ from tokbench.lm.examples import Example
 from tokbench.lm.items import Material
 from tokbench.lm.language_model import CARD_FILE, SPEC_FILE, WEIGHTS_FILE, LanguageModel, build_networks
 from tokbench.lm.network import StageNetwork
-from tokbench.lm.objectives import Losses, losses
+from tokbench.lm.objectives import losses
 from tokbench.lm.pruning import pruned
 from tokbench.lm.streams import load_tools
 from tokbench.lm.tokens import open_tokens
@@ -81,22 +81,19 @@ class LmLearner(Learner[TokenBatch]):
     def turns(self, batch: TokenBatch, progress: Progress) -> Iterator[Turn]:
         """Yield the turn of each stage that has something to learn from ``batch``."""
         del progress
-        self.audio_s += sum(example.duration_s for example in batch.examples)
-        for name in self.spec.stages:
-            found = self._losses(name, batch)
-            if found is not None:
+        pieces = {name: self._pieces(name, batch) for name in self.spec.stages}
+        # Stages may learn from pieces of different lengths: the audio that was heard is that of the longest.
+        self.audio_s += max(sum(piece.duration_s for piece in each) for each in pieces.values())
+        for name, each in pieces.items():
+            if each:
+                found = losses(self.network(name), each)
                 self.num_tokens += found.num_predicted
                 yield Turn(name, found.total, {f"{name}.{key}": value for key, value in found.shown.items()})
 
-    def _losses(self, stage: str, batch: TokenBatch) -> Losses | None:
-        """Return those of the examples that are of a form of ``stage``; None if there is none."""
+    def _pieces(self, stage: str, batch: TokenBatch) -> list[Example]:
+        """Return pieces of the examples that are of a form of ``stage``."""
         forms = self.spec.stages[stage].forms
-        examples = [each for each in batch.examples if each.form in forms]
-        pieces = [self._piece(stage, example) for example in examples]
-        return losses(self.network(stage), pieces) if pieces else None
-
-    def _piece(self, stage: str, example: Example) -> Example:
-        return cropped(self.spec, stage, example.form, example)
+        return [cropped(self.spec, stage, each.form, each) for each in batch.examples if each.form in forms]
 
     def averaged(self) -> nn.Module:
         """Return the networks."""
@@ -107,8 +104,9 @@ class LmLearner(Learner[TokenBatch]):
         """Return what the curves show, of examples that are held out."""
         shown: dict[str, Tensor] = {}
         for name in self.spec.stages:
-            if (found := self._losses(name, batch)) is not None:
-                shown |= {f"{name}.{key}": value for key, value in found.shown.items()}
+            if pieces := self._pieces(name, batch):
+                found = losses(self.network(name), pieces).shown
+                shown |= {f"{name}.{key}": value for key, value in found.items()}
         return shown
 
     def export(self, folder: Path, origin: Origin) -> None:

@@ -1,0 +1,61 @@
+"""``tokbench train`` of a language model."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import tomli_w
+from tiny.voices import voice
+
+from tokbench.cli.main import main
+from tokbench.lm.language_model import LanguageModel
+
+MINI = {
+    "name": "mini",
+    "kind": "language-model",
+    "title": "Mini",
+    "source": "a test",
+    "codec": ["units"],
+    "streams": {"units": {"kind": "codes", "tokenizers": ["mfcc-km100"]}},
+    "network": {"num_layers": 1, "num_heads": 2, "dimension": 16, "feedforward_dimension": 16, "context": 200},
+    "stages": {"lm": {"forms": {"sc": {"outputs": ["units"]}}}},
+    "training": {"num_steps": 2, "batch_size": 2, "crop_s": 0.5, "optimizer": {"learning_rate": 1e-3}},
+}
+
+
+@pytest.fixture
+def sounds(tmp_path: Path) -> Path:
+    for index in range(3):
+        (tmp_path / "sounds").mkdir(exist_ok=True)
+        voice(seed=index).write(tmp_path / "sounds" / f"{index}.wav")
+    return tmp_path / "sounds"
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["tokbench", *map(str, arguments)])
+    with pytest.raises(SystemExit) as left:
+        main()
+    return int(left.value.code or 0)
+
+
+def test_a_language_model_learns_the_codes_of_the_codec_that_is_named(
+    sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mini.toml").write_text(tomli_w.dumps(MINI))
+    asked = ["train", "mini.toml", "--scale=paper", f"--corpus=folder:{sounds}", "--codec=spectrogram-kmeans:2x256"]
+    assert run(monkeypatch, *asked, "--steps=3") == 0
+    assert "Trained: a language model in trained/mini-paper" in capsys.readouterr().out
+    model = LanguageModel(tmp_path / "trained" / "mini-paper")
+    assert (model.card.num_steps, model.card.audio_s) == (3, pytest.approx(3.0, abs=0.1))
+    assert model.spec.streams["units"].sizes == (256, 256)  # type: ignore[union-attr]
+
+
+def test_a_codec_is_no_option_of_a_codec(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, "train", "encodec", "--codec=opus") == 2
+    assert "--codec: encodec does not learn from the codes of a tokenizer" in capsys.readouterr().err
+    assert run(monkeypatch, "train", "valle", "--codec=opuss") == 2
+    assert "no codec named 'opuss'. Did you mean 'opus'?" in capsys.readouterr().err
