@@ -4,7 +4,8 @@ fastabx asks for Python 3.12, so that both run in an environment of their own: `
 benchmarks/run.py abx``. ``LIBRI_LIGHT=…/eval`` is the folder ``eval`` of a checkout of Meta's libri-light, in whose
 ``ABX_src`` ``python setup.py build_ext --inplace`` was run; without it, that comparison is left out. All have one
 thread, with which fastabx is fastest on small cells. Times are those of the processor; the second of two runs is
-timed, when machine code is there.
+timed, when machine code is there, but the only one of Libri-Light, whose code needs no start. It holds the
+distances of all frames of a cell at once, and is left out where cells are large.
 """
 
 import json
@@ -36,12 +37,13 @@ class Case:
     num_categories: int
     num_speakers: int
     num_contexts: int
+    has_large_cells: bool = False
 
 
 CASES: Mapping[str, Case] = {
     "2000 triphones": Case(2000, (4, 15), 20, 8, 5),
     "6000 triphones": Case(6000, (4, 15), 20, 8, 15),
-    "500 words, large cells": Case(500, (40, 52), 10, 2, 1),
+    "500 words, large cells": Case(500, (40, 52), 10, 2, 1, has_large_cells=True),
 }
 CONDITIONS = {
     "within": Condition(on="category", by=("context", "speaker")),
@@ -100,10 +102,9 @@ with tempfile.TemporaryDirectory() as folder:
 eval_ABX.abx_it.ABXFeatureLoader = lambda *arguments: loaded
 found = {}
 for name in ("within", "across"):
-    for _ in range(2):
-        start = time.process_time()
-        scores = eval_ABX.ABX(None, None, None, "cosine", 1.0, [name], max_x_across=10**6, max_size_group=10**6)
-        seconds = time.process_time() - start
+    start = time.process_time()
+    scores = eval_ABX.ABX(None, None, None, "cosine", 1.0, [name], max_x_across=10**6, max_size_group=10**6)
+    seconds = time.process_time() - start
     found[name] = {"s": seconds, "error": scores[name]}
 print(json.dumps(found))
 """
@@ -119,7 +120,7 @@ def measure_abx() -> dict[str, Any]:
     for name, case in CASES.items():
         items = random_items(case)
         peers = {"fastabx": _theirs(python, FASTABX, items)}
-        if libri_light:
+        if libri_light and not case.has_large_cells:
             peers["libri_light"] = _theirs(python, LIBRI_LIGHT, items, libri_light)
         for kind, condition in CONDITIONS.items():
             for _ in range(2):

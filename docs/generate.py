@@ -133,7 +133,7 @@ WHAT = {
     "step": "A training step (forward, backward, optimizer) against one with the modules of the package that "
     "published the codec, at equal size, losses and discriminators, in turns: medians of processor time.",
     "abx": "ABX errors of random items against fastabx and the code of Libri-Light, one thread each, without "
-    "limits on the size of cells: processor time of the second run of each.",
+    "limits on the size of cells: processor time.",
     "scoring": "`tokbench run` with every metric of the reconstruction task, start included, against the same "
     "metric calls in a bare loop over the same arrays in memory; one thread per process.",
     "start": "CPU seconds of commands that should come at once, with `import torch` for scale.",
@@ -162,7 +162,8 @@ def _rows(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     columns = list(next(iter(found.values())))
     headings = " | ".join(column.replace("_", " ") for column in columns)
     lines = [f"| | {headings} |", f"|---|{'---:|' * len(columns)}"]
-    return lines + [f"| {name} | {' | '.join(str(row[key]) for key in columns)} |" for name, row in found.items()]
+    cells = {name: " | ".join(str(row.get(key, "")) for key in columns) for name, row in found.items()}
+    return lines + [f"| {name} | {row} |" for name, row in cells.items()]
 
 
 def _speed_ups(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
