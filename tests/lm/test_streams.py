@@ -1,0 +1,291 @@
+"""From contents to streams and back: runs, durations, pitches, channels, phones and labels."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tokbench.audio import Audio
+from tokbench.codecs.base import Codec, TokenizerInfo
+from tokbench.codes import StreamInfo
+from tokbench.errors import NotSupportedError, UsageError
+from tokbench.lm.crops import cropped, narrowed, shortened
+from tokbench.lm.examples import Example, deduplicated, edges, only_edges
+from tokbench.lm.pruning import pruned
+from tokbench.lm.streams import ContentError, Streams, Tool, _informed
+from tokbench.specs.codec import find_spec
+from tokbench.specs.lm import LmSpec, Part
+from tokbench.specs.lm_streams import CodeSource
+
+RATE_HZ = 1600
+
+
+class Steps(Codec):
+    """Tells how loud each 20 ms are, in tenths of 1, as two codebooks that add up; and says it by constants."""
+
+    def __init__(self, streams: tuple[StreamInfo, ...] = (StreamInfo(2, 8, 50.0),)) -> None:
+        self.info = TokenizerInfo(name="steps", sample_rate_hz=RATE_HZ, streams=streams)
+
+    def _encode(self, samples: Tensor) -> list[Tensor]:
+        levels = (10 * samples[0].reshape(-1, 32).mean(dim=1)).round().long()
+        return [torch.stack([levels, 7 - levels])]
+
+    def _decode(self, streams: list[Tensor]) -> Tensor:
+        return (streams[0][:1] / 10).repeat_interleave(32, dim=1)
+
+
+def tool(codec: Codec | None = None) -> Tool:
+    return Tool(codec or Steps(), "steps:default", "0", "0")
+
+
+def spec_of(streams: dict[str, Any]) -> LmSpec:
+    return LmSpec.model_validate(
+        {
+            "name": "probe",
+            "kind": "language-model",
+            "title": "Probe",
+            "source": "a test",
+            "training": {"num_steps": 1, "batch_size": 1, "crop_s": 1.0, "optimizer": {"learning_rate": 1e-3}},
+            "network": {
+                "num_layers": 1,
+                "num_heads": 2,
+                "dimension": 16,
+                "feedforward_dimension": 32,
+                "context": 30,
+            },
+            "streams": streams,
+            "stages": {"lm": {"forms": {"sc": {"outputs": [next(iter(streams))]}}}},
+        }
+    )
+
+
+def stairs(levels: list[int]) -> Audio:
+    return Audio.from_numpy(np.repeat(np.array(levels, np.float32) / 10, 32), RATE_HZ)
+
+
+CODES = {"kind": "codes", "num_codebooks": 2, "codebook_size": 8, "frame_rate_hz": 50.0}
+
+
+def test_codes_are_those_of_the_tokenizer_and_can_be_heard() -> None:
+    spec = spec_of({"acoustic": CODES})
+    streams = Streams(spec, {"acoustic": tool()})
+    made = streams.made({"audio": stairs([1, 1, 3, 2])})["acoustic"]
+    assert made.tolist() == [[1, 1, 3, 2], [6, 6, 4, 5]]
+    torch.testing.assert_close(streams.audio("acoustic", made).samples, stairs([1, 1, 3, 2]).samples)
+
+
+def test_another_stream_may_be_like_it_of_another_content() -> None:
+    spec = spec_of({"acoustic": CODES, "prompt": {"kind": "codes", "of": "prompt", "like": "acoustic"}})
+    streams = Streams(spec, {"acoustic": tool()})
+    made = streams.made({"prompt": stairs([4])})
+    assert {name: values.tolist() for name, values in made.items()} == {"prompt": [[4], [3]]}
+
+
+def test_each_channel_is_tokenized_on_its_own_and_decoded_so() -> None:
+    spec = spec_of({"acoustic": CODES | {"channels": 2}})
+    streams = Streams(spec, {"acoustic": tool()})
+    stereo = Audio(torch.cat([stairs([1, 2]).samples, stairs([5, 3]).samples]), RATE_HZ)
+    made = streams.made({"audio": stereo})["acoustic"]
+    assert made.tolist() == [[1, 2], [6, 5], [5, 3], [2, 4]]
+    torch.testing.assert_close(streams.audio("acoustic", made).samples, stereo.samples)
+
+
+UNITS = {"kind": "codes", "codebook_size": 8, "frame_rate_hz": 50.0, "end": 1}
+
+
+def test_units_that_repeat_are_one_with_a_duration_that_decoding_undoes() -> None:
+    class OneBook(Steps):
+        def __init__(self) -> None:
+            super().__init__((StreamInfo(1, 8, 50.0),))
+
+        def _encode(self, samples: Tensor) -> list[Tensor]:
+            return [super()._encode(samples)[0][:1]]
+
+    spec = spec_of({"units": UNITS | {"durations": 3}})
+    streams = Streams(spec, {"units": tool(OneBook())})
+    audio = stairs([1, 1, 3, 2, 2, 2, 2])
+    made = streams.made({"audio": audio})["units"]
+    assert made.tolist() == [[1, 3, 2], [1, 0, 2]]  # four times is "three times or more"
+    torch.testing.assert_close(streams.audio("units", made).samples, stairs([1, 1, 3, 2, 2, 2]).samples)
+    spec = spec_of({"units": UNITS | {"durations": 9, "edges": True}})
+    made = Streams(spec, {"units": tool()}).made({"audio": audio})["units"]
+    assert made.tolist() == [[1, 1, 3, 2, 2, 2, 2], [1, -1, 0, 3, -1, -1, -1]]
+
+
+def test_pitch_is_told_by_its_distance_from_the_mean_and_silence_by_0() -> None:
+    """A tone an octave below another one: half an octave below and above the mean of their logarithms."""
+    rate_hz = 16000
+    time_s = np.arange(rate_hz) / rate_hz
+    low, high = (sum(np.sin(2 * np.pi * k * f0 * time_s) / k for k in range(1, 8)) for f0 in (120, 240))
+    samples = np.concatenate([0.1 * low, 0.3 * high, 0.0001 * np.ones(rate_hz)]).astype(np.float32)
+
+    class Thirds(Steps):
+        def __init__(self) -> None:
+            super().__init__()
+            self.info = TokenizerInfo(name="thirds", sample_rate_hz=rate_hz, streams=(StreamInfo(1, 4, 1.0),))
+
+        def _encode(self, samples: Tensor) -> list[Tensor]:
+            return [torch.arange(samples.shape[1] // rate_hz)[None]]
+
+    spec = spec_of({"units": UNITS | {"durations": 2, "pitches": 9}})
+    made = Streams(spec, {"units": tool(Thirds())}).made({"audio": Audio.from_numpy(samples, rate_hz)})["units"]
+    # Eight bins over two octaves, four below and four above the mean: half an octave is the second one from there.
+    assert made[2].tolist() in ([3, 7, 0], [2, 7, 0], [3, 6, 0])
+
+
+def test_phones_and_labels_are_learnt_once_and_known_later() -> None:
+    spec = spec_of(
+        {
+            "phones": {"kind": "text", "unit": "phones"},
+            "mood": {"kind": "labels", "of": "mood"},
+            "other": {"kind": "labels", "of": "other", "like": "mood"},
+        }
+    )
+    learning = Streams(spec, {}, is_learning=True)
+    first = learning.made({"text": "see", "mood": "glad", "other": "sad", "language": "en-us"})
+    assert first["phones"].tolist() == [[0, 1]]
+    assert (int(first["mood"]), int(first["other"])) == (0, 1)
+    known = Streams(learning.spec, {})
+    assert known.spec.streams["mood"].symbols == ("glad", "sad")  # type: ignore[union-attr]
+    assert known.text("phones", first["phones"]) == " ".join(known.spec.streams["phones"].symbols)  # type: ignore[union-attr]
+    assert known.made({"text": "seesaw", "language": "en-us"})["phones"].shape[1] >= 3
+    with pytest.raises(ContentError, match="no symbol of the stream 'phones' is in the text 'ooh'"):
+        known.made({"text": "ooh", "language": "en-us"})
+    with pytest.raises(ContentError, match="no label 'angry' in the stream 'other', only glad, sad"):
+        known.made({"other": "angry"})
+
+
+def test_labels_may_be_units() -> None:
+    spec = spec_of({"units": UNITS, "answer": {"kind": "labels", "of": "text", "like": "units"}})
+    streams = Streams(spec, {"units": tool()}, is_learning=True)
+    assert [int(streams.made({"text": word})["answer"]) for word in ("yes", "no", "yes")] == [0, 1, 0]
+    assert streams.text("answer", torch.tensor([[1]])) == "no"
+    assert streams.text("answer", torch.tensor([[7]])) == ""
+    with pytest.raises(ContentError, match="there are more labels than the 8 codes of units"):
+        [streams.made({"text": str(number)}) for number in range(9)]
+
+
+def test_text_of_bytes_comes_back_and_half_letters_are_replaced() -> None:
+    streams = Streams(spec_of({"text": {"kind": "text"}}), {})
+    assert streams.text("text", streams.made({"text": "Đèn sáng"})["text"]) == "Đèn sáng"
+    assert streams.text("text", torch.tensor([[0xC4, 0x41]])) == "\ufffdA"
+
+
+WRONG = {
+    "rates": (
+        (StreamInfo(1, 8, 50.0, "semantic"), StreamInfo(2, 8, 25.0, "acoustic")),
+        {},
+        r"the streams of steps:default differ in rate or size \(semantic .* Hz\); say which by --set streams.acoustic",
+    ),
+    "name": (
+        (StreamInfo(1, 8, 50.0, "semantic"),),
+        {"stream": "prosody"},
+        "steps:default has no stream named 'prosody', but semantic 1 x 8 at 50 Hz",
+    ),
+    "codebooks": ((StreamInfo(2, 8, 50.0),), {"first": 2}, "steps:default has no codebook 2"),
+    "durations": ((StreamInfo(2, 8, 50.0),), {"durations": 4}, "durations are of one codebook, and .* has 2"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_tokenizer_that_is_not_fit_is_told(name: str) -> None:
+    infos, keys, sentence = WRONG[name]
+    with pytest.raises(UsageError, match=sentence):
+        _informed("acoustic", CodeSource.model_validate({"kind": "codes", **keys}), tool(Steps(infos)))
+
+
+def test_what_is_no_whole_codec_cannot_be_heard() -> None:
+    streams = Streams(spec_of({"units": UNITS}), {"units": tool()})
+    with pytest.raises(NotSupportedError, match="steps does not offer decoding of 1 codebooks alone"):
+        streams.audio("units", torch.zeros(1, 4, dtype=torch.int64))
+
+
+def test_features_are_put_together_and_the_last_is_repeated() -> None:
+    class Framed(Steps):
+        def _latents(self, samples: Tensor) -> Tensor:
+            return self._encode(samples)[0].T.float()
+
+    spec = spec_of({"heard": {"kind": "features", "dimension": 4, "stacked": 2, "frame_rate_hz": 25.0}, "x": CODES})
+    made = Streams(spec, {"heard": tool(Framed())}).made({"audio": stairs([1, 3, 2])}, ["heard"])["heard"]
+    assert made.tolist() == [[1, 6, 3, 4], [2, 5, 2, 5]]
+
+
+def test_runs_and_edges() -> None:
+    codes = torch.tensor([[3, 3, 5, 5, 3], [1, 2, 2, 2, 2]])
+    assert edges(codes).tolist() == [True, True, True, False, True]
+    assert deduplicated(codes[:1]).tolist() == [[3, 5, 3]]
+    assert only_edges(codes, 2).tolist() == [[3, -1, 5, -1, 3], [1, 2, -1, -1, -1]]
+
+
+def test_pieces_are_cut_alike_in_time() -> None:
+    spec, _ = find_spec("audiolm", "tiny")
+    assert isinstance(spec, LmSpec)
+    semantic, acoustic = torch.arange(100)[None], torch.arange(200).expand(12, -1)
+    starts = set()
+    for seed in range(8):
+        torch.manual_seed(seed)
+        piece = cropped(
+            spec, "coarse", "sc", Example({"semantic": semantic, "acoustic": acoustic}, "sc", duration_s=4.0)
+        )
+        first = int(piece.streams["semantic"][0, 0])
+        starts.add(first)
+        assert piece.streams["semantic"].tolist() == [list(range(first, first + 50))]
+        assert piece.streams["acoustic"][3].tolist() == list(range(2 * first, 2 * first + 100))
+        assert piece.duration_s == 2.0
+        assert piece.is_ended == (first == 50)
+    assert len(starts) > 3
+    cut = narrowed(
+        spec, {"semantic": semantic, "acoustic": acoustic}, {"semantic": 25.0, "acoustic": 50.0}, 3.6, 0.8
+    )
+    assert {name: values.shape[1] for name, values in cut.items()} == {"semantic": 10, "acoustic": 20}
+
+
+def test_what_has_a_text_is_not_cut_and_enrolment_is() -> None:
+    spec, _ = find_spec("speechx", "tiny")
+    assert isinstance(spec, LmSpec)
+    streams = {
+        "phones": torch.zeros(1, 9, dtype=torch.int64),
+        "acoustic": torch.zeros(8, 900, dtype=torch.int64),
+        "prompt": torch.arange(900).expand(8, -1),
+    }
+    piece = cropped(spec, "nar", "tts", Example(streams, "tts"))
+    assert piece.streams["acoustic"].shape == (8, 900)
+    assert piece.streams["prompt"].shape == (8, 225)
+    part = spec.stages["nar"].part("voice")
+    assert shortened(spec, part, streams["prompt"])[0].tolist() == list(range(225))
+    assert shortened(spec, Part(stream="prompt"), streams["prompt"]).shape == (8, 900)
+
+
+def test_stages_without_codebooks_are_left_out() -> None:
+    declared, _ = find_spec("audiolm", "tiny")
+    assert isinstance(declared, LmSpec)
+
+    def stages_with(num_codebooks: int) -> list[str]:
+        source = declared.streams["acoustic"].model_copy(update={"num_codebooks": num_codebooks})
+        return list(
+            pruned(declared.model_copy(update={"streams": {**declared.streams, "acoustic": source}})).stages
+        )
+
+    assert stages_with(8) == ["semantic", "coarse", "fine"]
+    assert stages_with(4) == ["semantic", "coarse"]
+    single, _ = find_spec("valle", "tiny")
+    assert isinstance(single, LmSpec)
+    one = single.streams["acoustic"].model_copy(update={"num_codebooks": 1})
+    found = pruned(single.model_copy(update={"streams": {**single.streams, "acoustic": one}}))
+    assert list(found.stages) == ["ar"]
+    only = found.model_copy(update={"stages": {"nar": single.stages["nar"]}})
+    with pytest.raises(UsageError, match="valle: its streams have none of the codebooks"):
+        pruned(only)
+
+
+def test_quantized_features_are_those_of_the_tokenizer() -> None:
+    class Summed(Steps):
+        def _quantized(self, streams: list[Tensor], codebooks: slice) -> Tensor:
+            return streams[0][codebooks].sum(dim=0)[:, None].float()
+
+    source = {"kind": "features", "features": "quantized", "dimension": 1, "frame_rate_hz": 50.0}
+    streams = Streams(spec_of({"x": CODES, "sum": source}), {"sum": tool(Summed())})
+    made = streams.made({"audio": stairs([1, 3])}, ["sum"])["sum"]
+    assert made.tolist() == [[7.0], [7.0]]
