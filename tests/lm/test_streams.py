@@ -1,19 +1,23 @@
 """From contents to streams and back: runs, durations, pitches, channels, phones and labels."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tiny.voices import voice
 from torch import Tensor
 
 from tokbench.audio import Audio
 from tokbench.codecs.base import Codec, TokenizerInfo
+from tokbench.codecs.registry import load, one
 from tokbench.codes import StreamInfo
 from tokbench.errors import NotSupportedError, UsageError
 from tokbench.lm.crops import cropped, narrowed, shortened
 from tokbench.lm.examples import Example, deduplicated, edges, only_edges
 from tokbench.lm.pruning import pruned
+from tokbench.lm.requantizing import code_vectors, nearest_codes
 from tokbench.lm.streams import ContentError, Streams, Tool, _informed
 from tokbench.specs.codec import find_spec
 from tokbench.specs.lm import LmSpec, Part
@@ -34,6 +38,11 @@ class Steps(Codec):
 
     def _decode(self, streams: list[Tensor]) -> Tensor:
         return (streams[0][:1] / 10).repeat_interleave(32, dim=1)
+
+
+@pytest.fixture
+def unseen() -> Audio:
+    return voice(seed=100)
 
 
 def tool(codec: Codec | None = None) -> Tool:
@@ -177,7 +186,7 @@ WRONG = {
     "rates": (
         (StreamInfo(1, 8, 50.0, "semantic"), StreamInfo(2, 8, 25.0, "acoustic")),
         {},
-        r"the streams of steps:default differ in rate or size \(semantic .* Hz\); say which by --set streams.acoustic",
+        r"the streams of steps:default differ in rate or size .*; say which by --set streams.acoustic",
     ),
     "name": (
         (StreamInfo(1, 8, 50.0, "semantic"),),
@@ -289,3 +298,25 @@ def test_quantized_features_are_those_of_the_tokenizer() -> None:
     streams = Streams(spec_of({"x": CODES, "sum": source}), {"sum": tool(Summed())})
     made = streams.made({"audio": stairs([1, 3])}, ["sum"])["sum"]
     assert made.tolist() == [[7.0], [7.0]]
+
+
+@pytest.mark.parametrize("setting", ["1x256", "4x256"])
+def test_a_sum_of_codes_is_heard_as_the_codes_are(setting: str, unseen: Audio) -> None:
+    """Codes that are near to the sum, found anew, are nearly those that it was made of."""
+    reference = one(f"spectrogram-kmeans:{setting}")
+    codec = load(reference)
+    assert isinstance(codec, Codec)
+    codes = codec.encode(unseen.resample(codec.info.sample_rate_hz))
+    (stream,) = codec.info.streams
+    given = {"codebook_size": stream.codebook_size, "num_codebooks": stream.num_codebooks}
+    features = codec.quantized(codes)
+    size = {"features": "quantized", "dimension": features.values.shape[1], "frame_rate_hz": stream.frame_rate_hz}
+    spec = spec_of({"x": CODES | given, "sum": {"kind": "features", **size}})
+    found = nearest_codes(features.values, code_vectors(codec))
+    left = codec.quantized(replace(codes, streams=(replace(codes.streams[0], indices=found),))).values
+    distance = (left - features.values).square().mean()
+    assert float(distance) < 0.05 * float((features.values - features.values.mean(dim=0)).square().mean())
+    if setting == "1x256":
+        assert torch.equal(found, codes.streams[0].indices)
+    streams = Streams(spec, {"sum": Tool(codec, "spectrogram-kmeans", "0", "0"), "x": tool()})
+    assert streams.audio("sum", features.values).duration_s == pytest.approx(unseen.duration_s, abs=0.04)

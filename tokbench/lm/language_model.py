@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from tokbench.audio import Audio
-from tokbench.codecs.base import Codec
 from tokbench.codecs.checkpoints import load_strictly, read_tensors
 from tokbench.errors import NotSupportedError, SpecError, UsageError, WeightsError
 from tokbench.lm.crops import shortened
@@ -28,7 +27,7 @@ from tokbench.lm.streams import ContentError, Streams, Tool, load_tools
 from tokbench.specs.base import file_sha256, problems, read_toml
 from tokbench.specs.lm import Levels, LmSpec, Next, Sampling
 from tokbench.specs.lm_card import LmCard
-from tokbench.specs.lm_streams import CodeSource, FeatureSource, LabelSource, Source, TextSource
+from tokbench.specs.lm_streams import FeatureSource, LabelSource, Source, TextSource
 from tokbench.specs.scales import overlaid
 
 __all__ = [
@@ -250,7 +249,7 @@ class LanguageModel:
         """
         names = [name for name in reversed(list(generated.streams)) if self.spec.stream(name).of == content]
         for name in names:
-            if self._can_decode(name):
+            if self.streams.can_decode(name):
                 audio = self.streams.audio(name, generated.streams[name])
                 rate_hz = frame_rate_hz(self.spec.stream(name))
                 if whole or not generated.num_begun[name] or rate_hz is None:
@@ -261,10 +260,6 @@ class LanguageModel:
                 return Audio(audio.samples[:, first:].contiguous(), audio.sample_rate_hz)
         listing = ", ".join(names) or "nothing"
         raise NotSupportedError(self.spec.name, f"decoding of what it generated of {content!r} ({listing})")
-
-    def _can_decode(self, name: str) -> bool:
-        source = self.spec.stream(name)
-        return isinstance(source, CodeSource) and isinstance(self.streams.tool(name).tokenizer, Codec)
 
     @torch.inference_mode()
     def score(self, items: Sequence[Item]) -> list[Scores]:

@@ -22,6 +22,7 @@ from tokbench.errors import NotApplicableError, NotSupportedError, TokbenchError
 from tokbench.lm.examples import edges
 from tokbench.lm.items import Content
 from tokbench.lm.layouts import ABSENT
+from tokbench.lm.requantizing import code_vectors, nearest_codes
 from tokbench.models.f0 import track_f0
 from tokbench.specs.lm import LmSpec
 from tokbench.specs.lm_streams import CodeSource, FeatureSource, LabelSource, NoteSource, Source, TextSource
@@ -287,12 +288,23 @@ class Streams:
             return " ".join(known)
         raise NotSupportedError(self._spec.name, f"text of the stream {name!r}")
 
+    def can_decode(self, name: str) -> bool:
+        """Say whether the stream ``name`` is of a tokenizer that decodes."""
+        source = self._spec.stream(name)
+        is_decodable = isinstance(source, CodeSource) or (
+            isinstance(source, FeatureSource) and source.features == "quantized"
+        )
+        return is_decodable and isinstance(self.tool(name).tokenizer, Codec)
+
     def audio(self, name: str, codes: Tensor) -> Audio:
-        """Return the audio of ``codes`` int64 [K, F], decoded channel by channel.
+        """Return the audio of ``codes`` int64 [K, F], decoded channel by channel, or of a sum of codes [F, D].
 
         Raises :class:`NotSupportedError` for codes that are not all that a codec decodes.
         """
         source, tool = self._spec.stream(name), self.tool(name)
+        if isinstance(source, FeatureSource) and isinstance(tool.tokenizer, Codec) and self.can_decode(name):
+            stacked = codes.reshape(len(codes) * source.stacked, -1)
+            return _spoken(tool.tokenizer, nearest_codes(stacked, code_vectors(tool.tokenizer)))
         if not isinstance(source, CodeSource) or not isinstance(tool.tokenizer, Codec):
             raise NotSupportedError(tool.reference, f"decoding, which the stream {name!r} needs")
         channels = [self._decoded(source, tool.tokenizer, channel) for channel in codes.chunk(source.channels)]
@@ -301,19 +313,22 @@ class Streams:
         return Audio(samples, channels[0].sample_rate_hz)
 
     def _decoded(self, source: CodeSource, codec: Codec, codes: Tensor) -> Audio:
-        info = codec.info
         units = codes[: source.num_codebooks]
         if source.durations and not source.edges:
             units = units.repeat_interleave(codes[source.num_codebooks] + 1, dim=1)
-        if len(info.streams) > 1 or info.streams[0].num_codebooks != len(units):
-            raise NotSupportedError(
-                info.name, f"decoding of {len(units)} codebooks alone, without what else it sends"
-            )
-        (stream,) = info.streams
-        rate_hz = stream.frame_rate_hz or units.shape[1]
-        num_samples = max(round(units.shape[1] / rate_hz * info.sample_rate_hz), 1)
-        made = CodeStream(units.contiguous(), stream.codebook_size, stream.frame_rate_hz)
-        return codec.decode(Codes((made,), num_samples, info.sample_rate_hz))
+        return _spoken(codec, units)
+
+
+def _spoken(codec: Codec, units: Tensor) -> Audio:
+    """Return what ``codec`` decodes of ``units`` int64 [K, F], if they are all it needs."""
+    info = codec.info
+    if len(info.streams) > 1 or info.streams[0].num_codebooks != len(units):
+        raise NotSupportedError(info.name, f"decoding of {len(units)} codebooks alone, without what else it sends")
+    (stream,) = info.streams
+    rate_hz = stream.frame_rate_hz or units.shape[1]
+    num_samples = max(round(units.shape[1] / rate_hz * info.sample_rate_hz), 1)
+    made = CodeStream(units.contiguous(), stream.codebook_size, stream.frame_rate_hz)
+    return codec.decode(Codes((made,), num_samples, info.sample_rate_hz))
 
 
 @lru_cache(maxsize=65536)
