@@ -14,7 +14,7 @@ from tokbench.errors import UnknownNameError
 from tokbench.metrics.catalogue import METRICS
 from tokbench.paths import declarations_dir
 from tokbench.records import read_record
-from tokbench.specs.codec import find_spec, list_specs, scales_of
+from tokbench.specs.codec import find_spec, list_lms, list_specs, scales_of
 from tokbench.specs.scales import SCALES
 from tokbench.specs.task import find_task, list_tasks
 
@@ -145,6 +145,21 @@ def _specs() -> list[Row]:
     ]
 
 
+def _lms() -> list[Row]:
+    return [
+        {
+            "name": name,
+            "forms": ", ".join(spec.forms),
+            "codec": ", ".join(spec.codec),
+            "what": head_comment(find_spec(name)[1]),
+            "title": spec.title,
+            "source": spec.source,
+            "scales": list(scales_of(spec)),
+        }
+        for name, spec in list_lms().items()
+    ]
+
+
 def _millions(number: int | None) -> str:
     return "" if number is None else f"{number / 1e6:.1f}"
 
@@ -172,6 +187,7 @@ LISTINGS: Mapping[str, Callable[[], list[Row]]] = {
     "metrics": _metrics,
     "leaderboards": _leaderboards,
     "specs": _specs,
+    "lms": _lms,
     "studies": _studies,
 }
 
@@ -188,6 +204,7 @@ JSON_ONLY = {
     ),
     "metrics": ("source", "description"),
     "specs": ("title", "source", "scales", "num_parameters"),
+    "lms": ("title", "source", "scales"),
 }
 """Columns that a terminal has no room for."""
 NUMERIC = frozenset({"bit/s", *(f"{scale} M" for scale in SCALES)})
@@ -195,7 +212,7 @@ NUMERIC = frozenset({"bit/s", *(f"{scale} M" for scale in SCALES)})
 
 def is_spec(name: str) -> bool:
     """Return whether ``name`` is that of a spec and of nothing else."""
-    return name.endswith(".toml") or (name in list_specs() and name not in list_cards())
+    return name.endswith(".toml") or (name in {*list_specs(), *list_lms()} and name not in list_cards())
 
 
 def find(name: str) -> tuple[str, dict[str, Any]]:
@@ -221,6 +238,7 @@ def find(name: str) -> tuple[str, dict[str, Any]]:
     known = [
         *list_cards(),
         *list_specs(),
+        *list_lms(),
         *tasks,
         *METRICS,
         *(path.stem for path in declarations_dir("leaderboards").glob("*.toml")),

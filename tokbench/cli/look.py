@@ -24,6 +24,7 @@ class Noun(StrEnum):
     METRICS = "metrics"
     LEADERBOARDS = "leaderboards"
     SPECS = "specs"
+    LMS = "lms"
     STUDIES = "studies"
 
 
@@ -33,7 +34,7 @@ def list_names(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with every field.")] = False,
 ) -> None:
-    """List what there is: codecs, tasks, corpora, judges, metrics, leaderboards, specs or studies."""
+    """List what there is: codecs, tasks, corpora, judges, metrics, leaderboards, specs, lms or studies."""
     from tokbench.cli import listings
     from tokbench.cli.terminal import print_json, print_table
 
