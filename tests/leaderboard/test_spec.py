@@ -22,9 +22,9 @@ columns = [{ metric = "pesq_wb" }]
 """
 
 
-def test_six_leaderboards_are_shipped() -> None:
-    about_tokens = {"economy", "phonetics", "probes", "robustness", "speaker", "tokens", "tone"}
-    others = {"ablations", "classical", "designs", "overview", "reconstruction"}
+def test_these_leaderboards_are_shipped() -> None:
+    about_tokens = {"economy", "phonetics", "probes", "robustness", "slmtokbench", "speaker", "tokens", "tone"}
+    others = {"ablations", "classical", "designs", "intelligibility", "overview", "reconstruction"}
     assert set(list_leaderboards()) == about_tokens | others
 
 

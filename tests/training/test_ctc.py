@@ -9,7 +9,7 @@ from torch.nn.functional import ctc_loss
 
 from tokbench.models.ctc import CtcNetwork, Pace, best_path
 from tokbench.specs.ctc import CtcRecipe
-from tokbench.training.ctc import CtcItems, error_rate, teach, transcribe
+from tokbench.training.ctc import CtcItems, error_rate, log_likelihoods, num_frames_needed, teach, transcribe
 
 QUICK = {
     "width": 24,
@@ -119,6 +119,28 @@ def test_every_tokenizer_comes_at_a_like_pace(rate_hz: float, num_repeats: int, 
     for num_frames in range(1, 30):
         frames = len(range(0, num_frames * num_repeats, stride))
         assert int(pace.lengths(torch.tensor([num_frames]))[0]) == frames
+
+
+def test_the_likelihood_of_a_text_is_that_of_all_ways_to_write_it() -> None:
+    torch.manual_seed(0)
+    network = CtcNetwork(CtcRecipe(width=8, num_layers=1), 2, num_features=3, frame_rate_hz=50.0)
+    rng = np.random.default_rng(0)
+    sequences = [rng.normal(size=(length, 3)).astype(np.float32) for length in (4, 5)]
+    texts = [np.array([0]), np.array([0, 1]), np.array([1, 1]), np.array([0, 1, 0, 1, 0, 1])]
+    found = log_likelihoods(network, sequences, texts)
+    for row, item in enumerate(sequences):
+        with torch.no_grad():
+            logits, _ = network(torch.from_numpy(item)[None], torch.tensor([len(item)]))
+        probabilities = logits[0].double().softmax(dim=1).numpy()
+        for column, text in enumerate(texts):
+            total = 0.0
+            for path in itertools.product(range(3), repeat=len(probabilities)):
+                changes = [label for place, label in enumerate(path) if place == 0 or path[place - 1] != label]
+                if [label - 1 for label in changes if label] == text.tolist():
+                    total += np.prod([probabilities[place, label] for place, label in enumerate(path)])
+            with np.errstate(divide="ignore"):
+                assert found[row, column] == pytest.approx(np.log(total))
+    assert [num_frames_needed(text) for text in texts] == [1, 2, 3, 6]
 
 
 def test_texts_that_do_not_fit_teach_nothing() -> None:

@@ -567,6 +567,43 @@ _PROBES = (
     *_transcripts("cer", "CER", "characters"),
 )
 
+
+def _alignments(end: str, what: str) -> tuple[Metric, ...]:
+    """Return how much ``what`` tells of a text."""
+    published = "SLMTokBench (Zhang et al. 2023, arXiv:2308.16692), variational CLUB (Cheng et al. 2020)"
+    return (
+        Metric(
+            name=f"text_alignment_nats{end}",
+            title=f"Text alignment{' of latents' if end else ''}",
+            unit="nats",
+            better="higher",
+            bounds=(None, None),
+            source=f"log-likelihood of the own text less that of all texts, by a recognizer; {published}",
+            description=f"Information that {what} and text share, by recording; a model too sure has more.",
+        ),
+        Metric(
+            name=f"text_alignment_nats_per_character{end}",
+            title=f"Text alignment by character{' of latents' if end else ''}",
+            unit="nats",
+            better="higher",
+            bounds=(None, None),
+            source=f"the same by the characters of the own text; {published}",
+            description=f"Information that {what} and text share, by character, so that corpora are alike.",
+        ),
+        Metric(
+            name=f"text_alignment_bound_nats{end}",
+            title=f"Text alignment, lower bound{' of latents' if end else ''}",
+            unit="nats",
+            better="higher",
+            bounds=(None, None),
+            source="Oord et al. 2018, arXiv:1807.03748; Poole et al. 2019, arXiv:1905.06922",
+            description=f"What {what} tell of the text at least, by recording; never above the log of the texts.",
+        ),
+    )
+
+
+_TEXT_ALIGNMENT = (*_alignments("", "tokens"), *_alignments("_latents", "features before quantization"))
+
 _TONE_JUDGE = "tone contours"
 _OWN_TONES = "F0 by WORLD, a judge by scikit-learn; a definition of our own"
 
@@ -1146,6 +1183,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             _TOKENS,
             _PHONETICS,
             _PROBES,
+            _TEXT_ALIGNMENT,
             _TONES,
             _ROBUSTNESS,
             _LISTENING,

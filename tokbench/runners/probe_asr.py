@@ -16,7 +16,8 @@ Intervals: a bootstrap over the speakers (or utterances) of the test and over se
 Source: Graves et al. 2006, Connectionist temporal classification; DASB (Mousavi et al. 2024, arXiv:2406.14294).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from tokbench.models.ctc import CtcNetwork
     from tokbench.training.ctc import CtcItems
 
-__all__ = ["ProbeAsrArguments", "ProbeAsrRunner"]
+__all__ = ["ProbeAsrArguments", "ProbeAsrRunner", "Taught"]
 
 _METRICS = {"phones": ("probe_per",), "characters": ("probe_wer", "probe_cer")}
 
@@ -69,6 +70,18 @@ class ProbeAsrArguments(Splitting):
         return self.recipe.needs_validation
 
 
+@dataclass(frozen=True)
+class Taught:
+    """Networks of all seeds, and what they were not taught."""
+
+    networks: "Sequence[CtcNetwork]"
+    test: "CtcItems"
+    index: np.ndarray
+    """int64 [N], which items of all those of the test are."""
+    labels: Sequence[str]
+    """What is written, in the order of the classes."""
+
+
 class ProbeAsrRunner(ProbedRunner):
     """Trains a recognizer on tokens, and lets it read what it has not seen."""
 
@@ -77,12 +90,17 @@ class ProbeAsrRunner(ProbedRunner):
     corpus_metrics = tuple(
         name + end for names in _METRICS.values() for name in names for end in ("", f"_{LATENTS}")
     )
+    reads: ClassVar[type[ProbeAsrArguments]] = ProbeAsrArguments
+    """What the arguments are read as."""
+    further: ClassVar[Sequence[str]] = ()
+    """Metrics beside the errors."""
     facts = {"num_labels": "integer"}  # noqa: RUF012  (a constant, typed in the base)
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        self.arguments = task.checked_arguments(ProbeAsrArguments)
-        known = {name + end for name in _METRICS[self.arguments.units] for end in ("", f"_{LATENTS}")}
+        self.arguments = task.checked_arguments(self.reads)
+        names = (*self.further, *_METRICS[self.arguments.units])
+        known = {name + end for name in names for end in ("", f"_{LATENTS}")}
         if others := sorted(set(self.metrics) - known):
             raise SpecError(
                 task.id, [f"metrics: a recognizer of {self.arguments.units} has no {', '.join(others)}"]
@@ -132,10 +150,27 @@ class ProbeAsrRunner(ProbedRunner):
 
     def estimates(self, view: str, collected: Collected) -> Estimates:
         """Return how much is wrong in what the networks read of the test."""
-        return {name: readings.estimate() for name, readings in self._readings(view, collected).items()}
+        return self.errors(list(self.taught(view, collected)), collected)
 
-    def _readings(self, view: str, collected: Collected) -> dict[str, Readings]:
-        from tokbench.training.ctc import CtcItems, transcribe  # noqa: PLC0415  (imports torch)
+    def errors(self, taught: "Sequence[Taught]", collected: Collected) -> Estimates:
+        """Return how much is wrong in what networks that were ``taught`` read of their tests."""
+        from tokbench.training.ctc import transcribe  # noqa: PLC0415  (imports torch)
+
+        tested = [item for one in taught for item in one.index.tolist()]
+        heard = [
+            [
+                self._separator.join(one.labels[place] for place in reading)
+                for one in taught
+                for reading in transcribe(one.networks[seed], one.test.sequences)
+            ]
+            for seed in range(self.arguments.recipe.num_seeds)
+        ]
+        names = _METRICS[self.arguments.units]
+        return {name: self._errors(name, heard, tested, collected.columns).estimate() for name in names}
+
+    def taught(self, view: str, collected: Collected) -> "Iterator[Taught]":
+        """Yield the networks of each part that is tested."""
+        from tokbench.training.ctc import CtcItems  # noqa: PLC0415  (imports torch)
 
         if not collected.sequences:
             raise UndefinedMetricError("it is not known of any utterance what is said")
@@ -149,18 +184,9 @@ class ProbeAsrRunner(ProbedRunner):
             collected.rates_hz[view],
             collected.sizes.get(view),
         )
-        tested: list[int] = []
-        heard: list[list[str]] = [[] for _ in range(arguments.recipe.num_seeds)]
         for part in parts_of(columns, np.arange(len(items)), arguments):
-            networks = _taught(items.take(part.train), items.take(part.validation), arguments.recipe, len(labels))
-            test = items.take(part.test)
-            for seed, network in enumerate(networks):
-                heard[seed] += [
-                    self._separator.join(labels[place] for place in reading)
-                    for reading in transcribe(network, test.sequences)
-                ]
-            tested += part.test.tolist()
-        return {name: self._errors(name, heard, tested, columns) for name in _METRICS[arguments.units]}
+            networks = _networks(items.take(part.train), items.take(part.validation), arguments.recipe, len(labels))
+            yield Taught(networks, items.take(part.test), part.test, labels)
 
     @property
     def _separator(self) -> str:
@@ -183,7 +209,7 @@ class ProbeAsrRunner(ProbedRunner):
         )
 
 
-def _taught(train: "CtcItems", validation: "CtcItems", recipe: CtcRecipe, num_labels: int) -> "list[CtcNetwork]":
+def _networks(train: "CtcItems", validation: "CtcItems", recipe: CtcRecipe, num_labels: int) -> "list[CtcNetwork]":
     from tokbench.training.ctc import teach  # noqa: PLC0415  (imports torch)
 
     try:

@@ -25,6 +25,7 @@ RUNNERS = {
     "speaker": "tokbench.runners.speaker:SpeakerRunner",
     "speaker-tokens": "tokbench.runners.speaker_tokens:SpeakerTokensRunner",
     "streaming": "tokbench.runners.streaming:StreamingRunner",
+    "text-alignment": "tokbench.runners.text_alignment:TextAlignmentRunner",
     "tokens": "tokbench.runners.tokens:TokensRunner",
     "tone": "tokbench.runners.tone:ToneRunner",
     "tone-contours": "tokbench.runners.tone_contours:ToneContourRunner",

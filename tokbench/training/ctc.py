@@ -21,7 +21,7 @@ from tokbench.models.ctc import CtcNetwork, Pace, best_path
 from tokbench.specs.ctc import CtcRecipe
 from tokbench.training.frozen import mean_and_deviation, one_thread
 
-__all__ = ["CtcItems", "teach", "transcribe"]
+__all__ = ["CtcItems", "log_likelihoods", "num_frames_needed", "teach", "transcribe"]
 
 _WARM_UP = 0.1
 """Share of the steps in which the learning rate rises."""
@@ -56,10 +56,7 @@ class CtcItems:
     def long_enough(self, pace: Pace) -> "CtcItems":
         """Return the items whose text fits into their frames, with a blank between two equal labels."""
         sizes = pace.lengths(torch.tensor([len(item) for item in self.sequences], dtype=torch.int64)).tolist()
-        fits = [
-            0 < len(text) + int((text[1:] == text[:-1]).sum()) <= size
-            for text, size in zip(self.labels, sizes, strict=True)
-        ]
+        fits = [0 < num_frames_needed(text) <= size for text, size in zip(self.labels, sizes, strict=True)]
         return self.take(np.flatnonzero(fits))
 
 
@@ -100,6 +97,33 @@ def transcribe(network: CtcNetwork, sequences: Sequence[np.ndarray]) -> list[np.
         return [
             best_path(*network(torch.from_numpy(item)[None], torch.tensor([len(item)])))[0] for item in sequences
         ]
+
+
+def num_frames_needed(text: np.ndarray) -> int:
+    """Return the fewest frames into which ``text`` int64 [L] fits: a blank stands between two equal labels."""
+    return len(text) + int((text[1:] == text[:-1]).sum())
+
+
+@torch.no_grad()
+def log_likelihoods(
+    network: CtcNetwork, sequences: Sequence[np.ndarray], texts: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Return ``log q(text | sequence)`` in nats, float64 [N, M]: minus the loss of CTC.
+
+    ``sequences`` are N items, ``texts`` M texts int64 [L] of one label or more. Minus infinity where a text does
+    not fit into the frames.
+    """
+    network.eval()
+    targets = torch.from_numpy(np.concatenate(texts) + 1)
+    sizes = torch.tensor([len(text) for text in texts])
+    found = np.empty((len(sequences), len(texts)))
+    with one_thread():
+        for row, item in enumerate(sequences):
+            logits, frames = network(torch.from_numpy(item)[None], torch.tensor([len(item)]))
+            # In double precision: likelihoods of long texts are compared that differ by little.
+            scores = logits.double().log_softmax(dim=2).transpose(0, 1).expand(-1, len(texts), -1)
+            found[row] = -ctc_loss(scores, targets, frames.expand(len(texts)), sizes, reduction="none").numpy()
+    return found
 
 
 @dataclass(frozen=True)
