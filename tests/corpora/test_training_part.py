@@ -17,6 +17,7 @@ from tokbench.errors import CorpusError
         ("synth?split=demo&language=de|fr", "synth?language=de|fr&split=train"),
         ("synth-commands?kind=digits", "synth-commands?kind=digits&split=train"),
         ("librispeech", "librispeech?split=train-clean-100"),
+        ("fsdd:/data", "fsdd:/data?split=train"),
         ("librispeech:/data?split=dev-other", "librispeech:/data?split=train-clean-100"),
         ("manifest:a b.csv?split=test&word=a%26b", "manifest:a b.csv?word=a%26b&split=train"),
     ],

@@ -33,6 +33,8 @@ class CorpusListing:
     """Packages by import name."""
     folder: str = ""
     """Folder below ``$TOKBENCH_HOME/corpora`` without which it has to be downloaded."""
+    can_download: bool = False
+    """Whether tokbench downloads it when it is asked to."""
 
     @property
     def missing(self) -> str:
@@ -41,7 +43,8 @@ class CorpusListing:
         if packages:
             return f"pip install {' '.join(packages).replace('_', '-')}"
         if self.folder and not (corpora_dir() / self.folder).is_dir():
-            return f"put it in {corpora_dir()}, name its ROOT, or add &download=true"
+            where = f"put {self.folder} in {corpora_dir()}, or name its ROOT"
+            return f"{where}, or add &download=true" if self.can_download else where
         return ""
 
     @property
@@ -59,6 +62,18 @@ def _made_here(name: str, description: str, *, example: str, needs_speech: bool 
         licence="Apache-2.0",
         opener=f"tokbench.corpora.{name.replace('-', '_')}:open_{name.replace('-', '_')}",
         requires=("espeakng_loader",) if needs_speech else (),
+    )
+
+
+def _published(name: str, description: str, *, licence: str, opener: str, folder: str) -> CorpusListing:
+    """Return the listing of a data set that has to be put where it is looked for."""
+    return CorpusListing(
+        name=name,
+        spelling=f"{name}, {name}:ROOT?split=train|test",
+        description=description,
+        licence=licence,
+        opener=f"tokbench.corpora.{opener}",
+        folder=folder,
     )
 
 
@@ -127,6 +142,35 @@ _LISTINGS = (
         licence="CC BY 4.0",
         opener="tokbench.corpora.librispeech:open_librispeech",
         folder="LibriSpeech",
+        can_download=True,
+    ),
+    _published(
+        "speech-commands",
+        "Single words, among them ten commands (Warden 2018)",
+        licence="CC BY 4.0",
+        opener="words:open_speech_commands",
+        folder="speech_commands_v0.02",
+    ),
+    _published(
+        "fsdd",
+        "The Free Spoken Digit Dataset",
+        licence="CC BY-SA 4.0",
+        opener="words:open_fsdd",
+        folder="free-spoken-digit-dataset",
+    ),
+    _published(
+        "fluent-speech-commands",
+        "Commands with intents: action, object and location (Lugosch et al. 2019)",
+        licence="Fluent Speech Commands Public License",
+        opener="fluent_speech_commands:open_fluent_speech_commands",
+        folder="fluent_speech_commands_dataset",
+    ),
+    _published(
+        "esc50",
+        "Environmental sounds of 50 kinds (Piczak 2015)",
+        licence="CC BY-NC 3.0",
+        opener="esc50:open_esc50",
+        folder="ESC-50-master",
     ),
 )
 

@@ -9,7 +9,8 @@ __all__ = ["require_apart", "training_part"]
 _SPLIT, _TRAIN = "split", "train"
 _TRAINING_SPLITS = {"librispeech": "train-clean-100"}
 """Where training is called otherwise. That of LibriSpeech is the one that recognizers are usually compared on."""
-_TESTED_BY_DEFAULT = frozenset({"synth", "librispeech"})
+_WHOLE_BY_DEFAULT = frozenset({"manifest", "folder"})
+"""Kinds of corpora that are opened as a whole where no part is named; all others are opened at their test."""
 
 
 def training_part(reference: str) -> str:
@@ -23,7 +24,7 @@ def training_part(reference: str) -> str:
     parsed = CorpusReference.parse(reference)
     split = _TRAINING_SPLITS.get(parsed.kind, _TRAIN)
     asked = parsed.filters.get(_SPLIT)
-    if asked is None and parsed.kind.partition("-")[0] not in _TESTED_BY_DEFAULT:
+    if asked is None and parsed.kind in _WHOLE_BY_DEFAULT:
         raise CorpusError(
             f"{reference}: ask for a part, such as split=test: another part must be left to learn from"
         )

@@ -1,0 +1,46 @@
+"""ESC-50 (Piczak 2015): ``meta/esc50.csv`` and ``audio/``, 2000 sounds of 50 kinds in five folds.
+
+Clips of one recording are in one fold. The first fold is the test here, the second one validation; where all of
+them are to be the test once, a task splits by the label ``fold``.
+"""
+
+import csv
+from collections.abc import Collection, Iterator
+
+from tokbench.corpora.base import Utterance
+from tokbench.corpora.laid_out import LaidOutCorpus
+from tokbench.corpora.reference import CorpusReference
+from tokbench.errors import CorpusError
+
+__all__ = ["Esc50Corpus", "open_esc50"]
+
+_SPLITS = {"1": "test", "2": "validation"}
+
+
+class Esc50Corpus(LaidOutCorpus):
+    """Sounds with the labels ``category``, ``fold`` and ``esc10``."""
+
+    kind = "esc50"
+    folder = "ESC-50-master"
+    origin = "https://github.com/karolpiczak/ESC-50"
+    splits = ("test", "train", "validation")
+    licence = "CC-BY-NC-3.0"
+    landmarks: Collection[str] = ("meta/esc50.csv", "audio")
+
+    def _all(self) -> Iterator[Utterance]:
+        path = self.root / "meta" / "esc50.csv"
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                if not {"filename", "fold", "category", "esc10"} <= row.keys():
+                    raise CorpusError(f"{path}: expected columns filename, fold, category and esc10")
+                labels = {name: row[name] for name in ("category", "fold", "esc10")}
+                yield Utterance(
+                    id=row["filename"].removesuffix(".wav"),
+                    path=self.root / "audio" / row["filename"],
+                    labels={"split": _SPLITS.get(row["fold"], "train"), **labels},
+                )
+
+
+def open_esc50(reference: CorpusReference) -> Esc50Corpus:
+    """Open ``esc50:ROOT?split=train|validation|test``, the test where no split is named."""
+    return Esc50Corpus(reference)
