@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tokbench.audio import Audio
-from tokbench.codecs.base import Codec, Context, Tokenizer, TokenizerInfo
+from tokbench.codecs.base import Codec, Context, ResidualCodec, Tokenizer, TokenizerInfo
 from tokbench.codecs.entropy import EntropyCoder
 from tokbench.codes import Codes, StreamInfo
 from tokbench.errors import UnknownNameError
@@ -172,6 +172,21 @@ class ForgetsItsPast(Steps):
         return super()._encode(samples - past)
 
 
+class SumsAllItHas(ResidualCodec):
+    """Of two codebooks, adds the second to whatever is chosen."""
+
+    def __init__(self) -> None:
+        self.info = TokenizerInfo(sample_rate_hz=16000, streams=(StreamInfo(2, 256, 100.0),))
+
+    def _encode(self, samples: Tensor) -> list[Tensor]:
+        first = Steps()._encode(samples)[0]
+        return [torch.cat([first, 255 - first])]
+
+    def _decode_chosen(self, streams: list[Tensor], codebooks: slice) -> Tensor:
+        total = streams[0].sum(dim=0, keepdim=True) + streams[0][codebooks].sum(dim=0, keepdim=True)
+        return (total / 1024).repeat_interleave(HOP, dim=1)
+
+
 class DrawsItsLatents(Steps):
     def _latents(self, samples: Tensor) -> Tensor:
         return torch.rand(samples.shape[1] // HOP, 2)
@@ -214,6 +229,7 @@ BROKEN: list[tuple[str, Callable[[], Tokenizer], str]] = [
     ("silence", DividesByThePeak, r"Digital silence is encoded .* outside of 0 \.\. 255"),
     ("one_sample", ReflectsAtTheEdge, r"A single sample is encoded, .* Found: RuntimeError: .*[Pp]adding"),
     ("chunks", ForgetsItsPast, r"codes differ in pieces; its context is too short"),
+    ("chosen_codebooks", SumsAllItHas, r"samples differ by up to .* with other codes in codebooks not chosen"),
     ("entropy_coding", DrawsItsModel, r"coded it by the model \w{12}; the codec here has \w{12}"),
     ("latents", DrawsItsLatents, r"for 1 s the second time differs"),
     ("long_input", Drifts, r"advertises 100 frames per second but returned 5988 frames for 60\.0000 s"),
@@ -272,7 +288,8 @@ def test_what_only_encodes_is_spared_the_checks_of_a_decoder(tmp_path_factory: p
     adapter.write_text("from test_testing import Units\n")
     results = run_checks(f"{adapter}:Units", long_input_s=1.0)
     skipped = {result.name: result.message for result in results if result.status == "skipped"}
-    assert skipped == dict.fromkeys(["decoded_length", "decode_determinism", "decode_from_codes"], "encodes only")
+    spared = ["decoded_length", "decode_determinism", "decode_from_codes", "chosen_codebooks"]
+    assert skipped == dict.fromkeys(spared, "encodes only")
 
 
 def test_the_length_of_the_long_input_can_be_chosen() -> None:

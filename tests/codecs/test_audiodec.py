@@ -15,7 +15,9 @@ from tokbench.codecs.registry import list_cards
 from tokbench.errors import WeightsError
 from tokbench.specs import networks
 
-CARDS = {name: card for name, card in list_cards().items() if name.startswith("audiodec")}
+CARDS = {
+    name: card for name, card in list_cards().items() if name.startswith("audiodec-") and not name.endswith("-tiny")
+}
 BUFFERS = (".pad_buffer", ".cluster_size", ".embed_avg", ".embed", "mean", "scale")
 
 

@@ -18,7 +18,7 @@ DIFFERENCES = {
     "encodec-mpd-mrd": {"discriminators"},
     "encodec-msd-mpd-ms-stftd": {"discriminators"},
     "encodec-sem": {"distillation.semantic"},
-    "encodec-snake": {"encoder.activation", "decoder.activation"},
+    "encodec-snake": {"encoder.activation", "decoder.activation", "level"},
     "encodec-mrg": {"quantizer.num_groups", "quantizer.dropout_choices"},
     "encodec-noisy": {"augmentation.noise"},
     "encodec-lm": {"entropy_coding"},

@@ -87,7 +87,7 @@ def spelled(text: str) -> str:
     Numbers and spellings stay as they are. Raises :class:`NotApplicableError` where nothing is left.
 
     >>> spelled("It's SEVEN -- c'est voilà!")
-    "it s seven c est voilà"
+    'it s seven c est voilà'
     """
     return _reference(text, "")
 

@@ -43,7 +43,10 @@ def codec_card(folder: Path, origin: Origin, *, heard_before: tuple[str, ...], n
         source=f"tokbench train {spec.name} --scale {origin.scale}; {spec.source}",
         default_setting=list(settings)[-1],
         settings=settings,
-        bitrate_bps={
+        # Beside a loudness, which is sent once, there is no rate that holds for audio of any length.
+        bitrate_bps={}
+        if spec.loudness_normalized
+        else {
             setting: spec.frame_rate_hz * (beside + sum(map(math.log2, sizes[: arguments["num_codebooks"]])))
             for setting, arguments in settings.items()
         },
