@@ -96,7 +96,7 @@ class Slow(Counting):
     """Takes its time, so that it can be interrupted."""
 
     def _encode(self, samples: torch.Tensor) -> list[torch.Tensor]:
-        time.sleep(0.2)
+        time.sleep(0.4)
         return super()._encode(samples)
 
 
