@@ -30,6 +30,11 @@ def num_finished(folder: Path) -> int:
         return 0
 
 
+def hear_ctrl_c() -> None:
+    """Do not ignore Ctrl-C, as what is started in the background does, and whatever that starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start_and_wait(corpus: Path, task: Path, home: Path, marks: Path) -> subprocess.Popen[str]:
     """Start a run and return when some utterances are finished and others are not."""
     process = subprocess.Popen(
@@ -40,6 +45,7 @@ def start_and_wait(corpus: Path, task: Path, home: Path, marks: Path) -> subproc
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=hear_ctrl_c,
     )
     deadline = time.monotonic() + 120
     while num_finished(corpus.parent / "cut") < 3:
