@@ -45,7 +45,7 @@ def start_and_wait(corpus: Path, task: Path, home: Path, marks: Path) -> subproc
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=hear_ctrl_c,
+        preexec_fn=hear_ctrl_c,  # noqa: PLW1509  (a test has no threads of its own)
     )
     deadline = time.monotonic() + 120
     while num_finished(corpus.parent / "cut") < 3:
