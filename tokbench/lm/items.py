@@ -16,7 +16,7 @@ from torch import Tensor
 from tokbench.audio import Audio
 from tokbench.corpora.base import Corpus, Utterance
 
-__all__ = ["Content", "CorpusMaterial", "Item", "Material", "contents_of"]
+__all__ = ["Content", "CorpusMaterial", "Item", "Material", "contents_of", "with_others"]
 
 Content = Audio | str | Tensor
 """Audio; text or a label; notes int64 [2, N], or ready-made codes int64 [K, F] or features float32 [F, D]."""
@@ -61,6 +61,19 @@ class Material(ABC):
         return (self.name,)
 
 
+def with_others(corpus: Corpus) -> Iterator[tuple[Utterance, Utterance | None]]:
+    """Yield every utterance with another one of its speaker, if there is any.
+
+    That is the one before it in the corpus, and for the first one the last.
+    """
+    before = {utterance.speaker: utterance for utterance in corpus if utterance.speaker}
+    for utterance in corpus:
+        other = before.get(utterance.speaker)
+        yield utterance, other if other and other.id != utterance.id else None
+        if utterance.speaker:
+            before[utterance.speaker] = utterance
+
+
 class CorpusMaterial(Material):
     """The utterances of a corpus as items.
 
@@ -77,12 +90,7 @@ class CorpusMaterial(Material):
         return len(self.corpus)
 
     def __iter__(self) -> Iterator[Item]:
-        before = {utterance.speaker: utterance for utterance in self.corpus if utterance.speaker}
-        for utterance in self.corpus:
-            other = before.get(utterance.speaker)
-            yield Item(utterance.id, contents_of(utterance, other if other and other.id != utterance.id else None))
-            if utterance.speaker:
-                before[utterance.speaker] = utterance
+        return (Item(utterance.id, contents_of(utterance, other)) for utterance, other in with_others(self.corpus))
 
     @property
     def sha256(self) -> str:

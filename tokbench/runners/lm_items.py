@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tokbench.lm.items import CorpusMaterial, Item, Material, contents_of
+from tokbench.lm.items import CorpusMaterial, Item, Material, contents_of, with_others
 
 if TYPE_CHECKING:
     from tokbench.corpora.base import Corpus, Utterance
@@ -61,16 +61,8 @@ class TaskItems(Material):
 
     @cached_property
     def _others(self) -> "dict[str, Utterance]":
-        """Of each utterance another one of its speaker: the one before it, and of the first one the last."""
-        before = {utterance.speaker: utterance for utterance in self.corpus if utterance.speaker}
-        others: dict[str, Utterance] = {}
-        for utterance in self.corpus:
-            other = before.get(utterance.speaker)
-            if other is not None and other.id != utterance.id:
-                others[utterance.id] = other
-            if utterance.speaker:
-                before[utterance.speaker] = utterance
-        return others
+        """Of each utterance another one of its speaker."""
+        return {utterance.id: other for utterance, other in with_others(self.corpus) if other is not None}
 
     @property
     def sha256(self) -> str:
