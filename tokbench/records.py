@@ -108,6 +108,8 @@ class CodecSummary(_Frozen):
     latency_s: float | None = None
     """Audio beyond a frame's own end that its codes need; infinite where that is the whole utterance."""
     num_parameters: int | None = None
+    num_separable_codebooks: int | None = None
+    """Codebooks any of which is decoded without the others; None where nothing is decoded."""
     fingerprint: str | None = None
     """Hash of adapter, arguments, packages and weights."""
 

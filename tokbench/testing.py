@@ -225,13 +225,13 @@ def check_chosen_codebooks(subject: Subject) -> None:
     if not isinstance(codec, ResidualCodec):
         return
     codes = codec.encode(subject.voice(0.8))
-    chosen = codec.decode(codes, slice(0, codec.num_codebooks))
+    chosen = codec.decode(codes, slice(0, codec.num_separable_codebooks))
     _expect_same_audio(codec.decode(codes), chosen, "with all codebooks chosen")
     first = codec.decode(codes, slice(0, 1))
     if first.num_samples != codes.num_samples:
         msg = f"{first.num_samples} samples of {codes.num_samples} decoded from the first codebook"
         raise CheckFailedError(msg)
-    if codec.num_codebooks > 1 and len(codes.streams) == 1:
+    if codec.num_separable_codebooks > 1 and len(codes.streams) == 1:
         indices = codes.streams[0].indices.clone()
         indices[1:] = 0
         others = dataclasses.replace(codes, streams=(dataclasses.replace(codes.streams[0], indices=indices),))

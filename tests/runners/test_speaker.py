@@ -16,7 +16,7 @@ from tokbench.corpora.base import Utterance
 from tokbench.errors import SpecError, UndefinedMetricError, UnknownNameError
 from tokbench.judges.base import SpeakerEncoder
 from tokbench.judges.registry import JUDGES
-from tokbench.records import MetricSummary
+from tokbench.records import CodecSummary, MetricSummary
 from tokbench.runners.base import Bench, Measurement
 from tokbench.runners.registry import make_runner
 from tokbench.runners.speaker import SpeakerRunner
@@ -143,7 +143,35 @@ def test_codebooks_that_cannot_be_chosen_are_no_score(utterances: list[Utterance
     assert alone.scores["speaker_similarity"].value() == pytest.approx(1.0, abs=1e-6)
     (found,) = measured(Louder(), utterances[:1], runner(codebooks="2:"))
     assert not found.scores
-    assert found.failures["speaker_similarity"].reason == "louder does not offer decoding of chosen codebooks"
+    assert found.failures["speaker_similarity"].reason == (
+        "louder does not offer decoding of these codebooks without the others"
+    )
+
+
+@pytest.mark.parametrize(
+    ("codebooks", "number", "reason"),
+    [
+        ("1", 0, "louder decodes no codebook without the others"),
+        ("2:", 1, "the task decodes codebooks '2:' alone, and louder has 1"),
+        ("2:", 2, None),
+        ("1", 1, None),
+        ("all", 0, None),
+        ("2:", None, None),
+    ],
+)
+def test_codecs_without_the_chosen_codebooks_are_not_asked(
+    codebooks: str, number: int | None, reason: str | None
+) -> None:
+    codec = CodecSummary(
+        name="louder",
+        title="Louder",
+        setting="only",
+        licence="MIT",
+        source="",
+        trained_on=(),
+        num_separable_codebooks=number,
+    )
+    assert runner(codebooks=codebooks).declines(codec) == reason
 
 
 @pytest.mark.parametrize("codebooks", ["0", "2:1:", "first", "", "1:0"])

@@ -280,15 +280,22 @@ class Codec(Tokenizer):
     def _decode(self, streams: list[Tensor]) -> Tensor:
         """Return float32 [C, T'] of int64 [K, F] per stream; at most one frame shorter than the input was."""
 
+    @property
+    def num_separable_codebooks(self) -> int:
+        """Codebooks any of which is decoded without the others: the only one, or none of several."""
+        return int(sum(stream.num_codebooks for stream in self.info.streams) == 1)
+
     @final
     def decode(self, codes: Codes, codebooks: slice = slice(None)) -> Audio:
         """Return the waveform of ``codes``, from the codes alone, with the length that was encoded.
 
-        A :class:`ResidualCodec` decodes any ``codebooks`` without the others; other codecs of more than one raise
-        :class:`NotSupportedError`. Raises :class:`DecodedLengthError` if more than a frame is missing and
-        :class:`NonFiniteAudioError` for NaN.
+        Raises :class:`NotSupportedError` where ``codebooks`` are none of the :attr:`num_separable_codebooks`,
+        :class:`DecodedLengthError` if more than a frame is missing and :class:`NonFiniteAudioError` for NaN.
         """
-        decode = self._decode if codebooks == slice(None) else self._decoder_of(codebooks)
+        is_whole = codebooks == slice(None)
+        if not is_whole and not range(self.num_separable_codebooks)[codebooks]:
+            raise NotSupportedError(self.info.name, "decoding of these codebooks without the others")
+        decode = self._decode if is_whole else self._decoder_of(codebooks)
         with torch.inference_mode():
             samples = self._decode_long(self._indices(codes), decode).cpu()
         if samples.ndim != 2 or samples.shape[0] != self.info.num_channels:  # noqa: PLR2004
@@ -308,10 +315,8 @@ class Codec(Tokenizer):
             )
         return Audio(samples.to(torch.float32).contiguous(), self.info.sample_rate_hz)
 
-    def _decoder_of(self, codebooks: slice) -> "Decode":
-        if sum(stream.num_codebooks for stream in self.info.streams) == 1 and range(1)[codebooks]:
-            return self._decode  # the only one is all of them
-        raise NotSupportedError(self.info.name, "decoding of chosen codebooks")
+    def _decoder_of(self, codebooks: slice) -> "Decode":  # noqa: ARG002  (the only one is all of them)
+        return self._decode
 
     def _decode_long(self, streams: list[Tensor], decode: "Decode") -> Tensor:
         if self.context is None:
@@ -336,8 +341,8 @@ class ResidualCodec(Codec):
     """
 
     @property
-    def num_codebooks(self) -> int:
-        """Codebooks to choose from: those of the first stream, if nothing else is said."""
+    def num_separable_codebooks(self) -> int:
+        """Those of the first stream, if nothing else is said."""
         return self.info.streams[0].num_codebooks
 
     @abstractmethod
@@ -350,10 +355,6 @@ class ResidualCodec(Codec):
 
     @final
     def _decoder_of(self, codebooks: slice) -> Decode:
-        if not range(self.num_codebooks)[codebooks]:
-            raise NotSupportedError(
-                self.info.name, f"decoding of {codebooks} of its {self.num_codebooks} codebooks"
-            )
         return partial(self._decode_chosen, codebooks=codebooks)
 
 

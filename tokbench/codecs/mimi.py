@@ -65,7 +65,7 @@ class Mimi(ResidualCodec):
         return super().to(device)
 
     @property
-    def num_codebooks(self) -> int:
+    def num_separable_codebooks(self) -> int:
         """Those of both streams, the semantic one first."""
         return self._num_codebooks
 

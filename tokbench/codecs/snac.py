@@ -67,7 +67,7 @@ class Snac(ResidualCodec):
         )
 
     @property
-    def num_codebooks(self) -> int:
+    def num_separable_codebooks(self) -> int:
         """One of each stream."""
         return len(self._strides)
 

@@ -105,7 +105,7 @@ def _describe(spec: CellSpec) -> Loaded:
     from tokbench.codecs.base import Codec, ContinuousTokenizer  # noqa: PLC0415
 
     bench = _open_session(spec).bench
-    info = bench.tokenizer.info
+    info, codec = bench.tokenizer.info, bench.tokenizer if isinstance(bench.tokenizer, Codec) else None
     facts = {
         "licence": info.licence,
         "source": info.source,
@@ -117,12 +117,12 @@ def _describe(spec: CellSpec) -> Loaded:
         "causal": info.causal,
         "latency_s": info.latency_s,
         "num_parameters": info.num_parameters,
+        "num_separable_codebooks": None if codec is None else codec.num_separable_codebooks,
         "fingerprint": bench.fingerprint,
     }
-    codec = describe_card(spec.codec).model_copy(update=facts)
-    can_decode = isinstance(bench.tokenizer, Codec)
+    summary = describe_card(spec.codec).model_copy(update=facts)
     has_codes = not isinstance(bench.tokenizer, ContinuousTokenizer)
-    return Loaded(codec, bench.fingerprint, can_decode, has_codes, RESAMPLER)
+    return Loaded(summary, bench.fingerprint, codec is not None, has_codes, RESAMPLER)
 
 
 def describe_card(reference: CodecReference) -> CodecSummary:

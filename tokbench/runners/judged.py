@@ -14,6 +14,7 @@ from tokbench.specs.base import StrictModel
 if TYPE_CHECKING:
     from tokbench.audio import Audio
     from tokbench.judges.base import Judge
+    from tokbench.records import CodecSummary
     from tokbench.specs.task import Task
 
 __all__ = ["JudgedArguments", "JudgedRunner"]
@@ -64,6 +65,15 @@ class JudgedRunner(Runner, Generic[JudgeType]):
     def missing(self) -> str | None:
         """Return what the judge lacks."""
         return self._judge.missing()
+
+    def declines(self, codec: "CodecSummary") -> str | None:
+        """Return that the chosen codebooks are not decoded without the others."""
+        choice, number = self.arguments.codebooks, codec.num_separable_codebooks
+        if choice == ALL or number is None or range(number)[chosen(choice)]:
+            return None
+        if number == 0:
+            return f"{codec.name} decodes no codebook without the others"
+        return f"the task decodes codebooks {choice!r} alone, and {codec.name} has {number}"
 
     @property
     def fingerprint(self) -> str:
