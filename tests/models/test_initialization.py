@@ -133,9 +133,10 @@ def test_normalized_weights_begin_alike() -> None:
     ("quantizer", "num_parts"),
     [
         ({"projection": "per-codebook", "code_dimension": 4, "straight_through": "first-layer"}, 4),
+        ({"projection": "per-codebook", "code_dimension": 4, "normalized": True}, 4),
         ({"projection": "shared", "code_dimension": 8, "num_split": 1}, 2),
     ],
-    ids=["per-codebook", "shared"],
+    ids=["per-codebook", "by direction", "shared"],
 )
 def test_projections_begin_as_parts_of_the_latents(quantizer: dict[str, Any], num_parts: int) -> None:
     """As many parts as there are features add up to the latents, and each is what it is a part of."""
@@ -150,3 +151,18 @@ def test_projections_begin_as_parts_of_the_latents(quantizer: dict[str, Any], nu
     parts = [outwards(inwards(vectors)) for inwards, outwards in pairs]
     torch.testing.assert_close(torch.stack(parts).sum(0), vectors)
     torch.testing.assert_close(pairs[0][1](pairs[0][0](parts[0])), parts[0])
+
+
+def test_vectors_of_all_lengths_have_directions_of_their_own() -> None:
+    """Codes that are found by direction tell loud frames from soft ones, which they could not from the origin."""
+    torch.manual_seed(0)
+    network = ResidualVq(
+        Rvq(num_codebooks=1, codebook_size=8, projection="per-codebook", normalized=True, code_dimension=4), 16
+    )
+    keep_variance(network)
+    (layer,) = network.layers
+    assert isinstance(layer, ProjectedCodebook)
+    soft = 0.1 * torch.randn(50, 16)
+    with torch.no_grad():
+        directions = [nn.functional.normalize(layer.project_in(vectors)) for vectors in (soft, 10 * soft)]
+    assert float((directions[0] - directions[1]).norm(dim=1).min()) > 0.1
