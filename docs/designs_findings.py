@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+import numpy as np
+
+from tokbench import stats
 from tokbench.leaderboard.studies import Point, StudyResults
 from tokbench.metrics.catalogue import METRICS
 
@@ -20,6 +23,8 @@ METRIC_NAMES: Mapping[str, str] = {
 FULL_RATE_BPS = 4000
 STOI_EXPECTED = 0.80
 SAVING_EXPECTED = (0.07, 0.30)
+PHONES = ("abx_across", "codebook 1")
+PHONE_RUNS = ("taught", "untaught")
 NUM_TOLD = 4
 """Exceptions that are named; the others are counted."""
 
@@ -123,13 +128,24 @@ def intelligible(designs: StudyResults, _ablations: StudyResults) -> Found:
     return Found(expected, "holds" if num_above else "does not hold", evidence)
 
 
-def phonetic_first_codebook(_designs: StudyResults, _ablations: StudyResults) -> Found:
-    """Say that no task listens for phones yet."""
-    return Found(
-        "The taught first codebook tells phones apart better than the same one untaught (SpeechTokenizer).",
-        "not measured",
-        "None of the tasks of these studies listens for phones.",
+def phonetic_first_codebook(_designs: StudyResults, ablations: StudyResults) -> Found:
+    """Compare how well the first codebook tells phones apart across speakers, taught and untaught."""
+    expected = "The taught first codebook tells phones apart better than the same one untaught (SpeechTokenizer)."
+    runs = (ablations.study.find_run(name) for name in ("encodec-sem", ablations.study.reference))
+    points = [point for run in runs if (point := ablations.with_codebooks(run, 8))]
+    errors = [[item.value for item in point.summaries(*PHONES) if item.value is not None] for point in points]
+    if len(errors) != len(PHONE_RUNS) or not all(errors):
+        return Found(expected, "not measured", "No pair of records.")
+    difference = stats.welch(*errors)
+    told = [f"{run} {np.mean(values):.3f}" for run, values in zip(PHONE_RUNS, errors, strict=True)]
+    evidence = f"ABX error across speakers of codebook 1: {' and '.join(told)}"
+    if difference is None:
+        return Found(expected, "cannot be told", f"{evidence}, of one seed each.")
+    verdict: Literal["holds", "does not hold", "cannot be told"] = (
+        "cannot be told" if difference.is_tied else "holds" if difference.value < 0 else "does not hold"
     )
+    interval = f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
+    return Found(expected, verdict, f"{evidence}; difference {interval}.")
 
 
 FINDINGS: tuple[Callable[[StudyResults, StudyResults], Found], ...] = (

@@ -116,6 +116,27 @@ def test_a_switch_is_judged_over_its_seeds(
     assert verdicts(docs, results)["kmeans_initialisation"][0] == "not measured"
 
 
+@pytest.mark.parametrize(
+    ("taught", "verdict"),
+    [((0.20, 0.21, 0.19), "holds"), ((0.40, 0.41, 0.39), "does not hold"), ((0.25, 0.35, 0.30), "cannot be told")],
+)
+def test_the_first_codebook_is_judged_by_its_own_phones(
+    docs: ModuleType, results: Results, taught: tuple[float, ...], verdict: str
+) -> None:
+    """By those of the task's own corpus, and not by all codebooks together, which tell the opposite here."""
+    results.corpus = "synth"
+    for number, (error, other) in enumerate(zip(taught, (0.30, 0.31, 0.29), strict=True), start=1):
+        for name, first, whole in (("encodec-sem", error, 0.3), ("encodec-base", other, error)):
+            summaries = [
+                summary_of("abx_across", [value], group=group)
+                for group, value in (("all", whole), ("codebook 1", first))
+            ]
+            results.add(f"{name}-s{number}", "8x1024", task="abx.v1", summaries=summaries)
+    found, evidence = verdicts(docs, results)["phonetic_first_codebook"]
+    assert found == verdict
+    assert f"taught {np.mean(taught):.3f} and untaught 0.300" in evidence
+
+
 def test_the_table_of_switches_names_seeds_and_what_is_missing(docs: ModuleType, results: Results) -> None:
     for number in (1, 2, 3):
         add(results, f"encodec-base-s{number}", 8, 0.6 + 0.001 * number)

@@ -23,7 +23,7 @@ changes = ["training.batch_size=2"]
 runs = [
   {{ name = "teacher", spec = "hubert", title = "taught first", tasks = [] }},
   {{ name = "pupil", spec = "encodec", title = "next", needs = ["teacher"], changes = ["encoder.norm=weight"] }},
-  {{ name = "other", spec = "{other}", title = "on its own", tasks = ["tokens"] }},
+  {{ name = "other", spec = "{other}", title = "on its own", tasks = ["tokens"], extra_tasks = ["abx"] }},
 ]
 """
 
@@ -65,15 +65,17 @@ def study(monkeypatch: pytest.MonkeyPatch, jobs: Queue, *options: str) -> int:
 def test_teachers_come_first_and_then_everything_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = Queue()
     assert study(monkeypatch, jobs, "--ship", "shipped", "--jobs", "2") == 0
-    assert jobs.names == [["teacher", "other"], ["pupil"], ["scoring", "scoring"]]
+    assert jobs.names == [["teacher", "other"], ["pupil"], ["scoring"] * 3]
     assert jobs.jobs[1][0].arguments == [
         "train", "encodec", "--scale=tiny", "--corpus=synth", "--seed=0", "--out=trained/pupil", "--device=cpu",
         "--set=training.batch_size=2", "--set=encoder.norm=weight",
     ]  # fmt: skip
-    codecs = [[text for text in job.arguments if "codec" in text or "task" in text] for job in jobs.jobs[2]]
+    told = ("--codec", "--task", "--corpus")
+    codecs = [[text for text in job.arguments if text.startswith(told)] for job in jobs.jobs[2]]
     assert codecs == [
-        ["--codec=trained/other:all", "--task=tokens"],
-        ["--codec=trained/pupil:all", "--task=tokens,reconstruction"],
+        ["--codec=trained/other:all", "--task=tokens", "--corpus=folder:test"],
+        ["--codec=trained/pupil:all", "--task=tokens,reconstruction", "--corpus=folder:test"],
+        ["--codec=trained/other:all", "--task=abx"],
     ]
     assert sorted(path.name for path in Path("results/curves").iterdir()) == [
         "other.csv",
@@ -87,7 +89,7 @@ def test_teachers_come_first_and_then_everything_is_scored(monkeypatch: pytest.M
 def test_a_pupil_of_what_failed_is_not_begun_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = Queue("teacher")
     assert study(monkeypatch, jobs) == 1
-    assert jobs.names == [["teacher", "other"], [], ["scoring"]]
+    assert jobs.names == [["teacher", "other"], [], ["scoring"] * 2]
 
 
 @pytest.mark.usefixtures("folder")
@@ -106,7 +108,7 @@ def test_a_codec_that_came_without_a_log_is_not_trained_again(monkeypatch: pytes
     Path(place, "other", "card.toml").write_text("as it came", encoding="utf-8")
     jobs = Queue()
     assert study(monkeypatch, jobs, "--ship", "shipped") == 0
-    assert jobs.names == [["teacher"], ["pupil"], ["scoring", "scoring"]]
+    assert jobs.names == [["teacher"], ["pupil"], ["scoring"] * 3]
     assert f"--codec={place}/other:all" in jobs.jobs[2][0].arguments
     assert Path("shipped/other/card.toml").read_text(encoding="utf-8") == "as it came"
 
@@ -115,7 +117,7 @@ def test_the_plan_is_commands_and_a_wrong_spec_is_told_before_any_work(folder: P
     planned = CliRunner().invoke(app, ["study", "mine.toml", "--plan"])
     assert planned.exit_code == 0
     commands = planned.stdout.splitlines()
-    assert [line.split()[1] for line in commands] == ["train", "train", "train", "run", "run"]
+    assert [line.split()[1] for line in commands] == ["train", "train", "train", "run", "run", "run"]
     assert not Path("trained").exists()
     (folder / "mine.toml").write_text(STUDY.format(other="nothing"), encoding="utf-8")
     told = CliRunner().invoke(app, ["study", "mine.toml", "--plan"])

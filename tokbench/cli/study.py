@@ -1,9 +1,9 @@
 """The command that trains many specs side by side and scores what comes out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -67,8 +67,12 @@ def study(  # noqa: PLR0913, PLR0917  (the options of a long job)
         return _training(trial, found.scale, learnt_from, folders.of(trial), steps=steps, device=device)
 
     def scoring(finished: "Sequence[Trial]") -> "list[Job]":
-        options = [f"--corpus={tested_on}", f"--results={results}", f"--device={device}", f"--jobs={jobs}"]
-        return [_scoring(group, tasks, folders, options) for tasks, group in _by_tasks(finished).items()]
+        options = [f"--results={results}", f"--device={device}", f"--jobs={jobs}"]
+        on_corpus, on_own = (_groups(finished, key) for key in ("tasks", "extra_tasks"))
+        return [
+            *(_scoring(*group, folders, [f"--corpus={tested_on}", *options]) for group in on_corpus),
+            *(_scoring(*group, folders, options) for group in on_own),
+        ]
 
     if plan:
         missing = [trial for trial in trials if not folders.holds(trial)]
@@ -142,16 +146,18 @@ def _training(
     return Job(trial.name, ["train", trial.spec, *options])
 
 
-def _by_tasks(trials: "Sequence[Trial]") -> "Mapping[tuple[str, ...], list[Trial]]":
-    """Return the trials that are scored on the same tasks, by these."""
+def _groups(
+    trials: "Sequence[Trial]", key: Literal["tasks", "extra_tasks"]
+) -> "Iterable[tuple[tuple[str, ...], list[Trial]]]":
+    """Return tasks, with the trials that are scored on the same ones."""
     groups: dict[tuple[str, ...], list[Trial]] = {}
     for trial in trials:
-        if trial.tasks:
-            groups.setdefault(trial.tasks, []).append(trial)
-    return groups
+        if tasks := trial.tasks if key == "tasks" else trial.run.extra_tasks:
+            groups.setdefault(tasks, []).append(trial)
+    return groups.items()
 
 
-def _scoring(trials: "Sequence[Trial]", tasks: Sequence[str], folders: _Folders, options: Sequence[str]) -> "Job":
+def _scoring(tasks: Sequence[str], trials: "Sequence[Trial]", folders: _Folders, options: Sequence[str]) -> "Job":
     from tokbench.cli.queue import Job
 
     codecs = [f"--codec={folders.of(trial)}:all" for trial in trials]

@@ -52,9 +52,9 @@ class Point:
         """Of the trained model."""
         return self._first.record.codec.num_parameters
 
-    def summaries(self, metric: str) -> list[MetricSummary]:
+    def summaries(self, metric: str, group: str = "all") -> list[MetricSummary]:
         """Return what each seed has of ``metric``, costs among them; empty unless all of them have it."""
-        found = [_summary(records, metric) for records in self.trials]
+        found = [_summary(records, metric, group) for records in self.trials]
         return [item for item in found if item is not None] if None not in found else []
 
     def value(self, metric: str) -> float | None:
@@ -115,26 +115,28 @@ def _source(records: Mapping[str, SourceRecord], metric: str) -> SourceRecord | 
     return next((source for source in records.values() if source.record.metric(metric) is not None), None)
 
 
-def _summary(records: Mapping[str, SourceRecord], metric: str) -> MetricSummary | None:
+def _summary(records: Mapping[str, SourceRecord], metric: str, group: str) -> MetricSummary | None:
     source = _source(records, metric)
     if source is not None:
-        return source.record.metric(metric)
+        return source.record.metric(metric, group)
     costs = (cost for source in records.values() if source.cost for cost in source.cost.metrics)
     return next((cost for cost in costs if cost.name == metric), None)
 
 
 class StudyResults:
-    """The records of ``study`` on ``corpus`` below ``results``, as far as there are any."""
+    """The records of ``study`` below ``results``, as far as there are any: on ``corpus``, or on a task's own."""
 
     def __init__(self, study: Study, results: Path, corpus: str) -> None:
         self.study = study
         names = {trial.name for trial in study.all_trials}
         self._records: dict[tuple[str, str], dict[str, SourceRecord]] = {}
-        for task in dict.fromkeys(task for trial in study.all_trials for task in trial.tasks):
+        corpora = {task: corpus for trial in study.all_trials for task in trial.tasks}
+        corpora |= {task: find_task(task)[0].corpus for run in study.runs for task in run.extra_tasks}
+        for task, its_corpus in corpora.items():
             task_id = find_task(task)[0].id
             for source in read_task(results, task_id):
                 codec = source.record.codec
-                if codec.name in names and source.record.corpus.name == corpus:
+                if codec.name in names and source.record.corpus.name == its_corpus:
                     self._records.setdefault((codec.name, codec.setting), {})[task_id] = source
 
     @property

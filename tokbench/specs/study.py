@@ -34,6 +34,8 @@ class StudyRun(StrictModel):
     """Runs above that have to be finished first: teachers, and what units are found in."""
     tasks: tuple[str, ...] | None = None
     """What it is scored on, in the place of the study's; nothing for a teacher that is no tokenizer."""
+    extra_tasks: tuple[str, ...] = ()
+    """What it is scored on beside, each on the task's own corpus."""
 
 
 @dataclass(frozen=True)
