@@ -59,6 +59,24 @@ def test_visqol_is_that_of_the_library(pair: SignalPair) -> None:
     assert 1.5 < expected < 4.9
 
 
+@pytest.mark.parametrize("scale", [1e-4, 0.3, 1.0, 40.0])
+@pytest.mark.parametrize("frame_length", [160, 333])
+def test_speech_is_where_the_library_finds_it(voice_16khz: np.ndarray, scale: float, frame_length: int) -> None:
+    """Of soft speech, and of speech far above full scale; in whole frames and with a rest."""
+    from visqol.audio_utils import AudioSignal  # noqa: PLC0415  (as above)
+    from visqol.patch_creator import VadPatchCreator  # noqa: PLC0415
+
+    from tokbench.metrics.visqol_activity import ActivePatches  # noqa: PLC0415
+
+    signal = AudioSignal(scale * voice_16khz.astype(float), 16000)
+    found, expected = (
+        kind(20)._get_voice_activity(signal, 9, len(voice_16khz) - 100, frame_length)
+        for kind in (ActivePatches, VadPatchCreator)
+    )
+    assert found == expected
+    assert len(found) > 2
+
+
 def test_visqol_with_the_lattice_is_that_of_the_library(voice_16khz: np.ndarray) -> None:
     pytest.importorskip("ai_edge_litert")
     from visqol.api import VisqolApi  # noqa: PLC0415  (slow to import)

@@ -144,10 +144,14 @@ def _compute_visqol(pair: SignalPair) -> "SimilarityResult":
 @functools.cache
 def _visqol_model() -> "VisqolApi":
     from visqol.api import VisqolApi  # noqa: PLC0415  (seconds of import and compilation)
+    from visqol.visqol_manager import PATCH_SIZE_SPEECH  # noqa: PLC0415
+
+    from tokbench.metrics.visqol_activity import ActivePatches  # noqa: PLC0415
 
     model = VisqolApi()
     # Said aloud, because the library's own choice depends on which packages happen to be installed.
     model.create(mode="speech", use_lattice_model=False)
+    model._manager.patch_creator = ActivePatches(PATCH_SIZE_SPEECH)  # noqa: SLF001  (there is no other door)
     return model
 
 
