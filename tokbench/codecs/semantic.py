@@ -73,7 +73,7 @@ class SemanticCodec(TrainedCodec):
         return [units[:, : codes.shape[2]], codes[0], *self._loudness_sent(samples)]
 
     @property
-    def num_codebooks(self) -> int:
+    def num_separable_codebooks(self) -> int:
         """Those beside the units, which are always decoded."""
         return self.info.streams[1].num_codebooks
 
