@@ -149,6 +149,16 @@ def test_a_disguise_moves_the_pitch_and_nothing_in_time() -> None:
     assert np.corrcoef(*levels)[0, 1] > 0.9
 
 
+def test_a_wider_range_ends_above_silence() -> None:
+    """A pitch far below the median comes out at less than 0 Hz, where Praat fails, or goes on for ever."""
+    pitch_hz = np.repeat([450.0, 110.0], [19_200, 9600])
+    phases = 2 * np.pi * np.cumsum(pitch_hz) / 16000
+    samples = 0.1 * np.sum([np.sin(number * phases) / number for number in range(1, 15)], axis=0)
+    changed = disguised(samples, 16000, Perturbation(), formants=1.15, pitch=1.0, pitch_range=1.41)
+    assert len(changed) == len(samples)
+    assert np.abs(changed).max() > 0.01
+
+
 def test_disguises_are_drawn_and_can_be_sent_to_workers() -> None:
     samples = voice(seed=3).samples[0].numpy()
     disguise = pickle.loads(pickle.dumps(SpeakerPerturbation(Perturbation())))  # noqa: S301  (our own)

@@ -50,7 +50,8 @@ def disguised(
 ) -> np.ndarray:
     """Return float64 [T]: ``samples`` [T] with the formants, the median and the range of the pitch multiplied.
 
-    It is Praat's *Change gender*. Audio without pitch comes back as it is, for Praat needs pulses to work with.
+    It is Praat's *Change gender*. Audio without pitch comes back as it is, for Praat needs pulses to work with; no
+    pitch is moved below half of the floor by a wider range.
     """
     if len(samples) < _PERIODS_OF_PITCH / spec.pitch_floor_hz * sample_rate_hz + 1:
         return samples.astype(np.float64)
@@ -62,7 +63,11 @@ def disguised(
     voiced = frequencies[frequencies > 0]
     if not len(voiced):
         return samples.astype(np.float64)
-    median_hz = float(np.median(voiced)) * pitch
+    median_hz, lowest_hz = float(np.median(voiced)) * pitch, float(voiced.min()) * pitch
+    # Around the median, a wide range ends below 0 Hz, where Praat waits for a next period for ever.
+    if lowest_hz < median_hz:
+        widest = (median_hz - spec.pitch_floor_hz / 2) / (median_hz - lowest_hz)
+        pitch_range = min(pitch_range, max(widest, 1.0))
     changed = praat.call([sound, found], "Change gender", formants, median_hz, pitch_range, 1.0).values[0]
     # Praat works in periods, of which the last may end a little early or late.
     return np.pad(changed, (0, max(len(samples) - len(changed), 0)))[: len(samples)]
