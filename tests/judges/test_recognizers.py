@@ -46,6 +46,15 @@ def test_a_transcript_does_not_depend_on_what_was_heard_before(spoken: dict[str,
     assert set(together) <= {*DIGITS, ""}
 
 
+def test_words_in_brackets_make_many_sentences(spoken: dict[str, Audio]) -> None:
+    parts = [spoken[word].samples for word in ("seven", "nine")]
+    both = Audio(torch.cat(parts, dim=1), spoken["seven"].sample_rate_hz)
+    recognizer = find_recognizer("pocketsphinx", vocabulary=("(seven | three | two) (five | nine)", "one"))
+    assert recognizer.transcribe([both, spoken["seven"]])[0] == "seven nine"
+    with pytest.raises(VocabularyError, match="cannot pronounce tokbench: its dictionary lacks them"):
+        PocketSphinx(vocabulary=["(seven | tokbench)"]).transcribe([both])
+
+
 def test_free_speech_is_heard_alike_in_any_order() -> None:
     texts = ("Thick fog covered both sides of the valley.", "Please put those wet gloves on the shelf.")
     speech = [speak(text, Voice("en-us")) for text in texts]

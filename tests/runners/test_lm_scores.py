@@ -10,6 +10,7 @@ import pytest
 from tokbench.audio import Audio
 from tokbench.corpora.base import Utterance
 from tokbench.corpora.instruments import INSTRUMENTS, Note, played
+from tokbench.corpora.pronunciation import pronounce
 from tokbench.errors import NotApplicableError, UndefinedMetricError
 from tokbench.metrics.base import SignalPair
 from tokbench.metrics.captions import Cider
@@ -92,6 +93,21 @@ def test_answers_and_slots_are_right_or_not() -> None:
     assert score("slot_f1", made) == (2.0, 5.0)
     with pytest.raises(NotApplicableError, match="it is not known what the answer is"):
         score("answer_accuracy", output(text="x"))
+
+
+def test_phones_are_those_that_the_text_is_spoken_with() -> None:
+    phones = pronounce("two", "en")
+    assert score("per", output(reference_text="two", text=" ".join(phones))) == (0.0, len(phones))
+    assert score("per", output(reference_text="two", text="x")) == (len(phones), len(phones))
+    with pytest.raises(NotApplicableError, match="in no known language"):
+        score("per", output(reference_text="two", text="x", language=""))
+
+
+def test_a_classifier_writes_down_the_class_that_it_hears() -> None:
+    heard = output(reference_text="yes", audio=audio([0.9, -0.9]))
+    assert score("answer_accuracy", heard, classifier=Classifier()) == (1.0, 1.0)
+    assert score("answer_accuracy", heard, classifier=Classifier(), recognizer=Recognizer("no")) == (0.0, 1.0)
+    assert [Listeners(**each).can_write for each in ({}, {"classifier": Classifier()})] == [False, True]
 
 
 def test_captions_are_compared_with_all_that_people_say() -> None:

@@ -1,6 +1,7 @@
 """Judges that write down what was said: PocketSphinx, whose models come with its package, and Whisper."""
 
 import importlib.util
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,8 @@ __all__ = ["PocketSphinx", "VocabularyError", "Whisper"]
 
 _INT16_MAX = 32767
 _PADDING_S = 0.25
+_WORD = re.compile(r"[^\s()|]+")
+"""Of a text that may have others in brackets."""
 _WHISPER_CODES = {"cmn": "zh"}
 """Languages that Whisper calls otherwise: a macrolanguage in the place of Mandarin."""
 
@@ -30,7 +33,8 @@ class PocketSphinx(Recognizer):
     Each recording is normalized by its own cepstral mean (``cmn = batch``) and has a front end of its own: with the
     running mean that is the default, and with a front end that heard something else before, answers differ.
 
-    Where there is a vocabulary it hears one of those texts, or nothing. A quarter of a second of silence is put
+    Where there is a vocabulary it hears one of those texts, or nothing; ``(a | b)`` in a text stands for one of
+    several, so that a few lines make many sentences. A quarter of a second of silence is put
     before and after: recordings of single words are often cut so tightly that their first phone has no room.
     """
 
@@ -82,7 +86,7 @@ class PocketSphinx(Recognizer):
         decoder = Decoder(Config(cmn="batch", loglevel="FATAL", lm=None))
         for word, phones in self.pronunciations:
             decoder.add_word(word, phones)
-        words = {word for text in self.vocabulary for word in text.split()}
+        words = {word for text in self.vocabulary for word in _WORD.findall(text)}
         unknown = sorted(word for word in words if decoder.lookup_word(word) is None)
         if unknown:
             raise VocabularyError(f"{self.name} cannot pronounce {', '.join(unknown)}: its dictionary lacks them")
@@ -94,8 +98,8 @@ class PocketSphinx(Recognizer):
 def _grammar(texts: Sequence[str]) -> str:
     """Return a grammar of one of ``texts``, in the Java Speech Grammar Format.
 
-    >>> _grammar(["yes", "not now"])
-    '#JSGF V1.0; grammar vocabulary; public <text> = yes | not now;'
+    >>> _grammar(["yes", "(not | right) now"])
+    '#JSGF V1.0; grammar vocabulary; public <text> = yes | (not | right) now;'
     """
     return f"#JSGF V1.0; grammar vocabulary; public <text> = {' | '.join(texts)};"
 

@@ -9,14 +9,14 @@ of its voice; ``text`` is what is said in it, or what is to be said about it; ``
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from tokbench.audio import Audio
 from tokbench.corpora.base import Corpus, Utterance
 
-__all__ = ["Content", "CorpusMaterial", "Item", "Material", "contents_of", "with_others"]
+__all__ = ["Content", "CorpusMaterial", "InAnyForm", "Item", "Material", "contents_of", "with_others"]
 
 Content = Audio | str | Tensor
 """Audio; text or a label; notes int64 [2, N], or ready-made codes int64 [K, F] or features float32 [F, D]."""
@@ -59,6 +59,33 @@ class Material(ABC):
     def names(self) -> tuple[str, ...]:
         """``name``, or those of its parts where it is made of several."""
         return (self.name,)
+
+
+class InAnyForm(Material):
+    """The items of ``material``, each an example of every form whose contents are there.
+
+    A model that another one begins with has forms of its own.
+    """
+
+    def __init__(self, material: Material) -> None:
+        self._material = material
+        self.name, self.reference, self.licence = material.name, material.reference, material.licence
+
+    def __len__(self) -> int:
+        return len(self._material)
+
+    def __iter__(self) -> Iterator[Item]:
+        return (replace(item, form="") for item in self._material)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the material, and of what is made of it here."""
+        return hashlib.sha256(f"in any form {self._material.sha256}".encode()).hexdigest()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those of the material."""
+        return self._material.names
 
 
 def with_others(corpus: Corpus) -> Iterator[tuple[Utterance, Utterance | None]]:

@@ -1,14 +1,52 @@
-"""A spec without what the tokenizers at hand leave nothing to do for.
+"""A spec without what there is nothing to do for: by the tokenizers at hand, or by the forms that are wanted.
 
 The same spec is trained on tokenizers with many codebooks and with one, where later codebooks, and the stages that
-predict them, do not exist.
+predict them, do not exist; and it is trained for all of its forms, or for some of them.
 """
+
+from collections.abc import Collection
 
 from tokbench.errors import UsageError
 from tokbench.specs.lm import Form, Levels, LmSpec, Masked, Part, Stage
 from tokbench.specs.lm_streams import FeatureSource
 
-__all__ = ["pruned"]
+__all__ = ["narrowed_to", "pruned"]
+
+
+def narrowed_to(spec: LmSpec, forms: Collection[str]) -> LmSpec:
+    """Return ``spec`` with ``forms`` alone, and the stages, parts and streams that they need.
+
+    A model that is asked for one of many tasks is then no larger, and needs no more tokenizers, than that takes.
+    Raises :class:`UsageError` for a form that there is not.
+    """
+    for name in forms:
+        if name not in spec.forms:
+            msg = f"{spec.name} has no form {name!r}, but {', '.join(spec.forms)}"
+            raise UsageError(msg)
+    stages = {
+        name: stage.model_copy(update={"forms": {each: stage.forms[each] for each in stage.forms if each in forms}})
+        for name, stage in spec.stages.items()
+        if any(each in forms for each in stage.forms)
+    }
+    needed = {each for stage in stages.values() for each in _streams(stage)}
+    needed |= {like for name in needed if (like := getattr(spec.streams[name], "like", None))}
+    return spec.model_copy(
+        update={
+            "stages": {name: _without_idle_parts(stage) for name, stage in stages.items()},
+            "streams": {name: source for name, source in spec.streams.items() if name in needed},
+            "codec": tuple(name for name in spec.codec if name in needed),
+        }
+    )
+
+
+def _streams(stage: Stage) -> set[str]:
+    parts = stage.used.values()
+    return {part.stream for part in parts} | {stage.part(each).stream for part in parts for each in part.plus}
+
+
+def _without_idle_parts(stage: Stage) -> Stage:
+    names = {*stage.used, *(each for part in stage.used.values() for each in part.plus)}
+    return stage.model_copy(update={"parts": {name: part for name, part in stage.parts.items() if name in names}})
 
 
 def pruned(spec: LmSpec) -> LmSpec:

@@ -35,9 +35,10 @@ from tokbench.corpora.training_part import require_apart, training_part
 from tokbench.errors import MissingPackageError, SpecError, UsageError
 from tokbench.judges.base import MissingJudgeError
 from tokbench.judges.registry import find_recognizer, find_speaker_encoder
+from tokbench.lm.pruning import narrowed_to
 from tokbench.metrics.base import Metric, Score
 from tokbench.paths import cache_dir
-from tokbench.records import MetricSummary
+from tokbench.records import CodecSummary, MetricSummary
 from tokbench.runners.base import Bench, Failure, Measurement, Runner, attempt
 from tokbench.runners.lm_scores import (
     ALL,
@@ -56,7 +57,8 @@ from tokbench.runners.lm_scores import (
 from tokbench.runners.payload import open_arrays, pack_arrays
 from tokbench.specs.codec import find_spec
 from tokbench.specs.lm import LmSpec
-from tokbench.specs.lm_task import LmArguments
+from tokbench.specs.lm_streams import CodeSource
+from tokbench.specs.lm_task import AROUND, LmArguments
 from tokbench.specs.task import Task
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ __all__ = ["GeneratingLmRunner", "LmRunner"]
 PAIRS = "pair_accuracy"
 BITS = ("lm_bits_per_second", "lm_bits_per_phone", "lm_bits_per_token", "lm_perplexity")
 FACTS = ("lm_num_parameters", "lm_num_steps", "lm_num_tokens", "lm_audio_s")
-_OF_WRITING = frozenset({"wer", "cer", "bleu", "chrf", "cider", "event_f1", "answer_accuracy", "slot_f1"})
+_OF_WRITING = frozenset({"wer", "cer", "per", "bleu", "chrf", "cider", "event_f1", "answer_accuracy", "slot_f1"})
 GROUPS = (ALL, CEILING, ORIGINAL, UNTRAINED, SHUFFLED)
 """In the order in which they are told."""
 _TAUGHT = "ctc"
@@ -125,8 +127,17 @@ class LmRunner(Runner):
             needed = [name for name in LISTENING[who] if name in self.asked]
             if needed and not there and (self.needs_decoder or who != "recognizer"):
                 yield f"arguments.{who}: missing, and {', '.join(needed)} cannot do without"
-        if asked.form not in self._spec.forms:
-            yield f"arguments.form: {asked.lm} has no form {asked.form!r}, but {', '.join(self._spec.forms)}"
+        yield from self._wrong_forms()
+
+    def _wrong_forms(self) -> Iterator[str]:
+        asked = self.arguments
+        known = self._declared.forms
+        for key, names in {"form": (asked.form,), "also": asked.also}.items():
+            for name in names:
+                if name not in known:
+                    yield f"arguments.{key}: {asked.lm} has no form {name!r}, but {', '.join(known)}"
+        if {*self._forms} <= known.keys() and not self._spec.codec:
+            yield f"arguments.form: no code of a tokenizer goes in or out where {asked.lm} does {asked.form!r}"
 
     @property
     def _known(self) -> frozenset[str]:
@@ -147,13 +158,23 @@ class LmRunner(Runner):
 
     @property
     def tier(self) -> "Tier | None":
-        """Phones, where they are counted and the corpus knows them."""
+        """Phones, where they are counted and the corpus knows them; words, where one of them is edited."""
+        if self._is_edited:
+            return "word"
         return "phone" if "lm_bits_per_phone" in self.asked and self.measured.has_intervals else None
+
+    @cached_property
+    def _is_edited(self) -> bool:
+        """Whether the model is given what is before and after a word."""
+        inputs = self._spec.forms[self.arguments.form].inputs
+        return bool({self._spec.stream(name).of for name in inputs} & {*AROUND})
 
     def missing(self) -> str | None:
         """Return what a judge lacks, or why there is nothing to learn from."""
         try:
             require_apart(self.learnt, self.measured)
+            if self._is_edited and not self.learnt.has_intervals:
+                return f"{self.learnt.reference} has no alignments: it is not known where its words are"
             for judge in self._ready_judges():
                 judge.require()
         except (UsageError, MissingPackageError, MissingJudgeError) as error:
@@ -247,24 +268,38 @@ class LmRunner(Runner):
 
     # The model.
 
+    @property
+    def _forms(self) -> tuple[str, ...]:
+        """Those that are trained."""
+        return (self.arguments.form, *self.arguments.also)
+
     @cached_property
     def _spec(self) -> LmSpec:
-        """The model that the task declares; raises :class:`tokbench.errors.UsageError` for none."""
+        """The model that the task declares, as far as it is trained."""
+        return narrowed_to(self._declared, self._forms)
+
+    @cached_property
+    def _declared(self) -> LmSpec:
+        """The whole of it; raises :class:`tokbench.errors.UsageError` for none."""
         found, _ = find_spec(self.arguments.lm, self.arguments.scale, changes=self.arguments.changes)
         if not isinstance(found, LmSpec):
             problem = f"arguments.lm: {self.arguments.lm} is the spec of a {found.kind}, and of no language model"
             raise SpecError(self.task.id, [problem])
         return found
 
-    def items(self, corpus: "Corpus") -> "TaskItems":
-        """Return the utterances of ``corpus`` as the model gets them."""
+    def items(self, corpus: "Corpus", form: str) -> "TaskItems":
+        """Return the utterances of ``corpus`` as the model gets them, to be of ``form``; of any if it is empty."""
         from tokbench.runners.lm_items import TaskItems  # noqa: PLC0415  (imports torch)
 
-        return TaskItems(corpus, form=self.arguments.form, renamed=self.arguments.contents)
+        return TaskItems(corpus, form=form, renamed=self.arguments.contents, is_edited=self._is_edited)
 
     @cached_property
     def _asked_items(self) -> "TaskItems":
-        return self.items(self.measured)
+        return self.items(self.measured, self.arguments.form)
+
+    @cached_property
+    def _learnt_items(self) -> "TaskItems":
+        return self.items(self.learnt, "" if self.arguments.also else self.arguments.form)
 
     def folder(self, bench: Bench) -> Path:
         """Return where the model of ``bench`` is kept, by all that decides its weights."""
@@ -273,7 +308,7 @@ class LmRunner(Runner):
         facts = (
             str(_LAYOUT),
             self._spec.model_dump_json(),
-            self.items(self.learnt).sha256,
+            self._learnt_items.sha256,
             bench.fingerprint,
             str(bench.seed),
             bench.device.partition(":")[0],
@@ -289,13 +324,28 @@ class LmRunner(Runner):
 
         train_lm(
             self.arguments.lm,
-            self.items(self.learnt),
+            self._learnt_items,
             self.folder(bench),
             codec=bench.reference,
             scale=self.arguments.scale,
             seed=bench.seed,
+            forms=self._forms,
             options=Options(changes=self.arguments.changes, device=bench.device),
         )
+
+    def declines(self, codec: CodecSummary) -> str | None:
+        """Return that the streams of ``codec`` differ, where the model does not say which of them it is for."""
+        told = codec.streams or ()
+        # Each says how many codebooks of which size at which rate; how many there are makes no difference.
+        kinds = {stream.rpartition(" x ")[2] for stream in told}
+        if len(kinds) <= 1 or all(self._is_chosen(name) for name in self._spec.codec):
+            return None
+        listing = " and ".join(told)
+        return f"{codec.name} has streams that differ in rate or size ({listing}), and {self._spec.name} reads one"
+
+    def _is_chosen(self, name: str) -> bool:
+        source = self._spec.stream(name)
+        return isinstance(source, CodeSource) and bool(source.stream)
 
     # What is asked of it.
 
@@ -327,7 +377,7 @@ class LmRunner(Runner):
     ) -> "Iterator[tuple[str, Output | Failure]]":
         """Yield, by group, what comes out."""
         if {*self.asked} & _OF_WRITING:
-            yield from examination.texts(utterance, item, is_heard=self.listeners.recognizer is not None)
+            yield from examination.texts(utterance, item, self.listeners)
 
     def _score(self, output: Output | Failure, group: str, findings: _Findings) -> None:
         for name in self.asked:

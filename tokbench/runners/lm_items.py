@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from tokbench.audio import Audio
 from tokbench.lm.items import CorpusMaterial, Item, Material, contents_of, with_others
+from tokbench.specs.lm_task import AROUND, names_in
 
 if TYPE_CHECKING:
     from tokbench.corpora.base import Corpus, Utterance
@@ -17,18 +19,20 @@ if TYPE_CHECKING:
 __all__ = ["TaskItems"]
 
 _SLOTS, _JSON_LABEL = "slots", "label"
-_NOTES = "notes"
+_NOTES, _EDITED = "notes", "edited_word"
 
 
 class TaskItems(Material):
     """The utterances of ``corpus`` as items of ``form``, in which some contents stand for others.
 
-    ``renamed`` holds the old name of each content by its new one. Beside what any item has there are the companion
-    ``noise``; ``slots``, made of a label in JSON as ``slot value; slot value``; and ``notes`` as numbers.
+    ``renamed`` holds the old name of each content by its new one, or a sentence with names in braces. Beside what
+    any item has there are the companion ``noise``; ``slots``, made of a label in JSON as ``slot value; slot
+    value``; ``notes`` as numbers; and, if ``is_edited``, what the recording has ``before`` and ``after`` its
+    ``edited_word``.
     """
 
-    def __init__(self, corpus: "Corpus", *, form: str, renamed: Mapping[str, str]) -> None:
-        self.corpus, self.form, self.renamed = corpus, form, renamed
+    def __init__(self, corpus: "Corpus", *, form: str, renamed: Mapping[str, str], is_edited: bool = False) -> None:
+        self.corpus, self.form, self.renamed, self.is_edited = corpus, form, renamed, is_edited
         self._items = CorpusMaterial(corpus)
         self.name, self.reference, self.licence = corpus.name, corpus.reference, corpus.licence
 
@@ -36,7 +40,8 @@ class TaskItems(Material):
         return len(self.corpus)
 
     def __iter__(self) -> Iterator[Item]:
-        return (self.item(utterance) for utterance in self.corpus)
+        utterances = self.corpus.with_intervals("word") if self.is_edited else self.corpus
+        return (self.item(utterance) for utterance in utterances)
 
     def item(self, utterance: "Utterance") -> Item:
         """Return what there is of ``utterance``, one of the corpus."""
@@ -45,9 +50,11 @@ class TaskItems(Material):
             contents["noise"] = utterance.read_companion("noise")
         if slots := _slots(utterance.labels.get(_JSON_LABEL, "")):
             contents[_SLOTS] = slots
-        chosen = {new: contents[old] for new, old in self.renamed.items() if old in contents}
-        lost = {new for new, old in self.renamed.items() if old not in contents}
-        contents = {name: content for name, content in contents.items() if name not in lost} | chosen
+        if self.is_edited:
+            contents |= _around(utterance)
+        chosen = {new: _chosen(contents, old) for new, old in self.renamed.items()}
+        contents = {name: content for name, content in contents.items() if name not in chosen}
+        contents |= {name: content for name, content in chosen.items() if content is not None}
         if isinstance(notes := contents.get(_NOTES), str):
             contents[_NOTES] = _numbers(notes)
         return Item(utterance.id, contents, self.form)
@@ -67,13 +74,40 @@ class TaskItems(Material):
     @property
     def sha256(self) -> str:
         """Hash of the corpus, and of what is made of it here."""
-        facts = [1, self._items.sha256, self.form, sorted(self.renamed.items())]
+        times = self.corpus.intervals_sha256 if self.is_edited else ""
+        facts = [1, self._items.sha256, self.form, sorted(self.renamed.items()), times]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     @property
     def names(self) -> tuple[str, ...]:
         """Those of the corpus."""
         return self.corpus.names
+
+
+def _chosen(contents: Mapping[str, "Content"], wanted: str) -> "Content | None":
+    """Return the content called ``wanted``, or a sentence with contents in it; None where one of them is not there.
+
+    >>> _chosen({"room": "hall", "text": "off"}, "{text} in the {room}")
+    'off in the hall'
+    """
+    if not (names := names_in(wanted)):
+        return contents.get(wanted)
+    words = {name: content for name in names if isinstance(content := contents.get(name), str)}
+    return wanted.format_map(words) if len(words) == len(names) else None
+
+
+def _around(utterance: "Utterance") -> dict[str, "Content"]:
+    """Return what is before the edited word and what is after it; nothing where it is not known when it is said."""
+    place = utterance.labels.get(_EDITED, "")
+    if not place.isdecimal() or int(place) >= len(utterance.intervals):
+        return {}
+    audio, word = utterance.read(), utterance.intervals[int(place)]
+    start, end = (round(time_s * audio.sample_rate_hz) for time_s in (word.start_s, word.end_s))
+    if not 0 < start <= end < audio.num_samples:
+        return {}
+    pieces = (audio.samples[:, :start], audio.samples[:, end:])
+    made = (Audio(piece.contiguous(), audio.sample_rate_hz) for piece in pieces)
+    return dict(zip(AROUND, made, strict=True))
 
 
 def _slots(label: str) -> str:

@@ -17,7 +17,7 @@ from tokbench.errors import NotApplicableError, UndefinedMetricError
 from tokbench.lm.items import Content, Item
 from tokbench.lm.language_model import LanguageModel, Request, Scores
 from tokbench.runners.base import Bench, Failure, attempt
-from tokbench.runners.lm_scores import ALL, CEILING, ORIGINAL, SHUFFLED, UNTRAINED, Output
+from tokbench.runners.lm_scores import ALL, CEILING, ORIGINAL, SHUFFLED, UNTRAINED, Listeners, Output
 from tokbench.runners.perturbations import generator_for
 from tokbench.specs.lm_streams import CodeSource, FeatureSource, LabelSource, TextSource
 from tokbench.specs.lm_task import LmArguments
@@ -99,11 +99,18 @@ class Examination:
 
     # What comes out.
 
-    def texts(self, utterance: Utterance, item: Item, *, is_heard: bool) -> Iterator[tuple[str, Output | Failure]]:
-        """Yield, by group, what is written; if ``is_heard``, also what a recognizer is to write down."""
+    def texts(
+        self, utterance: Utterance, item: Item, listeners: Listeners
+    ) -> Iterator[tuple[str, Output | Failure]]:
+        """Yield, by group, what is written; also what ``listeners`` are to write down, if they can.
+
+        Where captions are compared, the original is the one of the item, and the ceiling of what others agree with.
+        """
         blank = self._blank(utterance, item)
         yield ALL, attempt(lambda: self._written(self.trained, blank, self._given(item)))
-        if is_heard and blank.reference is not None:
+        if listeners.cider is not None:
+            yield ORIGINAL, replace(blank, text=blank.reference_text)
+        elif listeners.can_write and blank.reference is not None:
             reference = blank.reference
             if isinstance(self.bench.tokenizer, Codec):
                 yield CEILING, attempt(lambda: replace(blank, audio=self._resynthesized(reference)))

@@ -19,7 +19,7 @@ import numpy as np
 from tokbench.errors import NotApplicableError, UndefinedMetricError
 from tokbench.metrics.base import Score, SignalPair
 from tokbench.metrics.catalogue import find_metric
-from tokbench.metrics.recognition import ErrorCounts, character_errors, normalize, word_errors
+from tokbench.metrics.recognition import ErrorCounts, character_errors, label_errors, normalize, word_errors
 from tokbench.stats import interval_of
 
 if TYPE_CHECKING:
@@ -114,10 +114,17 @@ class Listeners:
         is_english = output.language.partition("-")[0] == "en"
         return "" if is_spelled and is_english else output.language
 
+    @property
+    def can_write(self) -> bool:
+        """Whether somebody writes down what is heard."""
+        return self.recognizer is not None or self.classifier is not None
+
     def text(self, output: Output) -> str:
-        """Return what was written, or what the recognizer hears."""
+        """Return what was written, or what the recognizer hears, or else the class that the classifier hears."""
         if output.text is not None:
             return output.text
+        if self.recognizer is None and self.classifier is not None:
+            return self.classifier.classes[int(self.posteriors(output.sound).argmax())]
         if self.recognizer is None:
             raise NotApplicableError("the task names no recognizer")
         return self.recognizer.transcribe([output.sound], language=output.language)[0]
@@ -150,6 +157,13 @@ def _errors(count: Callable[[str, str, str], ErrorCounts]) -> Function:
         return _sums(count(output.reference_text, text, listeners.language(output)).score)
 
     return errors
+
+
+def _phone_errors(output: Output, listeners: Listeners) -> np.ndarray:
+    from tokbench.corpora.pronunciation import pronounce  # noqa: PLC0415  (the planner has no use for it)
+
+    expected = pronounce(output.reference_text, output.language)
+    return _sums(label_errors(expected, listeners.text(output).split()).score)
 
 
 def _translation(output: Output, listeners: Listeners, name: str, *, is_heard: bool) -> np.ndarray:
@@ -322,6 +336,7 @@ SCORES: Mapping[str, Function] = MappingProxyType(
     {
         "wer": _errors(word_errors),
         "cer": _errors(character_errors),
+        "per": _phone_errors,
         "bleu": _bleu,
         "chrf": _chrf,
         "asr_bleu": _asr_bleu,
@@ -346,7 +361,7 @@ SCORES: Mapping[str, Function] = MappingProxyType(
 
 LISTENING: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "recognizer": ("wer", "cer", "asr_bleu"),
+        "recognizer": ("wer", "cer", "per", "asr_bleu"),
         "classifier": ("class_accuracy", "class_kl"),
         "speaker": ("speaker_similarity",),
     }

@@ -1,15 +1,32 @@
 """What a task asks of a language model of codes."""
 
 from collections.abc import Mapping
+from string import Formatter
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tokbench.specs.base import StrictModel
 from tokbench.specs.classifier import ClassLesson
 from tokbench.specs.ctc import Lesson
 
-__all__ = ["LmArguments"]
+__all__ = ["AROUND", "LmArguments", "names_in"]
+
+AROUND = ("before", "after")
+"""Contents of an item of which a word is edited: what its recording has before that word, and after it."""
+
+
+def names_in(template: str) -> set[str]:
+    """Return the names in the braces of ``template``; raises :class:`ValueError` for braces without one.
+
+    >>> sorted(names_in("{object} in the {room}"))
+    ['object', 'room']
+    """
+    names = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+    if not all(name.isidentifier() for name in names):
+        msg = f"expected a name between braces in {template!r}"
+        raise ValueError(msg)
+    return names
 
 
 class LmArguments(StrictModel):
@@ -21,11 +38,13 @@ class LmArguments(StrictModel):
     """Scale of the spec."""
     form: str
     """Form of the spec that is trained and asked."""
+    also: tuple[str, ...] = ()
+    """Further forms that the same model learns from the same items."""
     corpus: str = ""
     """What it is trained on, as for ``--corpus``; empty for the training part of what it is asked."""
     contents: Mapping[str, str] = {}
     """Contents of an item that other ones of its corpus stand for: ``text = "intent"`` makes the label ``intent``
-    the text."""
+    the text, and ``text = "room {room}"`` a sentence with the label ``room`` in it."""
     changes: Mapping[str, Any] = {}
     """In what the spec differs."""
     sampling: Mapping[str, Any] = {}
@@ -37,7 +56,7 @@ class LmArguments(StrictModel):
     recognizer: str = ""
     """Who writes down what was generated: ``pocketsphinx``, ``whisper:<size>``, or ``ctc``, taught here."""
     vocabulary: tuple[str, ...] = ()
-    """Texts of which the recognizer may hear one."""
+    """Texts of which the recognizer may hear one; ``(a | b)`` stands for one of two, or more."""
     pronunciations: Mapping[str, str] = {}
     """Phones by word of the vocabulary, for words that the dictionary of the recognizer lacks."""
     lesson: Lesson | None = None
@@ -48,6 +67,13 @@ class LmArguments(StrictModel):
     """Who knows voices: ``resemblyzer``, ``ecapa``, ``wavlm-sv``."""
     names: tuple[str, ...] = ()
     """Names of all sound events, as captions have them."""
+
+    @field_validator("contents")
+    @classmethod
+    def _braces_hold_names(cls, contents: Mapping[str, str]) -> Mapping[str, str]:
+        for old in contents.values():
+            names_in(old)
+        return contents
 
     @model_validator(mode="after")
     def _only_ctc_is_taught(self) -> Self:

@@ -1,6 +1,6 @@
 """How language models of codes learn: all stages of a spec at once, each by its own objective."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -11,11 +11,11 @@ from tokbench.corpora.base import Corpus, Utterance
 from tokbench.errors import UsageError
 from tokbench.lm.crops import cropped
 from tokbench.lm.examples import Example
-from tokbench.lm.items import Material
+from tokbench.lm.items import InAnyForm, Material
 from tokbench.lm.language_model import CARD_FILE, SPEC_FILE, WEIGHTS_FILE, LanguageModel, build_networks
 from tokbench.lm.network import StageNetwork
 from tokbench.lm.objectives import losses
-from tokbench.lm.pruning import pruned
+from tokbench.lm.pruning import narrowed_to, pruned
 from tokbench.lm.streams import load_tools
 from tokbench.lm.tokens import open_tokens
 from tokbench.lm.transfer import begin_with
@@ -171,12 +171,14 @@ def train_lm(  # noqa: PLR0913  (what a long job needs to know)
     codec: str | None = None,
     scale: str = "tiny",
     seed: int = 0,
+    forms: Collection[str] = (),
     options: Options = Options(),  # noqa: B008  (frozen)
     watcher: Watcher = Watcher(),  # noqa: B008  (without a state)
 ) -> Path:
     """Train what ``spec_name``, a shipped spec or a TOML file, declares, and return ``out``, then a language model.
 
-    ``codec`` takes the place of the spec's own tokenizer. Tokens are made once, and kept. The same spec, material,
+    ``codec`` takes the place of the spec's own tokenizer; of its forms, ``forms`` alone are learnt where any are
+    named, by a model that is no larger than they need. Tokens are made once, and kept. The same spec, material,
     codec, scale and seed write the same bytes on one machine; a run that was interrupted goes on, and what is
     finished is not trained again.
 
@@ -188,6 +190,8 @@ def train_lm(  # noqa: PLR0913  (what a long job needs to know)
     if not isinstance(declared, LmSpec):
         msg = f"{spec_name} is the spec of a {declared.kind}, and not of a language model"
         raise UsageError(msg)
+    if forms:
+        declared = narrowed_to(declared, forms)
     processes = Processes.start(options.device)
     tools, spec = load_tools(declared, codec, device=options.device)
     spec = pruned(spec)
@@ -237,7 +241,7 @@ def _start(
         return None if spec.start_from is None else Path(spec.start_from)
     return train_lm(
         spec.start_from,
-        material,
+        InAnyForm(material),
         out / START_FOLDER,
         codec=codec,
         scale=origin.scale,

@@ -1,0 +1,306 @@
+"""The tasks that are shipped, each with its own model made very small, on sounds that can be learnt by heart.
+
+What is asked was learnt, under another name: a model that has learnt it is right, and nothing else is. The codec
+tells the level of each 20 ms, and is its own oracle: codes that are right sound like the resynthesis.
+"""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from tokbench.codecs.registry import fingerprint, load, one
+from tokbench.corpora.registry import open_corpus
+from tokbench.errors import SpecError
+from tokbench.lm.items import CorpusMaterial
+from tokbench.records import CodecSummary
+from tokbench.runners.base import Bench, Measurement
+from tokbench.runners.lm import LmRunner
+from tokbench.runners.registry import make_runner
+from tokbench.specs.scales import overlaid
+from tokbench.specs.task import Task, find_task
+from tokbench.store import CodeStore
+from tokbench.training.lm import train_lm
+from tokbench.training.train import Options
+
+CODEC = '''
+import torch
+from tokbench.codecs.base import Codec, TokenizerInfo
+from tokbench.codes import StreamInfo
+
+TONE = torch.tensor([1.0] * 4 + [-1.0] * 4)
+INFO = TokenizerInfo(sample_rate_hz=8000, streams=(StreamInfo(1, 8, 50),), name="level")
+
+class Level(Codec):
+    """The level of each 20 ms, in 8 steps."""
+
+    info = INFO
+
+    def _encode(self, samples):
+        padded = torch.nn.functional.pad(samples, (0, -samples.shape[1] % 160))
+        return [(padded.reshape(1, -1, 160).abs().mean(dim=2) * 16).round().long().clamp(0, 7)]
+
+    def _decode(self, streams):
+        return (streams[0] / 16).repeat_interleave(160, dim=1) * TONE.repeat(20 * streams[0].numel())
+'''
+RATE_HZ, FRAME = 8000, 160
+TONE = (1.0,) * 4 + (-1.0,) * 4
+WORDS = (("on", "fan", "bath"), ("off", "lamp", "hall"), ("on", "tap", "yard"), ("off", "door", "shed"))
+TOLD = ("falling rain", "a wailing siren", "an electric hum", "hissing steam")
+MANNERS = ("happy", "sad")
+COMPANIONS = ("target", "noise", "enrolment")
+
+
+def sound(number: int, kind: str) -> np.ndarray:
+    """Return 0.2 s, louder and louder or less and less so, in quiet steps or loud ones.
+
+    Each pair has the same levels in another order: whoever is told them shuffled cannot know which it was.
+    """
+    steps = np.repeat(np.arange(4), (2, 3, 3, 2))[:: 1 if number % 2 else -1] + 4 * (number // 2 % 2)
+    levels = (7 - steps if kind else steps) / 16
+    return np.repeat(levels, FRAME) * np.tile(TONE, len(levels) * FRAME // len(TONE))
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    (tmp_path / "level.py").write_text(CODEC)
+    rows, times = [], []
+    for split, repeats in (("train", 4), ("test", 2)):
+        for number, words in enumerate(WORDS * repeats):
+            name = f"{split}-{number}"
+            companions = {}
+            for kind in ("", *COMPANIONS):
+                path = f"{name}{kind}.wav"
+                soundfile.write(tmp_path / path, sound(number % len(WORDS), kind), RATE_HZ)
+                companions[f"{kind}_path".lstrip("_")] = path
+            rows.append(
+                {
+                    **companions,
+                    **dict(zip(("action", "object", "room"), words, strict=True)),
+                    "id": name,
+                    "split": split,
+                    "speaker": "ann",
+                    "language": "de",
+                    "text": " ".join(words),
+                    "target_text": f"{words[1]} {words[0]}",
+                    "target_language": "en-us",
+                    "manner": MANNERS[number % 2],
+                    "caption": TOLD[number % len(TOLD)],
+                    "captions": f"{TOLD[number % len(TOLD)]} | the sound of {TOLD[number % len(TOLD)]}",
+                    "instrument": MANNERS[number % 2],
+                    "key": "C",
+                    "mode": "major",
+                    "edited_word": "1",
+                }
+            )
+            times += [(name, "word", 0.06 * place, 0.06 * (place + 1), word) for place, word in enumerate(words)]
+    write(tmp_path / "manifest.csv", rows)
+    with (tmp_path / "alignments.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("id", "tier", "start_s", "end_s", "label"), *times])
+    return tmp_path / "manifest.csv"
+
+
+def write(path: Path, rows: list[dict[str, str]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def without_companions(manifest: Path) -> None:
+    """Let recordings be what they are, and not what is to become of them."""
+    with manifest.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    kept = [name for name in rows[0] if name.removesuffix("_path") not in COMPANIONS]
+    write(manifest, [{name: row[name] for name in kept} for row in rows])
+
+
+def tiny(num_steps: int) -> dict[str, Any]:
+    """Return the changes that make a model very small, and quickly trained."""
+    sizes = {"num_layers": 1, "num_heads": 2, "dimension": 64, "feedforward_dimension": 64, "context": 256}
+    every = {f"{what}_every_steps": num_steps for what in ("log", "validate", "checkpoint")}
+    training = {"num_steps": num_steps, "batch_size": 8, "num_held_out": 1, "optimizer": {"learning_rate": 1e-2}}
+    return {"network": sizes, "training": {**training, **every}}
+
+
+def small(manifest: Path, name: str, metrics: tuple[str, ...], num_steps: int, **arguments: Any) -> Task:
+    """Return the task ``name`` with its model made small, and with nobody who listens."""
+    asked, _ = find_task(name)
+    own = {
+        key: value
+        for key, value in asked.arguments.items()
+        if key not in {"recognizer", "vocabulary", "lesson", "classifier", "speaker", "corpus", "begun_s"}
+    }
+    merged = overlaid(own, {"changes": overlaid(tiny(num_steps), arguments.pop("changes", {})), **arguments})
+    facts = tuple(metric for metric in asked.metrics if metric.startswith("lm_num"))
+    return asked.model_copy(
+        update={
+            "corpus": f"manifest:{manifest}?split=test",
+            "metrics": (*metrics, *facts),
+            "arguments": merged,
+        }
+    )
+
+
+def bench_of(manifest: Path) -> Bench:
+    reference = one(f"{manifest.parent}/level.py:Level")
+    return Bench(load(reference), fingerprint(reference), CodeStore(), reference=reference.text)
+
+
+def measured(runner: LmRunner, bench: Bench) -> list[Measurement]:
+    corpus = open_corpus(runner.task.corpus)
+    utterances = corpus if runner.tier is None else corpus.with_intervals(runner.tier)
+    return [runner.measure(bench, item, with_examples=False) for item in utterances]
+
+
+def found(manifest: Path, asked: Task) -> dict[tuple[str, str], float]:
+    """Learn, ask everything, and return the means by metric and group."""
+    runner = make_runner(asked)
+    assert isinstance(runner, LmRunner)
+    assert runner.missing() is None
+    bench = bench_of(manifest)
+    runner.prepare()
+    runner.learn(bench)
+    rows = measured(runner, bench)
+    summaries = runner.summarise(row.payload for row in rows)
+    assert not [reason for summary in summaries for reason in summary.reasons]
+    assert not [failure for row in rows for failure in row.failures.values()]
+    values = {(item.name, item.group): item.value for item in summaries if item.value is not None}
+    for name in {name for row in rows for name in row.scores}:
+        scores = [row.scores[name] for row in rows]
+        values[name, "all"] = sum(score.total for score in scores) / sum(score.weight for score in scores)
+    return values
+
+
+def started(manifest: Path) -> str:
+    """Return the folder of a small model of the codes, with which another one begins."""
+    material = CorpusMaterial(open_corpus(f"manifest:{manifest}?split=train"))
+    codec = f"{manifest.parent}/level.py:Level"
+    options = Options(changes=tiny(60))
+    return str(train_lm("gslm", material, manifest.parent / "start", codec=codec, options=options))
+
+
+WRITTEN: Mapping[str, tuple[str, float, int]] = {
+    "lm-asr": ("wer", 0.0, 60),
+    "lm-phones": ("per", 0.0, 60),
+    "lm-slu": ("slot_f1", 1.0, 60),
+    "lm-s2tt": ("chrf", 100.0, 60),
+    "lm-mt": ("chrf", 100.0, 120),
+    "lm-kws": ("answer_accuracy", 1.0, 60),
+}
+"""Metric, its value for what is learnt by heart, and steps that this takes."""
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_is_learnt_by_heart_is_written_without_a_mistake_and_nothing_else_is(
+    manifest: Path, name: str
+) -> None:
+    metric, perfect, num_steps = WRITTEN[name]
+    if name not in {"lm-s2tt", "lm-mt"}:
+        without_companions(manifest)
+    own = {"changes": {"start_from": started(manifest)}} if name == "lm-kws" else {}
+    values = found(manifest, small(manifest, name, (metric,), num_steps, sampling={"max_symbols": 50}, **own))
+    assert values[metric, "all"] == pytest.approx(perfect)
+    floors = {"untrained"} if name == "lm-mt" else {"untrained", "shuffled"}
+    assert {group for each, group in values if each == metric} == {"all"} | floors
+    for group in floors:
+        assert abs(values[metric, group] - perfect) > 0.3 * max(perfect, 1.0), group
+
+
+HEARD = {"lm-sr": 80, "lm-sped": 80, "lm-s2st": 120, "lm-sc": 80, "lm-pc": 80}
+"""Steps that it takes."""
+
+
+@pytest.mark.parametrize("name", HEARD)
+def test_what_is_learnt_by_heart_sounds_like_the_resynthesis_and_nothing_else_does(
+    manifest: Path, name: str
+) -> None:
+    is_continued = name in {"lm-sc", "lm-pc"}
+    own: dict[str, Any] = {"sampling": {"temperature": [0.0], "max_s": 1.0, "max_symbols": 30}}
+    if is_continued:
+        without_companions(manifest)
+        semantic = {"tokenizers": [f"{manifest.parent}/level.py:Level"]}
+        own |= {"begun_s": 0.1, "changes": {"streams": {"semantic": semantic}}}
+    values = found(manifest, small(manifest, name, ("log_spectral_distance_db",), HEARD[name], **own))
+    distances = {group: value for (metric, group), value in values.items() if metric.startswith("log_spectral")}
+    assert set(distances) == {"all", "untrained", "shuffled", "ceiling", "original"}
+    assert distances["original"] == 0.0
+    assert distances["all"] == pytest.approx(distances["ceiling"], abs=0.1)
+    assert min(distances["untrained"], distances["shuffled"]) > distances["ceiling"] + 1.0
+
+
+def test_who_listens_to_the_recording_says_what_could_have_been_written(manifest: Path) -> None:
+    without_companions(manifest)
+    recipe = {"head": "bilstm", "width": 16, "learning_rates": [0.02], "batch_size": 4, "max_epochs": 20}
+    classifier = {"label": "manner", "recipe": {**recipe, "patience": 0, "num_seeds": 1}}
+    values = found(manifest, small(manifest, "lm-ser", ("answer_accuracy",), 2, classifier=classifier))
+    groups = {group for metric, group in values if metric == "answer_accuracy"}
+    assert groups == {"all", "untrained", "shuffled", "ceiling", "original"}
+    # The resynthesis is the recording, so that whoever hears one hears the other.
+    assert values["answer_accuracy", "ceiling"] == values["answer_accuracy", "original"] > 0.5
+
+
+def test_a_caption_of_the_item_is_what_captions_can_be_expected_to_be(manifest: Path) -> None:
+    without_companions(manifest)
+    values = found(manifest, small(manifest, "lm-aac", ("cider", "event_f1"), 2, sampling={"max_symbols": 5}))
+    assert values["event_f1", "original"] == 1.0
+    assert values["cider", "original"] > values["cider", "all"]
+
+
+def test_only_what_a_task_is_about_is_built(manifest: Path) -> None:
+    without_companions(manifest)
+    values = found(manifest, small(manifest, "lm-slu", ("slot_f1",), 1, sampling={"max_symbols": 5}))
+    # Letters, 8 codes and a few signs, read and predicted; one layer. The vocoder alone would be larger.
+    assert values["lm_num_parameters", "all"] < 2.5 * 270 * 64 + 8 * 64 * 64
+
+
+def test_a_word_is_edited_where_it_is_known_when_it_is_said(manifest: Path) -> None:
+    runner = make_runner(small(manifest, "lm-sped", ("duration_ratio",), 1))
+    assert isinstance(runner, LmRunner)
+    assert runner.tier == "word"
+    (utterance, *_) = open_corpus(runner.task.corpus).with_intervals("word")
+    contents = runner._asked_items.item(utterance).contents
+    spoken = utterance.read().samples
+    assert contents["before"].samples.equal(spoken[:, :480])  # type: ignore[union-attr]
+    assert contents["after"].samples.equal(spoken[:, 960:])  # type: ignore[union-attr]
+    (manifest.parent / "alignments.csv").unlink()
+    again = make_runner(runner.task)
+    assert "has no alignments: it is not known where its words are" in str(again.missing())
+
+
+def test_what_cannot_be_asked_is_told_before_work_starts(manifest: Path) -> None:
+    without_codes = small(manifest, "lm-mt", ("bleu",), 1, also=[])
+    with pytest.raises(SpecError, match="no code of a tokenizer goes in or out where audiopalm does 'mt'"):
+        make_runner(without_codes)
+    with pytest.raises(SpecError, match=r"arguments\.also: audiopalm has no form 'svs', but asr"):
+        make_runner(small(manifest, "lm-mt", ("bleu",), 1, also=["svs"]))
+    with pytest.raises(SpecError, match=r"contents: .*expected a name between braces in '\{\} \{room\}'"):
+        make_runner(small(manifest, "lm-slu", ("slot_f1",), 1, contents={"text": "{} {room}"}))
+    runner = make_runner(small(manifest, "lm-asr", ("wer",), 1))
+    codec = CodecSummary(name="two", title="", setting="", licence="", source="", trained_on=())
+    assert runner.declines(codec) is None
+    alike = codec.model_copy(update={"streams": ("semantic 1 x 8 at 50 Hz", "acoustic 7 x 8 at 50 Hz")})
+    assert runner.declines(alike) is None
+    differing = codec.model_copy(update={"streams": ("semantic 1 x 500 at 25 Hz", "acoustic 7 x 8 at 50 Hz")})
+    assert runner.declines(differing) == (
+        "two has streams that differ in rate or size (semantic 1 x 500 at 25 Hz and acoustic 7 x 8 at 50 Hz), and "
+        "audiopalm reads one"
+    )
+    chosen = small(manifest, "lm-asr", ("wer",), 1, changes={"streams": {"units": {"stream": "semantic"}}})
+    assert make_runner(chosen).declines(differing) is None
+
+
+def test_a_text_without_phones_and_a_prompt_that_is_too_long_cost_their_utterance(manifest: Path) -> None:
+    manifest.write_text(manifest.read_text().replace("on fan bath", "..."))
+    short = {"network": {"context": 24}}
+    runner = make_runner(small(manifest, "lm-sped", ("duration_ratio",), 1, changes=short))
+    assert isinstance(runner, LmRunner)
+    bench = bench_of(manifest)
+    runner.learn(bench)
+    reasons = [row.failures["duration_ratio"].reason for row in measured(runner, bench)]
+    assert reasons[0] == "espeak-ng: nothing to say in '...'"
+    assert "whose context is 24: shorten it, or ask for less" in reasons[1]
