@@ -8,7 +8,7 @@ import torch
 from tiny.lms import drawn_example, predictions, shaken, tiny_lm
 from torch import Tensor
 
-from tokbench.lm.decoding import ContextError, write
+from tokbench.lm.decoding import ContextError, _Beam, write
 from tokbench.lm.examples import Example
 from tokbench.lm.filling import fill
 from tokbench.lm.layouts import ABSENT, frame_table
@@ -209,6 +209,21 @@ def test_a_beam_as_wide_as_all_there_is_finds_the_likeliest_sequence() -> None:
     others += [[*best[:place], code, *best[place + 1 :]] for place in range(3) for code in range(size)]
     assert len(best) == 3
     assert score(tuple(best)) >= max(score(tuple(other)) for other in others) - 1e-4
+
+
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_a_beam_goes_on_with_what_is_nearly_certain_though_others_have_ended(width: int) -> None:
+    """A right answer of seven symbols, and an end, symbol 0, that is the next likeliest at each step before."""
+    answer = [3, 1, 2, 2, 3, 1, 1]
+    beam = _Beam(width, has_end=True, is_known=False)
+    chances = torch.full((len(answer) + 1, 4), 0.01)
+    for step, right in enumerate([*answer, 0]):
+        chances[step, right], chances[step, 0] = 0.95, 0.95 if right == 0 else 0.03
+    for step in range(len(answer) + 1):
+        if beam.is_done:
+            break
+        beam.grow(chances[step].log().expand(len(beam._alive), 4))
+    assert beam.best() == (answer, True)
 
 
 def test_levels_are_filled_in_as_a_loop_does() -> None:

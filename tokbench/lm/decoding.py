@@ -266,8 +266,14 @@ class _Beam:
 
     @property
     def is_done(self) -> bool:
-        """Whether as many have ended as are kept."""
-        return len(self._ended) >= self._width
+        """Whether as many have ended as are kept, and the best of them is at least as good as all that have not.
+
+        Endings that come too early are among the likeliest, too, where one beginning is nearly certain.
+        """
+        if len(self._ended) < self._width:
+            return False
+        alive = [score / len(places) for score, places in self._alive]
+        return max(alive, default=-math.inf) <= max(score for score, _ in self._ended)
 
     def grow(self, log_probabilities: Tensor) -> tuple[Tensor, Tensor]:
         """Go on by a symbol, by [N, V] of each; return the parent and the last place of each, int64 [N']."""
