@@ -19,11 +19,12 @@ from tokbench.lm.language_model import LanguageModel, Request, Scores
 from tokbench.runners.base import Bench, Failure, attempt
 from tokbench.runners.lm_scores import ALL, CEILING, ORIGINAL, SHUFFLED, UNTRAINED, Listeners, Output
 from tokbench.runners.perturbations import generator_for
+from tokbench.specs.lm import LmSpec
 from tokbench.specs.lm_streams import CodeSource, FeatureSource, LabelSource, TextSource
 from tokbench.specs.lm_task import LmArguments
 from tokbench.training.recognizer import labels_of
 
-__all__ = ["Examination"]
+__all__ = ["Examination", "written_content"]
 
 _LANGUAGES = ("language", "source_language")
 
@@ -149,9 +150,7 @@ class Examination:
 
     @cached_property
     def _text(self) -> str:
-        """The content that is written, or else what is said in the audio."""
-        sources = (self.trained.spec.stream(name) for name in self.outputs)
-        return next((source.of for source in sources if isinstance(source, TextSource | LabelSource)), "text")
+        return written_content(self.trained.spec, self.arguments.form)
 
     def _given(self, item: Item) -> dict[str, Content]:
         """Return the contents that may be seen: none that is to come out."""
@@ -203,6 +202,16 @@ class Examination:
 
     def _resynthesized(self, audio: Audio) -> Audio:
         return self.bench.decode(self.bench.encode(audio).codes)[0]
+
+
+def written_content(spec: LmSpec, form: str) -> str:
+    """Return the content that ``form`` writes, or else what is said in the audio.
+
+    Of several texts that is the last: those before are steps on the way, such as what is said in a language that is
+    to be translated.
+    """
+    sources = [spec.stream(name) for name in spec.forms[form].outputs]
+    return next((each.of for each in reversed(sources) if isinstance(each, TextSource | LabelSource)), "text")
 
 
 _DIVISORS = ("lm_bits_per_second", "lm_bits_per_phone", "lm_bits_per_token", "lm_perplexity")
