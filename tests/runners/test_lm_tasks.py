@@ -74,7 +74,7 @@ def sound(number: int, kind: str) -> np.ndarray:
 def manifest(tmp_path: Path) -> Path:
     (tmp_path / "level.py").write_text(CODEC)
     rows, times = [], []
-    for split, repeats in (("train", 4), ("test", 2)):
+    for split, repeats in (("train", 4), ("test", 1)):
         for number, words in enumerate(WORDS * repeats):
             name = f"{split}-{number}"
             companions = {}
@@ -182,10 +182,7 @@ def found(manifest: Path, asked: Task) -> dict[tuple[str, str], float]:
 
 
 WRITTEN: Mapping[str, tuple[str, float, int]] = {
-    "lm-asr": ("wer", 0.0, 100),
-    "lm-phones": ("per", 0.0, 150),
     "lm-slu": ("slot_f1", 1.0, 100),
-    "lm-kws": ("answer_accuracy", 1.0, 100),
     "lm-mt": ("chrf", 100.0, 150),
 }
 """Metric, its value for what is learnt by heart, and steps that this takes."""
@@ -198,7 +195,7 @@ def test_what_is_learnt_by_heart_is_written_without_a_mistake_and_nothing_else_i
     metric, perfect, num_steps = WRITTEN[name]
     if name != "lm-mt":
         without_companions(manifest)
-    values = found(manifest, small(manifest, name, (metric,), num_steps, sampling={"max_symbols": 50}))
+    values = found(manifest, small(manifest, name, (metric,), num_steps, sampling={"beam": 2, "max_symbols": 50}))
     assert values[metric, "all"] == pytest.approx(perfect)
     floors = {"untrained"} if name == "lm-mt" else {"untrained", "shuffled"}
     assert {group for each, group in values if each == metric} == {"all"} | floors
@@ -206,7 +203,7 @@ def test_what_is_learnt_by_heart_is_written_without_a_mistake_and_nothing_else_i
         assert abs(values[metric, group] - perfect) > 0.3 * max(perfect, 1.0), group
 
 
-HEARD = {"lm-sr": 80, "lm-sped": 100, "lm-s2st": 150, "lm-sc": 80, "lm-pc": 80}
+HEARD = {"lm-sped": 100, "lm-s2st": 150, "lm-pc": 80}
 """Steps that it takes."""
 
 
@@ -214,7 +211,7 @@ HEARD = {"lm-sr": 80, "lm-sped": 100, "lm-s2st": 150, "lm-sc": 80, "lm-pc": 80}
 def test_what_is_learnt_by_heart_sounds_like_the_resynthesis_and_nothing_else_does(
     manifest: Path, name: str
 ) -> None:
-    is_continued = name in {"lm-sc", "lm-pc"}
+    is_continued = name == "lm-pc"
     own: dict[str, Any] = {"sampling": {"temperature": [0.0], "max_s": 1.0, "max_symbols": 30}}
     if is_continued:
         without_companions(manifest)
