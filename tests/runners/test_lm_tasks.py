@@ -212,7 +212,7 @@ def test_what_is_learnt_by_heart_sounds_like_the_resynthesis_and_nothing_else_do
     manifest: Path, name: str
 ) -> None:
     is_continued = name == "lm-pc"
-    own: dict[str, Any] = {"sampling": {"temperature": [0.0], "max_s": 1.0, "max_symbols": 30}}
+    own: dict[str, Any] = {"sampling": {"temperature": [0.0], "max_s": 1.0, "max_symbols": 15}}
     if is_continued:
         without_companions(manifest)
         semantic = {"tokenizers": [f"{manifest.parent}/level.py:Level"]}
