@@ -121,8 +121,8 @@ class NothingToLoadError(TokbenchError):
 class WeightsError(TokbenchError):
     """A weights file that is not what its card says."""
 
-    def __init__(self, path: Path, *, expected: str, found: str) -> None:
-        super().__init__(f"{path}: expected {expected}, found {found}. Download the file again.")
+    def __init__(self, path: Path, *, expected: str, found: str, advice: str = "Download the file again.") -> None:
+        super().__init__(f"{path}: expected {expected}, found {found}. {advice}")
 
 
 class AudioFileError(TokbenchError):

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from tokbench.cli import bench, codes, look, study, tables, training
+from tokbench.cli import bench, codes, generation, look, study, tables, training
 from tokbench.cli.terminal import stderr
 from tokbench.errors import RecordError, TokbenchError, UsageError
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 app.command("run")(bench.run)
 app.command("train")(training.train)
+app.command("generate")(generation.generate)
 app.command("study")(study.study)
 app.command("list")(look.list_names)
 app.command("show")(look.show)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tokbench.run.plan import Cell
     from tokbench.runners.base import Failure
 
-__all__ = ["TerminalReporter", "file_progress"]
+__all__ = ["TerminalReporter", "file_progress", "stage_progress"]
 
 
 class TerminalReporter:
@@ -97,3 +97,23 @@ def file_progress(num_files: int) -> Iterator[Callable[[], None]]:
     with _progress(stderr()) as progress:
         task = progress.add_task("files", total=num_files)
         yield lambda: progress.advance(task)
+
+
+@contextlib.contextmanager
+def stage_progress() -> Iterator[Callable[[str, float], None] | None]:
+    """Yield a function that moves the bar of a stage to a share, 0 .. 1, on a terminal; None elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=stderr(), transient=True) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def move(stage: str, share: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(_escape(stage), total=1.0)
+            progress.update(tasks[stage], completed=share)
+
+        yield move

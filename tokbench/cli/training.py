@@ -192,7 +192,9 @@ def _train_lm(
     with training_watcher(folder.name) as watcher:
         train_lm(spec, material, folder, codec=codec, scale=scale, seed=seed, options=how, watcher=watcher)
     if os.environ.get("RANK", "0") == "0":
-        stdout().print(f"Trained: a language model in {folder}", markup=False)
+        stdout().print(
+            f"Trained: a language model in {folder}. Hear it with: tokbench generate {folder} --help", markup=False
+        )
 
 
 def _train_several(specs: list[str], folders: list[Path], options: list[str], jobs: int) -> None:

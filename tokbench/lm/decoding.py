@@ -3,8 +3,9 @@
 Axes: ``B`` batch, ``S`` steps, ``R`` symbols of a step, ``V`` symbols.
 """
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,16 +51,26 @@ def write(
     *,
     sampling: Sampling,
     generators: Sequence[torch.Generator],
+    on_share: Callable[[float], None] | None = None,
 ) -> list[Written]:
     """Return the outputs of ``examples``, of each of which ``orders`` tells by name what is asked for.
 
+    ``on_share`` hears the share of the work that is done, 0 .. 1, where that ends at the latest.
     Raises :class:`ContextError` for a prompt that is longer than the context, or a known length that does not fit.
     """
-    desk = _Desk(network, examples, orders, sampling)
+    desk, on_share = _Desk(network, examples, orders, sampling), on_share or _unheard
     if sampling.beam > 1:
-        return [desk.search(index) for index in range(len(examples))]
-    desk.sample(generators)
+        found = []
+        for index in range(len(examples)):
+            found.append(desk.search(index))
+            on_share(len(found) / len(examples))
+        return found
+    desk.sample(generators, on_share)
     return [_written(writer) for writer in desk.writers]
+
+
+def _unheard(_share: float) -> None:
+    """Tell nobody."""
 
 
 def _written(writer: Writer) -> Written:
@@ -143,16 +154,17 @@ class _Desk:
         )
         return self._last(self.network(sentences.to(self.device), past))
 
-    def sample(self, generators: Sequence[torch.Generator]) -> None:
+    def sample(self, generators: Sequence[torch.Generator], on_share: Callable[[float], None]) -> None:
         """Write all examples, drawing what is not known."""
         writers = self.writers
         if not writers:
             return
         num_left = max(writer.num_left for writer in writers)
         past, hidden, room = self._opened([*self.sentences, *self.nulls], num_left)
-        times = 2 if self.is_guided else 1
-        while True:
+        times, num_steps = 2 if self.is_guided else 1, max(min(num_left, room), 1)
+        for step in itertools.count():
             self._decide(hidden, generators)
+            on_share(min(step / num_steps, 1.0))
             columns, positions = zip(*(writer.next_column() for writer in writers), strict=True)
             if all(writer.is_done for writer in writers) or not room:
                 break

@@ -3,7 +3,7 @@
 Axes: ``B`` batch, ``K`` codebooks, ``F`` frames, ``V`` symbols.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -34,17 +34,20 @@ def fill(
     num_begun: Sequence[int],
     sampling: Sampling,
     generators: Sequence[torch.Generator],
+    on_share: Callable[[float], None] | None = None,
 ) -> list[Tensor]:
     """Return ``codes`` int64 [K, F] with what is absent in them filled in.
 
     The first ``num_begun`` frames of each are complete, and so are the first codebooks that the objective takes as
-    given. Raises :class:`tokbench.lm.decoding.ContextError` for more frames than fit.
+    given. ``on_share`` hears the share of the codebooks that are. Raises
+    :class:`tokbench.lm.decoding.ContextError` for more frames than fit.
     """
     filler = _Filler(network, examples, [each.clone() for each in codes], num_begun, sampling, generators)
-    if isinstance(network.objective, Levels):
-        filler.fill_levels(network.objective)
-    elif isinstance(network.objective, Masked):
-        filler.fill_masked(network.objective)
+    if isinstance(network.objective, Levels | Masked):
+        for level in range(network.objective.num_given, len(filler.blocks)):
+            filler.fill_level(network.objective, level)
+            if on_share is not None:
+                on_share((level + 1) / len(filler.blocks))
     return filler.codes
 
 
@@ -64,32 +67,33 @@ class _Filler:
         ((self.output, self.part),) = self.writing.stage.outputs.items()
         self.blocks = self.writing.vocabulary.blocks(self.part)
 
-    def fill_levels(self, objective: Levels) -> None:
-        """Fill in codebook after codebook, each in one pass."""
-        for level in range(objective.num_given, len(self.blocks)):
-            pieces = [
-                level_piece(self.writing, self.output, self.part, codes, example, level, begun)
-                for codes, example, begun in zip(self.codes, self.examples, self.num_begun, strict=True)
-            ]
-            wanted = [self._after(codes, begun) for codes, begun in zip(self.codes, self.num_begun, strict=True)]
-            for index, logits in enumerate(self._logits(pieces, wanted, level)):
-                chances = probabilities(logits, self.sampling, level)
-                found = drawn(chances, [self.generators[index]] * len(chances))
-                self.codes[index][level, wanted[index]] = found
+    def fill_level(self, objective: Levels | Masked, level: int) -> None:
+        """Fill in a codebook, those before which are known."""
+        if isinstance(objective, Masked):
+            self._fill_masked(objective, level)
+            return
+        pieces = [
+            level_piece(self.writing, self.output, self.part, codes, example, level, begun)
+            for codes, example, begun in zip(self.codes, self.examples, self.num_begun, strict=True)
+        ]
+        wanted = [self._after(codes, begun) for codes, begun in zip(self.codes, self.num_begun, strict=True)]
+        for index, logits in enumerate(self._logits(pieces, wanted, level)):
+            chances = probabilities(logits, self.sampling, level)
+            found = drawn(chances, [self.generators[index]] * len(chances))
+            self.codes[index][level, wanted[index]] = found
 
     @staticmethod
     def _after(codes: Tensor, begun: int) -> Tensor:
         return torch.arange(codes.shape[1]) >= begun
 
-    def fill_masked(self, objective: Masked) -> None:
-        """Fill in codebook after codebook, each in as many passes as there are iterations for it."""
+    def _fill_masked(self, objective: Masked, level: int) -> None:
+        """Do it in as many passes as there are iterations for it."""
         iterations = self.sampling.iterations
-        for level in range(objective.num_given, len(self.blocks)):
-            for codes, begun in zip(self.codes, self.num_begun, strict=True):
-                codes[level:, begun:] = MASKED
-            num_iterations = iterations[min(level - objective.num_given, len(iterations) - 1)]
-            for iteration in range(1, num_iterations + 1):
-                self._decide(level, iteration, num_iterations)
+        for codes, begun in zip(self.codes, self.num_begun, strict=True):
+            codes[level:, begun:] = MASKED
+        num_iterations = iterations[min(level - objective.num_given, len(iterations) - 1)]
+        for iteration in range(1, num_iterations + 1):
+            self._decide(level, iteration, num_iterations)
 
     def _decide(self, level: int, iteration: int, num_iterations: int) -> None:
         """Draw all codes of ``level`` that are masked, and keep the surest ones."""

@@ -3,7 +3,7 @@
 Axes: ``K`` codebooks, ``F`` frames, ``D`` features.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tokbench.errors import UsageError
 from tokbench.lm.crops import narrowed
-from tokbench.lm.decoding import write
+from tokbench.lm.decoding import Written, write
 from tokbench.lm.examples import Example, deduplicated, frame_rate_hz
 from tokbench.lm.filling import fill, regress
 from tokbench.lm.layouts import ABSENT
@@ -43,14 +43,20 @@ class Task:
 
     def num_begun(self, stream: str) -> int:
         """Return the frames of ``stream`` that were given."""
-        return self.begun[stream].shape[1] if stream in self.begun else 0
+        if stream not in self.begun:
+            return 0
+        values = self.begun[stream]
+        return values.shape[0 if values.is_floating_point() else 1]
 
 
 class Generation:
-    """The part of a network in it."""
+    """The part of a network in it; ``on_share`` hears the share of it that is done, 0 .. 1."""
 
-    def __init__(self, network: StageNetwork, sampling: Sampling) -> None:
+    def __init__(
+        self, network: StageNetwork, sampling: Sampling, on_share: Callable[[float], None] | None = None
+    ) -> None:
         self.network, self.writing, self.sampling = network, network.writing, sampling
+        self.on_share = on_share
 
     def run(self, tasks: Sequence[Task]) -> None:
         """Generate what this stage adds to ``tasks``, which are of one form."""
@@ -75,11 +81,26 @@ class Generation:
             for task, example, order in zip(tasks, examples, orders, strict=True):
                 self._keep(task, part, self._in_chunks(name, part, example, order[name], task.generator))
             return
-        written = write(self.network, examples, orders, sampling=self.sampling, generators=generators)
+        written = self._written(examples, orders, generators)
         for task, found in zip(tasks, written, strict=True):
             for name, part in parts.items():
                 self._keep(task, part, found.streams[name])
                 task.is_ended[part.stream] = found.is_ended[name]
+
+    def _written(
+        self,
+        examples: Sequence[Example],
+        orders: Sequence[Mapping[str, Order]],
+        generators: Sequence[torch.Generator],
+    ) -> list[Written]:
+        return write(
+            self.network,
+            examples,
+            orders,
+            sampling=self.sampling,
+            generators=generators,
+            on_share=self.on_share,
+        )
 
     def _in_chunks(
         self, name: str, part: Part, example: Example, order: Order, generator: torch.Generator
@@ -101,7 +122,7 @@ class Generation:
             orders.append({name: Order(order.begun[:, start : start + length], num_frames, is_known=True)})
             seed = int(torch.randint(2**62, (), generator=generator))
             generators.append(torch.Generator().manual_seed(seed))
-        written = write(self.network, pieces, orders, sampling=self.sampling, generators=generators)
+        written = self._written(pieces, orders, generators)
         return torch.cat([each.streams[name] for each in written], dim=1)
 
     def _keep(self, task: Task, part: Part, codes: Tensor) -> None:
@@ -167,7 +188,13 @@ class Generation:
             num_begun.append(begun.shape[1])
         generators = [task.generator for task in tasks]
         filled = fill(
-            self.network, examples, codes, num_begun=num_begun, sampling=self.sampling, generators=generators
+            self.network,
+            examples,
+            codes,
+            num_begun=num_begun,
+            sampling=self.sampling,
+            generators=generators,
+            on_share=self.on_share,
         )
         for task, found in zip(tasks, filled, strict=True):
             self._keep(task, part, found)

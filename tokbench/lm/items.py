@@ -11,12 +11,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from tokbench.audio import Audio
 from tokbench.corpora.base import Corpus, Utterance
 
-__all__ = ["Content", "CorpusMaterial", "InAnyForm", "Item", "Material", "contents_of", "with_others"]
+__all__ = [
+    "Content",
+    "CorpusMaterial",
+    "InAnyForm",
+    "Item",
+    "Material",
+    "contents_of",
+    "notes_of",
+    "with_others",
+]
 
 Content = Audio | str | Tensor
 """Audio; text or a label; notes int64 [2, N], or ready-made codes int64 [K, F] or features float32 [F, D]."""
@@ -142,3 +152,16 @@ def contents_of(utterance: Utterance, other: Utterance | None) -> dict[str, Cont
     words = {"text": utterance.text, "language": utterance.language, "speaker": utterance.speaker}
     labels = {name: value for name, value in utterance.labels.items() if name not in contents}
     return contents | {name: value for name, value in (labels | words).items() if value}
+
+
+def notes_of(score: str) -> Tensor:
+    """Return int64 [2, N], the pitches and lengths of a score as text; raises ValueError for what is none.
+
+    >>> notes_of("60:25 62:50").tolist()
+    [[60, 62], [25, 50]]
+    """
+    notes = []
+    for note in score.split():
+        pitch, length = note.split(":")
+        notes.append([int(pitch), int(length)])
+    return torch.tensor(notes, dtype=torch.int64).reshape(-1, 2).T.contiguous()

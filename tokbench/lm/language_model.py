@@ -4,7 +4,7 @@ Axes: ``K`` codebooks, ``F`` frames, ``D`` features.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tokbench.audio import Audio
 from tokbench.codecs.checkpoints import load_strictly, read_tensors
-from tokbench.errors import NotSupportedError, SpecError, UsageError, WeightsError
+from tokbench.errors import NotSupportedError, SpecError, TokbenchError, UsageError, WeightsError
 from tokbench.lm.crops import shortened
 from tokbench.lm.examples import Example, frame_rate_hz
 from tokbench.lm.generation import Generation, Task
@@ -32,16 +32,29 @@ from tokbench.specs.scales import overlaid
 
 __all__ = [
     "CARD_FILE",
+    "LANGUAGES",
     "SPEC_FILE",
     "WEIGHTS_FILE",
     "Generated",
     "LanguageModel",
+    "NothingGeneratedError",
     "Request",
     "Scores",
     "StreamScore",
 ]
 
 CARD_FILE, SPEC_FILE, WEIGHTS_FILE = "lm.toml", "spec.toml", "weights.safetensors"
+LANGUAGES = ("language", "source_language")
+"""Contents by which texts are pronounced, whatever else they are for."""
+_AT_ONCE = 16
+"""Requests that are worked on side by side, each with memory for all that it has read."""
+
+
+class NothingGeneratedError(TokbenchError):
+    """An output that was empty."""
+
+    def __init__(self) -> None:
+        super().__init__("the model ended before it generated anything")
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,11 @@ class Generated:
     """Outputs that are text or labels, by content, without what was begun."""
     is_ended: Mapping[str, bool]
     """Whether each ended by itself, or has the length that was asked for."""
+
+    def num_new(self, stream: str) -> int:
+        """Return the frames of ``stream`` that were not given."""
+        values = self.streams[stream]
+        return values.shape[0 if values.is_floating_point() else 1] - self.num_begun[stream]
 
 
 @dataclass(frozen=True)
@@ -114,8 +132,14 @@ class LanguageModel:
         self.folder, self.device = folder, device
         self.card = read_toml(folder / CARD_FILE, LmCard)
         for name, sha256 in self.card.files.items():
-            if not (folder / name).is_file() or file_sha256(folder / name) != sha256:
-                raise WeightsError(folder / name, expected=f"SHA-256 {sha256[:12]}", found="another file, or none")
+            found = file_sha256(folder / name) if (folder / name).is_file() else ""
+            if found != sha256:
+                raise WeightsError(
+                    folder / name,
+                    expected=f"SHA-256 {sha256[:12]} of {CARD_FILE}",
+                    found=f"another file, of {found[:12]}" if found else "no file",
+                    advice="The files of a language model are those of one run.",
+                )
         self.spec = read_toml(folder / SPEC_FILE, LmSpec)
         self.networks = build_networks(self.spec)
         file = folder / WEIGHTS_FILE
@@ -153,6 +177,7 @@ class LanguageModel:
                     Path(tool.reference),
                     expected=f"the tokenizer of {name} that {self.folder} was trained with",
                     found="one with other weights or settings",
+                    advice="Train the language model again, or bring that tokenizer back.",
                 )
         return Streams(self.spec, tools)
 
@@ -167,12 +192,32 @@ class LanguageModel:
             raise UsageError(msg)
         return form
 
+    def given(self, form: str, contents: Mapping[str, Content]) -> dict[str, Content]:
+        """Return those of ``contents`` that may be seen to do ``form``: none that only comes out of it."""
+        seen, written = self._contents(self.spec.forms[form].inputs), self._contents(self.spec.forms[form].outputs)
+        hidden = [name for name in written if name not in seen]
+        names = [name for name in (*seen, *LANGUAGES) if name not in hidden]
+        return {name: contents[name] for name in names if name in contents}
+
+    def needs(self, form: str) -> tuple[str, ...]:
+        """Return the contents without which ``form`` cannot be done."""
+        return self._contents([each for each in self.spec.forms[form].inputs if not self._may_lack(form, each)])
+
+    def _contents(self, streams: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.spec.stream(name).of for name in streams))
+
     def generate(
-        self, requests: Sequence[Request], *, seed: int = 0, sampling: Mapping[str, Any] | None = None
+        self,
+        requests: Sequence[Request],
+        *,
+        seed: int = 0,
+        sampling: Mapping[str, Any] | None = None,
+        on_progress: Callable[[str, float], None] | None = None,
     ) -> list[Generated]:
         """Return what comes of each request: the same whatever else is asked for at the same time.
 
-        ``sampling`` changes how symbols are chosen, in all stages, or in those whose names its tables have. Raises
+        ``sampling`` changes how symbols are chosen, in all stages, or in those whose names its tables have;
+        ``on_progress`` hears the name of the stage at work and the share of it that is done, 0 .. 1. Raises
         :class:`UsageError` for a form that there is not, :class:`ContentError` where something is missing, and
         :class:`tokbench.lm.decoding.ContextError` for a prompt that is too long.
         """
@@ -180,9 +225,12 @@ class LanguageModel:
         tasks = [self._task(request, seed, index) for index, request in enumerate(requests)]
         for form in dict.fromkeys(task.form for task in tasks):
             same = [task for task in tasks if task.form == form]
+            groups = [same[first : first + _AT_ONCE] for first in range(0, len(same), _AT_ONCE)]
             for name, stage in self.spec.stages.items():
-                if form in stage.forms:
-                    Generation(self.network(name), chosen[name]).run(same)
+                for number, group in enumerate(groups) if form in stage.forms else ():
+                    on_share = _Share(name, number, len(groups), on_progress)
+                    Generation(self.network(name), chosen[name], on_share).run(group)
+                    on_share(1.0)
         return [self._generated(task) for task in tasks]
 
     def _sampling(self, stage: str, changes: Mapping[str, Any]) -> Sampling:
@@ -245,21 +293,30 @@ class LanguageModel:
     def audio(self, generated: Generated, content: str = "audio", *, whole: bool = False) -> Audio:
         """Return what was generated, decoded; without what was begun of it unless ``whole``.
 
-        Raises :class:`NotSupportedError` where nothing that was generated of ``content`` can be decoded.
+        Raises :class:`NothingGeneratedError` where nothing new came out, and as :meth:`heard_stream`.
         """
-        names = [name for name in reversed(list(generated.streams)) if self.spec.stream(name).of == content]
-        for name in names:
+        name = self.heard_stream(list(generated.streams), content)
+        if not generated.num_new(name):
+            raise NothingGeneratedError
+        audio = self.streams.audio(name, generated.streams[name])
+        rate_hz = frame_rate_hz(self.spec.stream(name))
+        if whole or not generated.num_begun[name] or rate_hz is None:
+            return audio
+        first = min(round(generated.num_begun[name] / rate_hz * audio.sample_rate_hz), audio.num_samples - 1)
+        return Audio(audio.samples[:, first:].contiguous(), audio.sample_rate_hz)
+
+    def heard_stream(self, outputs: Sequence[str], content: str = "audio") -> str:
+        """Return the one of ``outputs`` that is decoded to hear ``content``: the last that can be.
+
+        Raises :class:`NotSupportedError` where there is none, or where it is not all that its codec decodes.
+        """
+        names = [name for name in outputs if self.spec.stream(name).of == content]
+        for name in reversed(names):
             if self.streams.can_decode(name):
-                audio = self.streams.audio(name, generated.streams[name])
-                rate_hz = frame_rate_hz(self.spec.stream(name))
-                if whole or not generated.num_begun[name] or rate_hz is None:
-                    return audio
-                first = min(
-                    round(generated.num_begun[name] / rate_hz * audio.sample_rate_hz), audio.num_samples - 1
-                )
-                return Audio(audio.samples[:, first:].contiguous(), audio.sample_rate_hz)
+                self.streams.require_whole(name)
+                return name
         listing = ", ".join(names) or "nothing"
-        raise NotSupportedError(self.spec.name, f"decoding of what it generated of {content!r} ({listing})")
+        raise NotSupportedError(self.spec.name, f"decoding of what it generates of {content!r} ({listing})")
 
     @torch.inference_mode()
     def score(self, items: Sequence[Item]) -> list[Scores]:
@@ -298,6 +355,20 @@ class LanguageModel:
             nats = float(costs.nats.double().sum())
             found[streams[costs.block]] = StreamScore(old.nats + nats, old.num_symbols + len(costs.nats))
         return found
+
+
+@dataclass(frozen=True)
+class _Share:
+    """Tells of the share of a stage, some of whose requests are at work."""
+
+    stage: str
+    group: int
+    num_groups: int
+    on_progress: Callable[[str, float], None] | None
+
+    def __call__(self, share: float) -> None:
+        if self.on_progress is not None:
+            self.on_progress(self.stage, (self.group + share) / self.num_groups)
 
 
 def build_networks(spec: LmSpec) -> nn.ModuleDict:

@@ -296,6 +296,12 @@ class Streams:
         )
         return is_decodable and isinstance(self.tool(name).tokenizer, Codec)
 
+    def require_whole(self, name: str) -> None:
+        """Raise :class:`NotSupportedError` where the codes of ``name`` are not all that their codec decodes."""
+        source, tool = self._spec.stream(name), self.tool(name)
+        if isinstance(source, CodeSource) and isinstance(tool.tokenizer, Codec):
+            _require_whole(tool.tokenizer, source.num_codebooks)
+
     def audio(self, name: str, codes: Tensor) -> Audio:
         """Return the audio of ``codes`` int64 [K, F], decoded channel by channel, or of a sum of codes [F, D].
 
@@ -321,14 +327,21 @@ class Streams:
 
 def _spoken(codec: Codec, units: Tensor) -> Audio:
     """Return what ``codec`` decodes of ``units`` int64 [K, F], if they are all it needs."""
+    _require_whole(codec, len(units))
     info = codec.info
-    if len(info.streams) > 1 or info.streams[0].num_codebooks != len(units):
-        raise NotSupportedError(info.name, f"decoding of {len(units)} codebooks alone, without what else it sends")
     (stream,) = info.streams
     rate_hz = stream.frame_rate_hz or units.shape[1]
     num_samples = max(round(units.shape[1] / rate_hz * info.sample_rate_hz), 1)
     made = CodeStream(units.contiguous(), stream.codebook_size, stream.frame_rate_hz)
     return codec.decode(Codes((made,), num_samples, info.sample_rate_hz))
+
+
+def _require_whole(codec: Codec, num_codebooks: int) -> None:
+    info = codec.info
+    if len(info.streams) > 1 or info.streams[0].num_codebooks != num_codebooks:
+        raise NotSupportedError(
+            info.name, f"decoding of {num_codebooks} codebooks alone, without what else it sends"
+        )
 
 
 @lru_cache(maxsize=65536)

@@ -6,10 +6,8 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import torch
-
 from tokbench.audio import Audio
-from tokbench.lm.items import CorpusMaterial, Item, Material, contents_of, with_others
+from tokbench.lm.items import CorpusMaterial, Item, Material, contents_of, notes_of, with_others
 from tokbench.specs.lm_task import AROUND, names_in
 
 if TYPE_CHECKING:
@@ -56,7 +54,7 @@ class TaskItems(Material):
         contents = {name: content for name, content in contents.items() if name not in chosen}
         contents |= {name: content for name, content in chosen.items() if content is not None}
         if isinstance(notes := contents.get(_NOTES), str):
-            contents[_NOTES] = _numbers(notes)
+            contents[_NOTES] = notes_of(notes)
         return Item(utterance.id, contents, self.form)
 
     def wrong(self, utterance: "Utterance") -> Item:
@@ -123,13 +121,3 @@ def _slots(label: str) -> str:
     except json.JSONDecodeError:
         return ""
     return "; ".join(f"{slot} {value}" for slot, value in sorted(found.items()))
-
-
-def _numbers(notes: str) -> "Content":
-    """Return int64 [2, N], the pitches and lengths of a score as a manifest tells it.
-
-    >>> _numbers("60:25 62:50").tolist()
-    [[60, 62], [25, 50]]
-    """
-    pairs = [[int(part) for part in note.split(":")] for note in notes.split()]
-    return torch.tensor(pairs, dtype=torch.int64).T.contiguous()
