@@ -63,6 +63,9 @@ DAMAGE = {
     "gone": ("features-00000.bin", None, r"features-00000.bin: expected 216 bytes, found 0"),
     "places": ("codes.npy", b"no numbers", r"codes.npy cannot be read"),
     "index": ("shards.json", b"{", r"shards.json cannot be read"),
+    "no places": ("codes.npy", b"", r"codes.npy cannot be read"),
+    "no index": ("shards.json", b"", r"shards.json cannot be read"),
+    "empty": ("codes-00000.bin", b"", r"codes-00000.bin: expected 76 bytes, found 0"),
 }
 
 
@@ -83,5 +86,18 @@ def test_a_place_outside_of_its_shard_is_told(tmp_path: Path) -> None:
     starts = np.load(tmp_path / "codes.npy")
     starts[2] = (0, 1000, 9)
     np.save(tmp_path / "codes.npy", starts)
-    with pytest.raises(ShardError, match=r"sequence 2 lies outside of its shard"):
-        Shards(tmp_path).read("codes", 2)
+    with pytest.raises(ShardError, match=r"codes.npy: sequence 2 lies outside of its shard"):
+        Shards(tmp_path)
+
+
+@pytest.mark.parametrize("place", [(5, 0, 1), (-1, 0, 1), (0, -1, 1), (0, 0, -2)])
+def test_a_place_that_cannot_be_is_told(tmp_path: Path, place: tuple[int, int, int]) -> None:
+    written(tmp_path)
+    starts = np.load(tmp_path / "codes.npy")
+    starts[1] = place
+    np.save(tmp_path / "codes.npy", starts)
+    with pytest.raises(ShardError, match=r"codes.npy: sequence 1 lies outside of its shard"):
+        Shards(tmp_path)
+    np.save(tmp_path / "codes.npy", starts.astype(np.float32))
+    with pytest.raises(ShardError, match=r"codes.npy: expected int64 \[4, 3\], found float32 \[4, 3\]"):
+        Shards(tmp_path)

@@ -124,6 +124,8 @@ class Shards:
             raise ShardError(folder, f"{INDEX_FILE} cannot be read ({error})") from error
         self._starts = {name: self._read_starts(name) for name in self.columns}
         self._maps = {name: [*self._mapped(name, column)] for name, column in self.columns.items()}
+        for name in self.columns:
+            self._check_places(name)
 
     @staticmethod
     def is_complete(folder: Path) -> bool:
@@ -136,9 +138,20 @@ class Shards:
             starts: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise ShardError(self.folder, f"{file.name} cannot be read ({error})") from error
-        if starts.shape != (self._num_sequences, 3):
-            raise ShardError(self.folder, f"{file.name}: expected {self._num_sequences} rows, found {len(starts)}")
+        if starts.shape != (self._num_sequences, 3) or starts.dtype != np.int64:
+            found = f"{starts.dtype} {list(starts.shape)}"
+            raise ShardError(self.folder, f"{file.name}: expected int64 [{self._num_sequences}, 3], found {found}")
         return starts
+
+    def _check_places(self, name: str) -> None:
+        sizes = np.array([len(shard) for shard in self._maps[name]])
+        shards, firsts, lengths = self._starts[name].T
+        is_known = (shards >= 0) & (shards < len(sizes))
+        is_inside = is_known & (firsts >= 0) & (lengths >= 0)
+        is_inside &= firsts + lengths <= sizes[np.where(is_known, shards, 0)]
+        outside = np.flatnonzero(~is_inside & (lengths != _NO_SEQUENCE))
+        if len(outside):
+            raise ShardError(self.folder, f"{name}.npy: sequence {outside[0]} lies outside of its shard")
 
     def _mapped(self, name: str, column: Column) -> Iterator[np.ndarray]:
         for number, size in enumerate(column.sizes):
@@ -168,10 +181,7 @@ class Shards:
     def read(self, name: str, index: int, *, first: int = 0, end: int | None = None) -> np.ndarray:
         """Return a copy [F, W] of the frames from ``first`` to before ``end`` of a sequence."""
         shard, start, length = (int(each) for each in self._starts[name][index])
-        maps = self._maps[name]
-        if not 0 <= shard < len(maps) or start < 0 or start + length > len(maps[shard]):
-            raise ShardError(self.folder, f"{name}.npy: sequence {index} lies outside of its shard")
-        chosen = maps[shard][start : start + length][first:end]
+        chosen = self._maps[name][shard][start : start + length][first:end]
         return np.array(chosen)
 
     def notes(self) -> list[Mapping[str, Any]]:

@@ -9,6 +9,7 @@ from tiny.voices import voice
 
 from tokbench.cli.main import main
 from tokbench.lm.language_model import LanguageModel
+from tokbench.paths import cache_dir
 
 MINI = {
     "name": "mini",
@@ -59,3 +60,21 @@ def test_a_codec_is_no_option_of_a_codec(
     assert "--codec: encodec does not learn from the codes of a tokenizer" in capsys.readouterr().err
     assert run(monkeypatch, "train", "valle", "--codec=opuss") == 2
     assert "no codec named 'opuss'. Did you mean 'opus'?" in capsys.readouterr().err
+
+
+def test_damaged_tokens_are_told_in_a_sentence(
+    sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mini.toml").write_text(tomli_w.dumps(MINI))
+    asked = ["train", "mini.toml", "--scale=paper", f"--corpus=folder:{sounds}", "--codec=spectrogram-kmeans:2x256"]
+    assert run(monkeypatch, *asked, "--out=one") == 0
+    (shard,) = (cache_dir() / "tokens").rglob("units-00000.bin")
+    shard.write_bytes(b"")
+    capsys.readouterr()
+    assert run(monkeypatch, *asked, "--out=two") == 1
+    problem = capsys.readouterr().err
+    assert "units-00000.bin: expected " in problem
+    assert problem.count("\n") == 1
+    assert run(monkeypatch, *asked, "--out=one", "--steps=3") == 2
+    assert "one holds a run with another spec. Choose another folder with --out" in capsys.readouterr().err

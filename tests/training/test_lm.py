@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tokbench.audio import Audio
 from tokbench.corpora.base import Corpus
-from tokbench.errors import CorpusError, NotSupportedError, SpecError, UsageError, WeightsError
+from tokbench.errors import CorpusError, NotSupportedError, SpecError, TrainingError, UsageError, WeightsError
 from tokbench.lm.decoding import ContextError
 from tokbench.lm.items import CorpusMaterial, Item, Material
 from tokbench.lm.language_model import LanguageModel, Request
@@ -227,6 +227,26 @@ def test_an_interrupted_run_goes_on_to_the_last_bit(tmp_path: Path) -> None:
     assert (whole / "lm.toml").read_bytes() == (cut / "lm.toml").read_bytes()
 
 
+def test_a_checkpoint_or_a_folder_of_another_spec_is_told(tmp_path: Path) -> None:
+    spec, other = (
+        spec_file(tmp_path),
+        spec_file(tmp_path, {"network": {**SPEC["network"], "dimension": 16}}, "other"),
+    )
+    for name, each in (("one", spec), ("two", other)):
+        with pytest.raises(RuntimeError, match="power cut"):
+            train_lm(each, Letters(), tmp_path / name, scale="paper", watcher=Interrupting())
+    with pytest.raises(UsageError, match=r"one holds a run with another spec\. Choose another folder with --out"):
+        train_lm(other, Letters(), tmp_path / "one", scale="paper")
+    checkpoint = tmp_path / "one" / "checkpoint.safetensors"
+    checkpoint.write_bytes((tmp_path / "two" / "checkpoint.safetensors").read_bytes())
+    with pytest.raises(TrainingError, match=r"checkpoint.safetensors is of another spec \(size mismatch for"):
+        train_lm(spec, Letters(), tmp_path / "one", scale="paper")
+    checkpoint.write_bytes(b"no tensors")
+    with pytest.raises(TrainingError, match=r"checkpoint.safetensors is not a checkpoint of this version"):
+        train_lm(spec, Letters(), tmp_path / "one", scale="paper")
+    train_lm(spec, Letters(), tmp_path / "one", scale="paper", options=Options(restart=True))
+
+
 class Spent(Letters):
     """Items that may be gone through once."""
 
@@ -253,6 +273,18 @@ def test_tokens_are_made_once_and_damage_to_them_is_told(tmp_path: Path) -> None
         open_tokens(declared, material, {}).example(0)
     shard.write_bytes(b"")
     with pytest.raises(ShardError, match=r"acoustic-00000.bin: expected \d+ bytes, found 0"):
+        train_lm(spec, material, tmp_path / "three", scale="paper", seed=3)
+    shard.write_bytes(bytes(content))
+    places = np.load(folder / "acoustic.npy")
+    places[3, 2] = 0
+    np.save(folder / "acoustic.npy", places)
+    with pytest.raises(ShardError, match=r"acoustic of 3 is empty\. Delete the folder, and"):
+        train_lm(spec, material, tmp_path / "three", scale="paper", seed=3)
+    (folder / "symbols.json").write_text("")
+    with pytest.raises(ShardError, match=r"symbols.json cannot be read"):
+        train_lm(spec, material, tmp_path / "three", scale="paper", seed=3)
+    (folder / "shards.json").write_text('{"num_sequences": 0, "columns": {}}')
+    with pytest.raises(ShardError, match=r"there are no sequences in it"):
         train_lm(spec, material, tmp_path / "three", scale="paper", seed=3)
 
 

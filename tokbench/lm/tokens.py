@@ -76,6 +76,9 @@ def _make(
                 except ContentError as error:
                     reasons[str(error)] = None
                     continue
+                if empty := [name for name, values in made.items() if not values.numel()]:
+                    reasons[f"nothing in {', '.join(empty)}"] = None
+                    continue
                 if _forms_of(spec, set(made), item.form):
                     writer.append(
                         {name: _array(values) for name, values in made.items()},
@@ -154,6 +157,9 @@ class Tokens:
         self.durations_s = np.array([note["duration_s"] for note in notes])
         """float64 [N], of the audio of each; 0 for none."""
         self._asked = [str(note["form"]) for note in notes]
+        for name in self._shards.columns:
+            if len(empty := np.flatnonzero(self._shards.lengths(name) == 0)):
+                raise ShardError(folder, f"{name} of {self.ids[empty[0]]} is empty")
 
     def __len__(self) -> int:
         return len(self._shards)
@@ -173,17 +179,17 @@ class Tokens:
         for name in self._shards.columns:
             if wanted is not None and name not in {*wanted.inputs, *wanted.outputs}:
                 continue
-            if (length := self._shards.length(name, index)) is None:
-                continue
-            values = torch.from_numpy(self._shards.read(name, index))
-            if length == 0:
-                raise ShardError(self._shards.folder, f"{name} of {self.ids[index]} is empty")
-            streams[name] = self._checked(name, index, values)
+            if self._shards.length(name, index) is not None:
+                streams[name] = self._checked(name, index, torch.from_numpy(self._shards.read(name, index)))
         return Example(streams, form, duration_s=float(self.durations_s[index]))
 
     def _checked(self, name: str, index: int, values: Tensor) -> Tensor:
         source = self.spec.stream(name)
         if isinstance(source, FeatureSource):
+            if not bool(values.isfinite().all()):
+                raise ShardError(
+                    self._shards.folder, f"{name} of {self.ids[index]} has numbers that are not finite"
+                )
             return values.float()
         codes = values.T.long()
         sizes = torch.tensor(source.sizes)

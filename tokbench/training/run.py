@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from tokbench.errors import TrainingError
 from tokbench.training.alarms import Alarms, check_finite
 from tokbench.training.checkpoint import Standing, read_checkpoint, write_checkpoint
 from tokbench.training.curves import Curves, Row, Window
@@ -73,7 +74,13 @@ class _Course:
         tensors, standing = read_checkpoint(self.folder.checkpoint)
         if standing.learner != self.folder.num_finished:
             return Window(), Standing()
-        self.loop.load(tensors, standing.step)
+        try:
+            self.loop.load(tensors, standing.step)
+        except (RuntimeError, ValueError, KeyError, IndexError) as error:
+            # PyTorch's first line names the module, the second the first tensor that does not fit.
+            detail = " ".join(str(error).splitlines()[1:2]).strip() or str(error)
+            msg = f"{self.folder.checkpoint} is of another spec ({detail}). Begin again with --restart."
+            raise TrainingError(msg) from error
         self.run.watcher.say(f"going on after step {standing.step} of {self.settings.num_steps}")
         sums = {name.removeprefix(_WINDOW): value for name, value in tensors.items() if name.startswith(_WINDOW)}
         return Window({name: value.to(self.processes.device) for name, value in sums.items()}), standing
