@@ -17,7 +17,7 @@ _RANGE_DB = 70.0
 
 
 def flac_bytes(samples: np.ndarray, sample_rate_hz: int) -> bytes:
-    """Return ``samples`` [T] as 16-bit FLAC; what is beyond full scale is clipped."""
+    """Return ``samples`` [T] or [T, C] as 16-bit FLAC; what is beyond full scale is clipped."""
     buffer = io.BytesIO()
     soundfile.write(buffer, np.clip(samples, -1.0, 1.0), sample_rate_hz, subtype="PCM_16", format="FLAC")
     return buffer.getvalue()

@@ -73,6 +73,7 @@ class Results:
         *,
         task: str = "reconstruction.v1",
         summaries: Sequence[MetricSummary] = (),
+        asked: Sequence[str] = (),
         **codec_facts: Any,
     ) -> Record:
         """Write the record and the Parquet file of one cell; a score of None is a failed utterance."""
@@ -81,7 +82,10 @@ class Results:
         record = self._record(codec, setting, task, (*metrics, *summaries), codec_facts)
         files = self.files(codec, setting, task)
         write_json(files.record, record)
-        self._table(scores).to_parquet(files.utterances)
+        table = self._table(scores)
+        if asked:
+            table["asked"] = list(asked)
+        table.to_parquet(files.utterances)
         return record
 
     def _record(
@@ -138,10 +142,17 @@ class Results:
         write_json(self.files(codec, setting, task).cost, cost)
 
     def add_examples(
-        self, codec: str, setting: str, *, seconds: float = 1.0, num: int = 1, noise: float = 0.1
+        self,
+        codec: str,
+        setting: str,
+        *,
+        task: str = "reconstruction.v1",
+        seconds: float = 1.0,
+        num: int = 1,
+        noise: float = 0.1,
     ) -> None:
         """Write audio and spectrograms of the first utterances, and the originals beside them."""
-        files = self.files(codec, setting)
+        files = self.files(codec, setting, task)
         for index, name in enumerate(self.names()[:num]):
             write_example(files.originals / file_safe(name), seconds=seconds, seed=index, noise=0.05)
             write_example(files.examples / file_safe(name), seconds=seconds, seed=index, noise=noise)

@@ -263,3 +263,28 @@ def test_a_task_that_was_run_on_no_codec_has_no_columns(results: Results) -> Non
     headings = next(row for row in Outline(page).rows if row[:1] == ["#"])
     assert headings == ["#", "codec", "PESQ wide band\xa0↑", "mel\xa0↓"]
     assert "tokbench run --codec NAME --task tokens.v1 --corpus synth" in page.html.decode()
+
+
+def test_tasks_with_not_much_in_common_have_tables_and_sounds_of_their_own(results: Results) -> None:
+    columns = [{"metric": "mel_distance_dac", "name": "edited"}]
+    groups = [
+        {"heading": "Speech from text", "task": "lm-tts.v1", "columns": [{"metric": "pesq_wb"}]},
+        {"heading": "Sounds edited", "task": "lm-aued.v1", "columns": columns},
+    ]
+    for codec, quality in (("opus", 1.0), ("mulaw", 2.0)):
+        scores = {"pesq_wb": [quality] * 4}
+        results.add(codec, "1", scores, task="lm-tts.v1", asked=["say <seven>", "b", "c", "d"])
+        results.add(codec, "1", {"mel_distance_dac": [quality] * 4}, task="lm-aued.v1")
+        results.add_examples(codec, "1", task="lm-tts.v1")
+    fields = {"groups": groups, "plot": None, "table_per_group": True}
+    page = page_of(results, **fields)
+    outline, text = Outline(page), page.html.decode()
+    ranked = [row[:2] for row in outline.rows if row[:1] in (["1"], ["2"])]
+    assert ranked == [["1", "mulaw 1"], ["2", "opus 1"], ["1", "opus 1"], ["2", "mulaw 1"]]
+    assert "<h2>Speech from text</h2>" in text
+    assert outline.values("div", "aria-label") == ["Speech from text on synth", "Sounds edited on synth"]
+    assert [name for name, _ in outline.elements].count("audio") == 3
+    assert "“say &lt;seven&gt;”" in text
+    shown = board(**fields)
+    wide = [table.wide() for table in read_tables(shown, results.folder)]
+    assert [frame["task"].unique().tolist() for frame in wide] == [["lm-tts.v1"], ["lm-aued.v1"]]

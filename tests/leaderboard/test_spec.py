@@ -6,7 +6,7 @@ from leaderboard.builder import board
 from tokbench.errors import SpecError, UnknownNameError
 from tokbench.leaderboard.spec import find_leaderboard, list_leaderboards
 from tokbench.specs.study import find_study
-from tokbench.specs.task import find_task
+from tokbench.specs.task import find_task, list_tasks
 
 GOOD = """
 name = "mine"
@@ -24,11 +24,11 @@ columns = [{ metric = "pesq_wb" }]
 
 def test_these_leaderboards_are_shipped() -> None:
     about_tokens = {"economy", "phonetics", "probes", "robustness", "slmtokbench", "speaker", "tokens", "tone"}
-    others = {"ablations", "classical", "designs", "intelligibility", "overview", "reconstruction"}
+    others = {"ablations", "classical", "codec-lm", "designs", "intelligibility", "overview", "reconstruction"}
     assert set(list_leaderboards()) == about_tokens | others
 
 
-@pytest.mark.parametrize("name", ["classical", "overview", "reconstruction", "tokens"])
+@pytest.mark.parametrize("name", ["classical", "codec-lm", "overview", "reconstruction", "tokens"])
 def test_a_shipped_leaderboard_shows_only_what_its_tasks_measure(name: str) -> None:
     shown = find_leaderboard(name)
     costs = {"encode_rtf", "decode_rtf", "peak_memory_bytes"}
@@ -111,3 +111,20 @@ def test_a_group_is_part_of_the_name_of_its_column() -> None:
 def test_the_board_of_a_study_names_all_that_it_scores(name: str) -> None:
     scored = sorted(trial.name for trial in find_study(name).all_trials if trial.tasks)
     assert list(find_leaderboard(name).codecs) == scored
+
+
+def test_every_task_of_language_models_has_a_table_of_its_own() -> None:
+    shown = find_leaderboard("codec-lm")
+    tasks = [name for name in list_tasks() if name.startswith("lm-")]
+    assert sorted(shown.tasks) == sorted(tasks)
+    assert [each.tasks for each in shown.tables] == [(task,) for task in shown.tasks]
+    assert all(each.columns[each.sort_by].group == "all" for each in shown.tables)
+
+
+def test_a_table_of_its_own_is_ordered_by_its_own_column() -> None:
+    quality, cost = board(plot=None, table_per_group=True, sort_by="mel_distance_dac").tables
+    assert (quality.sort_by, [*quality.columns]) == ("mel_distance_dac", ["pesq_wb", "mel_distance_dac"])
+    assert (cost.sort_by, [*cost.columns]) == ("bitrate_nominal_bps", ["bitrate_nominal_bps"])
+    assert cost.tables == (cost,)
+    with pytest.raises(ValueError, match="table_per_group: there is neither a plot nor a ranking over several"):
+        board(table_per_group=True)

@@ -1,11 +1,12 @@
 """Tasks for language models: what is declared can be asked, and a model that is trained on codes is asked it."""
 
+import io
 from pathlib import Path
 
-import numpy as np
 import pytest
 import soundfile
 import torch
+from tiny.little_lm import write_little
 
 from tokbench.codecs.registry import fingerprint, load, one
 from tokbench.corpora.registry import open_corpus
@@ -16,68 +17,12 @@ from tokbench.runners.registry import make_runner
 from tokbench.specs.task import Task, find_task, list_tasks
 from tokbench.store import CodeStore
 
-CODEC = '''
-import torch
-from tokbench.codecs.base import Codec, TokenizerInfo
-from tokbench.codes import StreamInfo
-
-class Level(Codec):
-    """The level of each 20 ms, in 8 steps."""
-
-    info = TokenizerInfo(sample_rate_hz=8000, streams=(StreamInfo(1, 8, 50),), name="level")
-
-    def _encode(self, samples):
-        padded = torch.nn.functional.pad(samples, (0, -samples.shape[1] % 160))
-        return [(padded.reshape(1, -1, 160).abs().mean(dim=2) * 16).long().clamp(0, 7)]
-
-    def _decode(self, streams):
-        return (streams[0] / 16).repeat_interleave(160, dim=1)
-'''
-SPEC = """
-name = "little"
-kind = "language-model"
-title = "Little"
-source = "a test"
-codec = ["codes"]
-scale = "tiny"
-streams.letters = { kind = "text", unit = "bytes" }
-streams.codes = { kind = "codes", tokenizers = ["mulaw"] }
-network = { num_layers = 1, num_heads = 2, dimension = 32, feedforward_dimension = 32, context = 256 }
-
-[stages.all.forms]
-asr = { inputs = ["codes"], outputs = ["letters"] }
-tts = { inputs = ["letters"], outputs = ["codes"] }
-sc = { outputs = ["codes"] }
-
-[training]
-num_steps = 30
-batch_size = 4
-crop_s = 1.0
-num_held_out = 1
-precision = "float32"
-log_every_steps = 30
-validate_every_steps = 30
-checkpoint_every_steps = 30
-optimizer = { learning_rate = 1e-2 }
-"""
 FACTS = ("lm_num_parameters", "lm_num_steps", "lm_num_tokens", "lm_audio_s")
 
 
 @pytest.fixture
 def manifest(tmp_path: Path) -> Path:
-    (tmp_path / "level.py").write_text(CODEC)
-    (tmp_path / "little.toml").write_text(SPEC)
-    generator, lines = np.random.default_rng(0), ["path,split,text,wrong_path,language"]
-    for number in range(14):
-        text = ("up", "down")[number % 2]
-        ramp = np.linspace(0, 0.45, 3200)[:: 1 if text == "up" else -1] + 0.01 * generator.random(3200)
-        soundfile.write(tmp_path / f"{number}.wav", ramp, 8000)
-        soundfile.write(tmp_path / f"{number}w.wav", generator.permutation(ramp.reshape(20, 160)).ravel(), 8000)
-        split = "test" if number >= 12 else "train"
-        lines.append(f"{number}.wav,{split},{text},{number}w.wav,en")
-    path = tmp_path / "manifest.csv"
-    path.write_text("\n".join(lines) + "\n")
-    return path
+    return write_little(tmp_path)
 
 
 def task(manifest: Path, form: str, *metrics: str, kind: str = "lm", **arguments: object) -> Task:
@@ -141,6 +86,22 @@ def test_what_is_written_and_what_is_heard_has_floors_and_a_ceiling(manifest: Pa
     heard = found(manifest, task(manifest, "tts", "duration_ratio", kind="lm-generation"))
     assert {group for _, group in heard} == {"all", "untrained", "shuffled", "ceiling", "original"}
     assert heard["duration_ratio", "original"] == 1.0
+
+
+def test_what_is_generated_is_kept_to_be_listened_to_with_what_was_asked(manifest: Path) -> None:
+    asked = task(manifest, "tts", "duration_ratio", kind="lm-generation", length="reference")
+    runner, reference = make_runner(asked), one(f"{manifest.parent}/level.py:Level")
+    bench = Bench(load(reference), fingerprint(reference), CodeStore(), reference=reference.text)
+    runner.learn(bench)
+    first = next(iter(open_corpus(asked.corpus)))
+    row = runner.measure(bench, first, with_examples=True)
+    assert row.facts == {"asked": "up"}
+    assert set(row.examples) == {"original.flac", "original.png", "decoded.flac", "decoded.png"}
+    original, decoded = (
+        soundfile.info(io.BytesIO(row.examples[f"{name}.flac"])) for name in ("original", "decoded")
+    )
+    assert (original.frames, decoded.frames, decoded.samplerate) == (3200, 3200, 8000)
+    assert runner.measure(bench, first, with_examples=False).examples == {}
 
 
 @pytest.mark.parametrize(

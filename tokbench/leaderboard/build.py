@@ -68,7 +68,8 @@ def files_of(board: Leaderboard, results: Path) -> Mapping[str, bytes]:
 
     A corpus has no table on which nothing was measured that rows are sorted by: bitrates alone are no answer.
     """
-    tables = [table for table in read_tables(board, results) if table.section.metric(board.sort_by) is not None]
+    tables = read_tables(board, results)
+    tables = [table for table in tables if table.section.metric(table.board.sort_by) is not None]
     if not tables:
         return {}
     page = render(board, tables)

@@ -66,6 +66,8 @@ class Example:
     utterance: str
     speaker: str
     language: str
+    asked: str
+    """What a language model was asked to say, or to make; empty for no such thing."""
     sounds: tuple[Sound, ...]
 
     @property
@@ -96,7 +98,8 @@ def _examples(table: Table, task: str, source: SourceRecord, rows: Sequence[Row]
         decoded = [_decoded(table, task, row, utterance, tables[row.label]) for row in rows]
         sounds = tuple(sound for sound in (original, *decoded) if sound is not None)
         if any(sound is not None for sound in decoded):
-            found.append(Example(utterance, str(facts["speaker"]), str(facts["language"]), sounds))
+            speaker, language, asked = (str(facts.get(key) or "") for key in ("speaker", "language", "asked"))
+            found.append(Example(utterance, speaker, language, asked, sounds))
         if len(found) == table.board.num_examples:
             break
     return found

@@ -118,6 +118,9 @@ class Leaderboard(StrictModel):
     """What is drawn above the table."""
     ranking: Ranking | None = None
     """What joins the columns into one order, within bands of bitrate."""
+    table_per_group: bool = False
+    """Whether each group of columns is a table of its own, ordered by ``sort_by`` or else its first column: for
+    tasks that have not much in common."""
     groups: tuple[ColumnGroup, ...] = Field(min_length=1)
     """The columns."""
 
@@ -139,9 +142,23 @@ class Leaderboard(StrictModel):
             for key in names
             if key not in keys
         ]
+        if self.table_per_group and (self.plot or self.ranking):
+            problems.append("table_per_group: there is neither a plot nor a ranking over several tables")
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    @cached_property
+    def tables(self) -> tuple["Leaderboard", ...]:
+        """Leaderboards of one table for each corpus: this one, or one for each of its groups."""
+        if not self.table_per_group or len(self.groups) == 1:
+            return (self,)
+        return tuple(self._table(group) for group in self.groups)
+
+    def _table(self, group: ColumnGroup) -> "Leaderboard":
+        keys = [column.key for column in group.columns]
+        sort_by = self.sort_by if self.sort_by in keys else keys[0]
+        return Leaderboard.model_validate(self.model_dump() | {"groups": [group], "sort_by": sort_by})
 
     @cached_property
     def columns(self) -> dict[str, Column]:

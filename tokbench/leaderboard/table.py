@@ -61,6 +61,7 @@ class Table:
         corpus, codec = self.section.corpus.name, row.codec
         facts: dict[str, Any] = {
             "corpus": corpus,
+            **({"task": self.board.tasks[0]} if self.board.table_per_group else {}),
             "rank": "" if rank is None else rank,
             "codec": codec.name,
             "setting": codec.setting,
@@ -151,13 +152,14 @@ def _yes(value: bool | None) -> str:  # noqa: FBT001  (a cell, not an option)
 
 
 def read_tables(board: Leaderboard, results: Path) -> list[Table]:
-    """Return the tables of ``board``, one per corpus; empty where no record fits.
+    """Return the tables of ``board``, one per corpus, or per group and corpus; empty where no record fits.
 
     Raises what :func:`read_sections` and :func:`standings` raise.
     """
     return [
-        Table(board, section, standings(board, section), rank(board, section))
-        for section in read_sections(board, results)
+        Table(each, section, standings(each, section), rank(each, section))
+        for each in board.tables
+        for section in read_sections(each, results)
     ]
 
 

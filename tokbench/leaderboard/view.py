@@ -132,6 +132,17 @@ class TableView:
         )
 
     @property
+    def title(self) -> str:
+        """What this table is called among those of the page."""
+        return self.groups[0].heading if self.board.table_per_group else self.corpus.name
+
+    @property
+    def label(self) -> str:
+        """What this table is, for those who do not see where it stands."""
+        title = self.title if self.board.table_per_group else self.board.title
+        return f"{title} on {self.corpus.name}"
+
+    @property
     def duration(self) -> str:
         """How much audio there is, in the unit that suits it."""
         seconds = self.corpus.duration_s or 0.0

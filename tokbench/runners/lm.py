@@ -430,6 +430,7 @@ class GeneratingLmRunner(LmRunner):
     """Trains a language model on codes, and asks what it generates: audio, which is decoded from its codes."""
 
     needs_decoder: ClassVar[bool] = True
+    facts = {"asked": "text"}  # noqa: RUF012  (as above)
 
     @property
     def _known(self) -> frozenset[str]:
@@ -441,6 +442,7 @@ class GeneratingLmRunner(LmRunner):
         yield from examination.sounds(utterance, item)
 
     def _tell(self, output: Output, measurement: Measurement, *, with_examples: bool) -> None:
+        measurement.facts["asked"] = output.asked
         if with_examples and output.audio is not None:
             measurement.examples = _examples(output)
 
@@ -452,7 +454,7 @@ def _examples(output: Output) -> dict[str, bytes]:
     files = {}
     for name, audio in (("original", output.reference), ("decoded", output.audio)):
         if audio is not None:
-            files[f"{name}.flac"] = flac_bytes(audio.mono(), audio.sample_rate_hz)
+            files[f"{name}.flac"] = flac_bytes(audio.samples.numpy().T, audio.sample_rate_hz)
             files[f"{name}.png"] = spectrogram_png(audio.mono(), audio.sample_rate_hz)
     return files
 

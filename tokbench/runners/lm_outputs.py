@@ -13,9 +13,9 @@ from tokbench.audio import Audio
 from tokbench.codecs.base import Codec
 from tokbench.codes import Codes, CodeStream
 from tokbench.corpora.base import Utterance
-from tokbench.errors import NotApplicableError, UndefinedMetricError
+from tokbench.errors import NotApplicableError
 from tokbench.lm.items import Content, Item
-from tokbench.lm.language_model import LanguageModel, Request, Scores
+from tokbench.lm.language_model import LANGUAGES, LanguageModel, Request, Scores
 from tokbench.runners.base import Bench, Failure, attempt
 from tokbench.runners.lm_scores import ALL, CEILING, ORIGINAL, SHUFFLED, UNTRAINED, Listeners, Output
 from tokbench.runners.perturbations import generator_for
@@ -25,8 +25,6 @@ from tokbench.specs.lm_task import LmArguments
 from tokbench.training.recognizer import labels_of
 
 __all__ = ["Examination", "written_content"]
-
-_LANGUAGES = ("language", "source_language")
 
 
 @dataclass(frozen=True)
@@ -144,20 +142,21 @@ class Examination:
             utterance,
             str(contents.get("language", "")),
             reference_text=str(contents.get(self._text, "")),
+            asked=self._asked(item),
             reference=reference if isinstance(reference, Audio) else None,
             voice=voice if isinstance(voice, Audio) else None,
         )
+
+    def _asked(self, item: Item) -> str:
+        given = {name: content for name, content in self._given(item).items() if name not in LANGUAGES}
+        return "; ".join(content for content in given.values() if isinstance(content, str))
 
     @cached_property
     def _text(self) -> str:
         return written_content(self.trained.spec, self.arguments.form)
 
     def _given(self, item: Item) -> dict[str, Content]:
-        """Return the contents that may be seen: none that is to come out."""
-        spec = self.trained.spec
-        seen = {spec.stream(name).of for name in self.inputs}
-        hidden = {spec.stream(name).of for name in self.outputs} - seen
-        return {name: item.contents[name] for name in {*seen, *_LANGUAGES} - hidden if name in item.contents}
+        return self.trained.given(self.arguments.form, item.contents)
 
     def _mixed_inputs(self, item: Item) -> dict[str, Content]:
         return {**self._given(item), **self._shuffled(item, self.inputs)}
@@ -172,8 +171,6 @@ class Examination:
             begun["audio"] = _cut(audio, self.arguments.begun_s)[0]
         request = Request(self._given(item), self.arguments.form, begun=begun, duration_s=duration_s)
         (found,) = model.generate([request], seed=_seed(item), sampling=self.arguments.sampling)
-        if not any(values.shape[-1] > found.num_begun[name] for name, values in found.streams.items()):
-            raise UndefinedMetricError("the model ended before it generated anything")
         return model.audio(found)
 
     def _is_timed(self, names: Sequence[str]) -> bool:

@@ -67,6 +67,8 @@ class Output:
     """What should be said, or written."""
     reference: "Audio | None" = None
     """What it should sound like."""
+    asked: str = ""
+    """All that is given as text."""
     voice: "Audio | None" = None
     """Whose voice it should be; that of the reference where there is none."""
     text: str | None = None
