@@ -1,7 +1,7 @@
 """Speed and memory of tokbench itself, as ratios taken in one run on one machine.
 
 ``python benchmarks/run.py`` measures everything and rewrites ``benchmarks/results.json``;
-``python benchmarks/run.py start scoring memory cache data codecs step`` measures some of it;
+``python benchmarks/run.py start scoring memory cache data codecs step lm`` measures some of it;
 ``abx`` needs an environment with fastabx (see ``abx_speed.py``) and is measured where it is named.
 """
 
@@ -23,6 +23,7 @@ import numpy as np
 import soundfile
 from abx_speed import measure_abx
 from codec_speed import measure_codecs
+from lm_speed import measure_lm
 from training_data import measure_training_data
 from training_step import measure_training_step
 
@@ -243,6 +244,7 @@ MEASUREMENTS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "data": measure_training_data,
     "codecs": measure_codecs,
     "step": measure_training_step,
+    "lm": measure_lm,
     "abx": measure_abx,
 }
 

@@ -1,0 +1,195 @@
+"""Training and decoding of a language model of codes here against a plain loop with PyTorch's own layers.
+
+``measure_lm()`` belongs to ``benchmarks/run.py``; ``python benchmarks/lm_speed.py`` measures it alone. Both sides
+have as many layers, heads and features, one vocabulary for each codebook, the same codes in the same layout, batch
+and optimizer. The plain loop is what is written first: ``nn.TransformerEncoder`` under a causal mask, which in
+decoding reads everything anew for each step. One thread; both take turns, so that both have the same machine; times
+are medians of processor time.
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, pad
+
+from tokbench.lm.decoding import write
+from tokbench.lm.examples import Example
+from tokbench.lm.writers import Order
+from tokbench.models.code_lm import sinusoids
+from tokbench.specs.codec import find_spec
+from tokbench.specs.lm import LmSpec, Sampling
+from tokbench.training.learner import Progress
+from tokbench.training.lm import LmLearner
+from tokbench.training.lm_data import TokenBatch
+
+CODEBOOK_SIZE, FRAME_RATE_HZ = 1024, 50.0
+BATCH_SIZE, CROP_FRAMES = 8, 150
+NUM_FRAMES = 250
+"""Five seconds, which both decode; ours then also decodes twice as much."""
+NUM_FIRST_STEPS, NUM_STEPS, NUM_DECODINGS = 2, 9, 3
+LEARNING_RATE = 1e-4
+SIZES = {
+    "3 layers of 128": {"num_layers": 3, "num_heads": 4, "dimension": 128, "feedforward_dimension": 512},
+    "6 layers of 256": {"num_layers": 6, "num_heads": 4, "dimension": 256, "feedforward_dimension": 1024},
+}
+GREEDY = Sampling(temperature=(0.0,))
+
+
+class Ours:
+    """The model of a spec, of ``num_codebooks`` codebooks that are late by a step each."""
+
+    def __init__(self, size: dict[str, int], num_codebooks: int) -> None:
+        network = {**size, "activation": "gelu", "positions": "sinusoidal", "tied": False, "dropout": 0.0}
+        codes = {"num_codebooks": num_codebooks, "codebook_size": CODEBOOK_SIZE, "frame_rate_hz": FRAME_RATE_HZ}
+        part = {"deduplicated": False, "layout": {"kind": "delay"}, "ended": False}
+        changes = {
+            "streams": {"units": codes},
+            "network": {**network, "context": 2048},
+            "stages": {"lm": {"parts": {"runs": part}}},
+            "training": {"crop_s": CROP_FRAMES / FRAME_RATE_HZ},
+        }
+        spec, _ = find_spec("gslm", "tiny", changes=changes)
+        assert isinstance(spec, LmSpec)
+        self.learner = LmLearner(spec).train()
+        self.optimizer = torch.optim.AdamW(self.learner.parameters(), LEARNING_RATE)
+        self.num_parameters = sum(parameter.numel() for parameter in self.learner.parameters())
+
+    def step(self, codes: Tensor) -> None:
+        """Learn from ``codes`` int64 [B, K, F]."""
+        batch = TokenBatch(tuple(Example({"units": each}, "sc") for each in codes))
+        for turn in self.learner.turns(batch, Progress(50, 100)):
+            self.optimizer.zero_grad()
+            turn.total.backward()
+            self.optimizer.step()
+
+    def decode(self, num_codebooks: int, num_frames: int) -> None:
+        """Write ``num_frames`` frames from nothing."""
+        order = Order(torch.zeros(num_codebooks, 0, dtype=torch.int64), num_frames, is_known=True)
+        network = self.learner.network("lm").eval()
+        generators = [torch.Generator().manual_seed(0)]
+        write(network, [Example({}, "sc")], [{"runs": order}], sampling=GREEDY, generators=generators)
+        network.train()
+
+
+class Plain(nn.Module):
+    """The same from PyTorch's own layers."""
+
+    def __init__(self, size: dict[str, int], num_codebooks: int) -> None:
+        super().__init__()
+        dimension = size["dimension"]
+        layer = nn.TransformerEncoderLayer(
+            dimension,
+            size["num_heads"],
+            size["feedforward_dimension"],
+            dropout=0.0,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
+        )
+        self.num_codebooks = num_codebooks
+        self.layers = nn.TransformerEncoder(
+            layer, size["num_layers"], nn.LayerNorm(dimension), enable_nested_tensor=False
+        )
+        self.embeddings = nn.ModuleList(nn.Embedding(CODEBOOK_SIZE + 1, dimension) for _ in range(num_codebooks))
+        self.heads = nn.ModuleList(nn.Linear(dimension, CODEBOOK_SIZE, bias=False) for _ in range(num_codebooks))
+        self.optimizer = torch.optim.AdamW(self.parameters(), LEARNING_RATE)
+        self.num_parameters = sum(parameter.numel() for parameter in self.parameters())
+
+    def delayed(self, codes: Tensor) -> Tensor:
+        """Return int64 [B, K, F + K - 1], each codebook a step later than the one before."""
+        last = self.num_codebooks - 1
+        rows = [pad(codes[:, k], (k, last - k), value=CODEBOOK_SIZE) for k in range(self.num_codebooks)]
+        return torch.stack(rows, dim=1)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Return [B, S, D] of ``codes`` int64 [B, K, S]."""
+        values = torch.stack([table(codes[:, k]) for k, table in enumerate(self.embeddings)]).sum(dim=0)
+        values = values + sinusoids(torch.arange(values.shape[1]), values)
+        mask = nn.Transformer.generate_square_subsequent_mask(values.shape[1])
+        output: Tensor = self.layers(values, mask=mask, is_causal=True)
+        return output
+
+    def step(self, codes: Tensor) -> None:
+        """Learn from ``codes`` int64 [B, K, F]."""
+        columns = self.delayed(codes)
+        hidden = self(pad(columns[..., :-1], (1, 0), value=CODEBOOK_SIZE))
+        total = torch.zeros(())
+        for k, head in enumerate(self.heads):
+            logits = head(hidden[:, k : k + codes.shape[2]])
+            total = total + cross_entropy(logits.flatten(0, 1), codes[:, k].flatten())
+        self.optimizer.zero_grad()
+        total.backward()
+        self.optimizer.step()
+
+    @torch.inference_mode()
+    def decode(self, num_codebooks: int, num_frames: int) -> None:
+        """Write ``num_frames`` frames from nothing."""
+        columns = torch.full((1, num_codebooks, 1), CODEBOOK_SIZE)
+        for step in range(num_frames + num_codebooks - 1):
+            hidden = self(columns)[:, -1]
+            column = torch.full((1, num_codebooks, 1), CODEBOOK_SIZE)
+            for k in range(max(step - num_frames + 1, 0), min(step + 1, num_codebooks)):
+                column[:, k, 0] = self.heads[k](hidden).argmax(dim=-1)
+            columns = torch.cat([columns, column], dim=2)
+
+
+def measure_lm() -> dict[str, Any]:
+    """Return tokens per second of both, how many times as fast ours is, and how its cost grows with length."""
+    torch.set_num_threads(1)
+    rows = {}
+    for name, size in SIZES.items():
+        for num_codebooks in (1, 4):
+            torch.manual_seed(0)
+            label = f"{name}, {num_codebooks} codebook{'s' * (num_codebooks > 1)}"
+            rows[label] = _row(Ours(size, num_codebooks), Plain(size, num_codebooks), num_codebooks)
+    return rows
+
+
+def _row(ours: Ours, plain: Plain, num_codebooks: int) -> dict[str, float]:
+    codes = torch.randint(CODEBOOK_SIZE, (BATCH_SIZE, num_codebooks, CROP_FRAMES))
+    own_s, other_s = _medians(lambda: ours.step(codes), lambda: plain.step(codes), NUM_FIRST_STEPS, NUM_STEPS)
+    tokens = codes.numel()
+    facts: dict[str, float] = {
+        "num_parameters_tokbench": ours.num_parameters,
+        "num_parameters_plain": plain.num_parameters,
+        "training_tokens_per_s": round(tokens / own_s),
+        "plain_training_tokens_per_s": round(tokens / other_s),
+        "training_speed_up": round(other_s / own_s, 2),
+    }
+    plain.eval()
+
+    def decode(num_frames: int) -> None:
+        ours.decode(num_codebooks, num_frames)
+
+    own_s, other_s = _medians(
+        lambda: decode(NUM_FRAMES), lambda: plain.decode(num_codebooks, NUM_FRAMES), 0, NUM_DECODINGS
+    )
+    facts |= {
+        "decoding_tokens_per_s": round(NUM_FRAMES * num_codebooks / own_s),
+        "plain_decoding_tokens_per_s": round(NUM_FRAMES * num_codebooks / other_s),
+        "decoding_speed_up": round(other_s / own_s, 2),
+    }
+    once_s, twice_s = _medians(lambda: decode(NUM_FRAMES), lambda: decode(2 * NUM_FRAMES), 0, NUM_DECODINGS)
+    return facts | {"cost_of_twice_the_length": round(twice_s / once_s, 2)}
+
+
+def _medians(
+    first: Callable[[], None], second: Callable[[], None], num_first: int, num_times: int
+) -> tuple[float, float]:
+    """Return the median seconds of processor time of both, which take turns."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(num_first + num_times):
+        for function, kept in zip((first, second), times, strict=True):
+            start = time.process_time()
+            function()
+            kept.append(time.process_time() - start)
+    return statistics.median(times[0][num_first:]), statistics.median(times[1][num_first:])
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure_lm(), indent=1))
