@@ -14,7 +14,7 @@ from torch import Tensor
 from tokbench.errors import TokbenchError
 from tokbench.lm.examples import Example
 from tokbench.lm.network import Hidden, StageNetwork
-from tokbench.lm.sampling import drawn, guided, probabilities
+from tokbench.lm.sampling import chosen, guided
 from tokbench.lm.sentences import Piece, Sentence, Sentences, Writing, collate
 from tokbench.lm.vocabulary import ENDED, NOTHING, Block
 from tokbench.lm.writers import EdgeOutput, Order, Output, Writer
@@ -183,7 +183,8 @@ class _Desk:
                     waiting.setdefault(block, []).append((index, rows[place]))
             for block, places in waiting.items():
                 self._draw(hidden, block, places, columns, generators)
-            for index, rows in enumerate(orders):
+            # Only a local network looks at what was decided before in the same step.
+            for index, rows in enumerate(orders if self.network.local is not None else ()):
                 if place < len(rows):
                     output = self.writers[index].output
                     symbols = self.writing.vocabulary.symbols(output.part, output.column[:, None])[:, 0]
@@ -212,20 +213,22 @@ class _Desk:
             self._ban(line, block, index, row)
         rows = {row for _, row in places}
         for row in rows:
-            chosen = [place for place, (_, each) in enumerate(places) if each == row]
-            chances = probabilities(logits[chosen], self.sampling, row)
-            codes = drawn(chances, [generators[places[place][0]] for place in chosen]) + block.start - block.first
-            for place, code in zip(chosen, codes.tolist(), strict=True):
-                self.writers[places[place][0]].output.put(row, ENDED if code < 0 else code)
+            own = [place for place, (_, each) in enumerate(places) if each == row]
+            wanted = [places[place][0] for place in own]
+            found = chosen(logits[own], self.sampling, row, [generators[index] for index in wanted])
+            for index, code in zip(wanted, (found + block.start - block.first).tolist(), strict=True):
+                self.writers[index].output.put(row, ENDED if code < 0 else code)
 
     def _logits(self, hidden: Hidden, block: Block, places: Sequence[tuple[int, int]], columns: Tensor) -> Tensor:
         """Return [N, V] on the processor, of each of ``places``: an example and a row."""
         is_chosen = torch.zeros(*columns.shape, dtype=torch.bool)
         for index, row in places:
             is_chosen[index, row] = True
-        times = 2 if self.is_guided else 1
-        chosen = is_chosen.repeat(times, 1)[:, None].to(self.device)
-        features = hidden.features(chosen, columns.repeat(times, 1)[:, None].to(self.device))
+        if self.is_guided:
+            asked, seen = is_chosen.repeat(2, 1), columns.repeat(2, 1)
+        else:
+            asked, seen = is_chosen, columns
+        features = hidden.features(asked[:, None].to(self.device), seen[:, None].to(self.device))
         logits = self.network.logits(features, block).float().cpu()
         if self.is_guided:
             with_inputs, without = logits.chunk(2)

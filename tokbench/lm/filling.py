@@ -15,7 +15,7 @@ from tokbench.lm.layouts import ABSENT
 from tokbench.lm.masks import num_masked
 from tokbench.lm.network import StageNetwork
 from tokbench.lm.objectives import level_piece
-from tokbench.lm.sampling import drawn, guided, probabilities
+from tokbench.lm.sampling import chosen, guided
 from tokbench.lm.sentences import Piece, Sentence, collate
 from tokbench.lm.vocabulary import MASKED
 from tokbench.specs.lm import Levels, Masked, Sampling
@@ -78,8 +78,7 @@ class _Filler:
         ]
         wanted = [self._after(codes, begun) for codes, begun in zip(self.codes, self.num_begun, strict=True)]
         for index, logits in enumerate(self._logits(pieces, wanted, level)):
-            chances = probabilities(logits, self.sampling, level)
-            found = drawn(chances, [self.generators[index]] * len(chances))
+            found = chosen(logits, self.sampling, level, [self.generators[index]] * len(logits))
             self.codes[index][level, wanted[index]] = found
 
     @staticmethod
@@ -104,8 +103,7 @@ class _Filler:
         ]
         for index, logits in enumerate(self._logits(pieces, masked, level)):
             generator = self.generators[index]
-            chances = probabilities(logits, self.sampling, level)
-            found = drawn(chances, [generator] * len(chances))
+            found = chosen(logits, self.sampling, level, [generator] * len(logits))
             sureness = logits.log_softmax(dim=1).gather(1, found[:, None])[:, 0]
             heat = self.sampling.choice_temperature * (1 - iteration / num_iterations)
             if heat:
@@ -139,9 +137,9 @@ class _Filler:
         is_leveled = isinstance(self.network.objective, Levels)
         hidden = self.network(batch, level=level if is_leveled else 0)
         found = []
-        for index, (sentence, chosen) in enumerate(zip(sentences, frames, strict=True)):
-            first = self.writing.split(sentence)[0].num_steps - len(chosen)
-            steps = hidden.values[index, first : first + len(chosen)][chosen.to(device)]
+        for index, (sentence, wanted) in enumerate(zip(sentences, frames, strict=True)):
+            first = self.writing.split(sentence)[0].num_steps - len(wanted)
+            steps = hidden.values[index, first : first + len(wanted)][wanted.to(device)]
             found.append(
                 self.network.logits(steps, self.blocks[level])[:, -self.blocks[level].size :].float().cpu()
             )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tokbench.specs.lm import Sampling
 
-__all__ = ["drawn", "guided", "probabilities", "temperature"]
+__all__ = ["chosen", "drawn", "guided", "probabilities", "temperature"]
 
 
 def temperature(sampling: Sampling, row: int) -> float:
@@ -57,3 +57,10 @@ def drawn(chances: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
     # Scaled to the sum, which rounding leaves near 1: a symbol without probability is never drawn.
     places = uniform.to(sums.device)[:, None] * sums[:, -1:]
     return torch.searchsorted(sums, places, right=True)[:, 0].clamp_max(chances.shape[-1] - 1)
+
+
+def chosen(logits: Tensor, sampling: Sampling, row: int, generators: Sequence[torch.Generator]) -> Tensor:
+    """Return int64 [N], a symbol of the codebook ``row`` by each of ``logits`` [N, V]: drawn, or the likeliest."""
+    if temperature(sampling, row) == 0:
+        return logits.argmax(dim=-1)
+    return drawn(probabilities(logits, sampling, row), generators)

@@ -55,6 +55,8 @@ class Vocabulary:
 
     def __init__(self, spec: LmSpec, stage_name: str) -> None:
         self._spec, stage = spec, spec.stages[stage_name]
+        self._blocks: dict[tuple[str, int, int | None], tuple[Block, ...]] = {}
+        """Of the codebooks of a stream from one to before another: those of a part, asked for at every step."""
         self._towers = spec.network_of(stage_name).towers
         self._ended = {
             self._key(part, 0)
@@ -111,9 +113,13 @@ class Vocabulary:
         total = len(self._sizes(part))
         return max(min(part.end or total, total) - part.first, 0)
 
-    def blocks(self, part: Part) -> list[Block]:
+    def blocks(self, part: Part) -> tuple[Block, ...]:
         """Return the symbols of each codebook of ``part``."""
-        return [self.codebooks[self._key(part, row)] for row in range(self.num_rows(part))]
+        key = part.stream, part.first, part.end
+        if key not in self._blocks:
+            rows = range(self.num_rows(part))
+            self._blocks[key] = tuple(self.codebooks[self._key(part, row)] for row in rows)
+        return self._blocks[key]
 
     def symbols(self, part: Part, codes: Tensor) -> Tensor:
         """Return int64 [K, F] of ``codes`` int64 [K, F], in which absent, ended and masked ones may stand."""

@@ -11,7 +11,7 @@ Axes: ``B`` batch, ``S`` steps, ``M`` steps of the memory, ``D`` features, ``H``
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -373,7 +373,7 @@ class _Layer(nn.Module):
         return recalled
 
     def _added(self, values: Tensor, branch: Tensor) -> Tensor:
-        return values + dropout(branch, self.dropout, self.training)
+        return values + (dropout(branch, self.dropout) if self.training and self.dropout else branch)
 
 
 class _Attention(nn.Module):
@@ -401,9 +401,12 @@ class _Attention(nn.Module):
         prompts: Tensor | None = None,
     ) -> Tensor:
         """Return [B, S, D], what ``values`` [B, S, D] get from ``others`` [B, S, D] and what ``past`` holds."""
-        keys, vectors = self.keys_and_values(others)
+        if others is values:  # one product is faster than two
+            queries, keys, vectors = map(self._heads, self.inputs(values).chunk(3, dim=-1))
+        else:
+            queries, (keys, vectors) = self._queries(values), self.keys_and_values(others)
         if attended.rotation is not None:
-            keys = rotated(keys, *attended.rotation)
+            queries, keys = (rotated(each, *attended.rotation) for each in (queries, keys))
         if past is not None:
             keys, vectors = past.append(keys, vectors)
         mask = attended.mask
@@ -412,7 +415,7 @@ class _Attention(nn.Module):
             keys, vectors = torch.cat([first, keys], dim=2), torch.cat([second, vectors], dim=2)
             if mask is not None:
                 mask = pad(mask, (prompts.shape[1], 0), value=1.0 if mask.dtype == torch.bool else 0.0)
-        return self._attended(values, keys, vectors, replace(attended, mask=mask))
+        return self._attended(queries, keys, vectors, mask, is_causal=attended.is_causal)
 
     def keys_and_values(self, others: Tensor) -> tuple[Tensor, Tensor]:
         """Return those of ``others`` [B, S, D], each [B, H, S, E]."""
@@ -422,14 +425,16 @@ class _Attention(nn.Module):
 
     def recall(self, values: Tensor, keys: Tensor, vectors: Tensor, is_there: Tensor) -> Tensor:
         """Return [B, S, D], what ``values`` [B, S, D] get from a memory that is there where bool [B, M] says so."""
-        return self._attended(values, keys, vectors, Attended(mask=is_there[:, None, None]))
+        return self._attended(self._queries(values), keys, vectors, is_there[:, None, None])
 
-    def _attended(self, values: Tensor, keys: Tensor, vectors: Tensor, attended: Attended) -> Tensor:
+    def _queries(self, values: Tensor) -> Tensor:
         weight, bias = self.inputs.weight[: self.dimension], self.inputs.bias[: self.dimension]
-        queries = self._heads(nn.functional.linear(values, weight, bias))
-        if attended.rotation is not None:
-            queries = rotated(queries, *attended.rotation)
-        mixed = scaled_dot_product_attention(queries, keys, vectors, attended.mask, is_causal=attended.is_causal)
+        return self._heads(nn.functional.linear(values, weight, bias))
+
+    def _attended(
+        self, queries: Tensor, keys: Tensor, vectors: Tensor, mask: Tensor | None, *, is_causal: bool = False
+    ) -> Tensor:
+        mixed = scaled_dot_product_attention(queries, keys, vectors, mask, is_causal=is_causal)
         output: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
         return output
 
