@@ -29,8 +29,8 @@ from tokbench.training.lm_data import TokenBatch
 
 CODEBOOK_SIZE, FRAME_RATE_HZ = 1024, 50.0
 BATCH_SIZE, CROP_FRAMES = 8, 150
-NUM_FRAMES = 250
-"""Five seconds, which both decode; ours then also decodes twice as much."""
+NUM_FRAMES = 500
+"""Ten seconds, which both decode; ours then also decodes twice as much."""
 NUM_FIRST_STEPS, NUM_STEPS, NUM_DECODINGS = 2, 9, 3
 LEARNING_RATE = 1e-4
 SIZES = {

@@ -134,7 +134,7 @@ WHAT = {
     "published the codec, at equal size, losses and discriminators, in turns: medians of processor time.",
     "lm": "Training and decoding of a language model of codes (each codebook late by a step) against a plain loop "
     "with `nn.TransformerEncoder` at equal size, which reads everything anew for each step that it decodes; one "
-    "thread, in turns: medians of processor time. The last column is the cost of ten seconds by that of five.",
+    "thread, in turns: medians of processor time. Ten seconds are decoded; the last column is the cost of twenty.",
     "abx": "ABX errors of random items against fastabx and the code of Libri-Light, one thread each, without "
     "limits on the size of cells: processor time.",
     "scoring": "`tokbench run` with every metric of the reconstruction task, start included, against the same "

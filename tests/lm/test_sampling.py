@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import TopKLogitsWarper, TopPLogitsWarper
 
-from tokbench.lm.sampling import drawn, guided, probabilities
+from tokbench.lm.sampling import chosen, drawn, guided, probabilities
 from tokbench.specs.lm import Sampling
 
 
@@ -59,3 +59,14 @@ def test_what_is_drawn_does_not_depend_on_the_batch() -> None:
     together = drawn(chances, [torch.Generator().manual_seed(seed) for seed in range(5)])
     alone = [int(drawn(chances[row : row + 1], [torch.Generator().manual_seed(row)])) for row in range(5)]
     assert together.tolist() == alone
+
+
+def test_the_likeliest_is_chosen_at_temperature_0_and_else_there_is_a_draw() -> None:
+    def generators() -> list[torch.Generator]:
+        return [torch.Generator().manual_seed(seed) for seed in range(5)]
+
+    sampling = Sampling(temperature=(0.0, 2.0), top_k=4)
+    assert torch.equal(chosen(logits(), sampling, 0, generators()), logits().argmax(dim=1))
+    expected = drawn(probabilities(logits(), sampling, 1), generators())
+    assert torch.equal(chosen(logits(), sampling, 1, generators()), expected)
+    assert not torch.equal(expected, logits().argmax(dim=1))
