@@ -62,8 +62,10 @@ def speaker(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "itts": {"inputs": ["letters", "manner"], "outputs": ["codes"]},
         "se": {"inputs": ["codes"], "outputs": ["letters"]},
         "sc": {"outputs": ["codes"]},
+        "free": {"outputs": ["endless"]},
     }
-    changes = {"streams": streams, "stages": {"all": {"forms": forms}}, "training": {"num_steps": 1}}
+    stage = {"forms": forms, "parts": {"endless": {"stream": "codes", "ended": False}}}
+    changes = {"streams": streams, "stages": {"all": stage}, "training": {"num_steps": 1}}
     return trained(tmp_path_factory.mktemp("speaker"), **changes)
 
 
@@ -154,6 +156,9 @@ def test_what_cannot_be_done_is_told(little: Path, speaker: Path, run: Run, tmp_
         done = run(speaker, "--form=itts", f"--text={text}", "--with=description=x")
         assert (done.code, done.err.count("\n")) == (1, 1)
         assert problem in done.err
+    done = run(speaker, "--form=free")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "little cannot tell how long 'codes' is to be: ask for a duration (--seconds)" in done.err
     (tmp_path / "there.wav").touch()
     done = run(little, "--form=sc", "--out=there.wav")
     assert (done.code, done.err.count("\n")) == (2, 1)

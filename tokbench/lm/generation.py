@@ -21,7 +21,14 @@ from tokbench.models.frame_rates import num_within
 from tokbench.specs.lm import Next, Part, Regression, Sampling
 from tokbench.specs.lm_streams import CodeSource
 
-__all__ = ["Generation", "Task"]
+__all__ = ["Generation", "LengthError", "Task"]
+
+
+class LengthError(UsageError):
+    """An output that nothing says the length of, the model included."""
+
+    def __init__(self, spec: str, stream: str) -> None:
+        super().__init__(f"{spec} cannot tell how long {stream!r} is to be: ask for a duration (--seconds)")
 
 
 @dataclass
@@ -111,8 +118,7 @@ class Generation:
         timed = {each: rate for each, rate in rates.items() if rate is not None}
         own_hz = frame_rate_hz(spec.stream(part.stream))
         if own_hz is None or chunk_s is None or not order.is_known:
-            msg = f"{spec.name} generates {part.stream!r} in pieces, and cannot tell how long it is to be"
-            raise UsageError(msg)
+            raise LengthError(spec.name, part.stream)
         length = max(round(chunk_s * own_hz), 1)
         pieces, orders, generators = [], [], []
         for start in range(0, order.num_frames, length):
@@ -144,8 +150,7 @@ class Generation:
         rate_hz = frame_rate_hz(self.writing.spec.stream(part.stream))
         more = self.sampling.max_symbols if rate_hz is None else int(self.sampling.max_s * rate_hz)
         if not part.ended:
-            msg = f"{self.writing.spec.name} does not say when {part.stream!r} ends: ask for a duration"
-            raise UsageError(msg)
+            raise LengthError(self.writing.spec.name, part.stream)
         return Order(begun, begun.shape[1] + more, is_known=False)
 
     def _known_frames(self, part: Part, task: Task) -> int | None:
@@ -167,8 +172,7 @@ class Generation:
     def _num_frames(self, part: Part, task: Task) -> int:
         num_frames = self._known_frames(part, task)
         if num_frames is None:
-            msg = f"{self.writing.spec.name} cannot tell how long {part.stream!r} is to be: ask for a duration"
-            raise UsageError(msg)
+            raise LengthError(self.writing.spec.name, part.stream)
         return num_frames
 
     def _fill(self, tasks: Sequence[Task], examples: Sequence[Example]) -> None:
