@@ -107,6 +107,18 @@ def test_settings_are_found_by_codebooks_and_by_bitrate(results: Results) -> Non
     assert StudyResults(STUDY, results.folder, "elsewhere").is_empty
 
 
+def test_a_bitrate_that_varies_is_the_measured_one(results: Results) -> None:
+    """That of a loudness sent once with each utterance is in no card, and the codec has its place nevertheless."""
+    results.add("wide", "8x1024", scores(2.0, 1), bitrate_bps=None)
+    found = StudyResults(STUDY, results.folder, "synth")
+    assert found.at_rate(WIDE, 4000) is None
+    measured = {"bitrate_nominal_bps": [4000.0 + index for index in range(len(results.names()))]}
+    results.add("wide", "8x1024", measured, task="tokens.v1", bitrate_bps=None)
+    found = StudyResults(STUDY, results.folder, "synth")
+    assert (near := found.at_rate(WIDE, 4000)) is not None
+    assert near.bitrate_bps == pytest.approx(4000.0 + (len(results.names()) - 1) / 2)
+
+
 def test_records_of_other_utterances_are_not_compared(results: Results) -> None:
     results.add("base", "8x1024", scores(2.0, 1))
     results.overrides = {"provenance": {"limit": 4}}

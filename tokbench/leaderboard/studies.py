@@ -44,8 +44,8 @@ class Point:
 
     @property
     def bitrate_bps(self) -> float:
-        """Nominal; 0 where it varies or is not known."""
-        return self._first.record.codec.bitrate_bps or 0.0
+        """Nominal; where it varies, as that of a loudness sent once does, its mean over the corpus, else 0."""
+        return self._first.record.codec.bitrate_bps or self.value("bitrate_nominal_bps") or 0.0
 
     @property
     def num_parameters(self) -> int | None:
