@@ -33,8 +33,9 @@ def test_what_is_scored_is_scored_on_every_task_in_every_setting(study: Study, t
     by_task = {task: of(trial, task) for task in trial.tasks}
     settings = {task: sorted(records) for task, records in by_task.items()}
     assert len(set(map(tuple, settings.values()))) == 1, (study.name, settings)
-    records = [record for found in by_task.values() for record in found.values()]
-    assert len({record.codec.num_parameters for record in records}) == 1
+    for setting in {setting for found in by_task.values() for setting in found}:
+        records = [found[setting] for found in by_task.values()]
+        assert len({(record.codec.num_parameters, record.codec.fingerprint) for record in records}) == 1, setting
 
 
 @pytest.mark.parametrize(("study", "trial"), TRIALS)
