@@ -1,10 +1,15 @@
-"""Starting ``tokbench`` from a test, in a process of its own."""
+"""Starting ``tokbench`` from a test, in a process of its own or in that of the test."""
 
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tokbench.cli.main import main
 
 USER_CODECS = Path(__file__).parent / "run" / "user_codecs.py"
 
@@ -22,6 +27,22 @@ def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str,
 
 def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "tokbench", *(str(argument) for argument in arguments)]
+
+
+class Done(NamedTuple):
+    """What came of a command."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object) -> Done:
+    """Run ``tokbench`` in this process."""
+    monkeypatch.setattr(sys, "argv", ["tokbench", *map(str, arguments)])
+    with pytest.raises(SystemExit) as left:
+        main()
+    return Done(int(left.value.code or 0), *capsys.readouterr())
 
 
 def stable_bytes(results: Path) -> dict[str, bytes]:

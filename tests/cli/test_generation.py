@@ -1,24 +1,13 @@
 """``tokbench generate``: what a person hears of a language model, and what is said where that is nothing."""
 
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import soundfile
+from running import Done, run_here
 from tiny.little_lm import train_little
-
-from tokbench.cli.main import main
-
-
-class Done(NamedTuple):
-    """What came of a command."""
-
-    code: int
-    out: str
-    err: str
-
 
 Run = Callable[..., Done]
 
@@ -28,13 +17,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     """Run ``tokbench generate`` in this process, in ``tmp_path``."""
     monkeypatch.chdir(tmp_path)
 
-    def done(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["tokbench", "generate", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        return Done(int(left.value.code or 0), *capsys.readouterr())
-
-    return done
+    return partial(run_here, monkeypatch, capsys, "generate")
 
 
 def trained(folder: Path, **changes: object) -> Path:

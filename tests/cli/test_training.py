@@ -4,16 +4,13 @@ import csv
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from running import Cli, command, environment
+from running import Cli, Done, command, environment, run_here
 
 from tokbench.cli.listings import SIZES
-from tokbench.cli.main import main
 from tokbench.cli.spec_view import view
 from tokbench.specs.changes import parse_changes
 from tokbench.specs.codec import find_spec, list_specs, read_spec
@@ -40,14 +37,6 @@ log_every_steps = 1
 """
 
 
-class Done(NamedTuple):
-    """What came of a command."""
-
-    code: int
-    out: str
-    err: str
-
-
 Run = Callable[..., Done]
 
 
@@ -57,11 +46,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.chdir(tmp_path)
 
     def done(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["tokbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        code = left.value.code
-        return Done(int(code or 0), *map(" ".join, (text.split() for text in capsys.readouterr())))
+        code, *texts = run_here(monkeypatch, capsys, *arguments)
+        return Done(code, *map(" ".join, map(str.split, texts)))
 
     return done
 

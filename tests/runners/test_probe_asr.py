@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny.whistled import PITCH_HZ, QUICK, write_whistled
+from tiny.whistled import HOP, QUICK, Pitch, write_whistled
 
-from tokbench.codecs.base import Tokenizer, TokenizerInfo
-from tokbench.codes import StreamInfo
+from tokbench.codecs.base import Tokenizer
 from tokbench.corpora.base import Utterance
 from tokbench.corpora.registry import open_corpus
 from tokbench.errors import NotSupportedError, SpecError
@@ -19,30 +18,7 @@ from tokbench.runners.probe_asr import ProbeAsrRunner
 from tokbench.runners.registry import make_runner
 from tokbench.specs.task import Task
 
-RATE_HZ, HOP = 16000, 320
 RECIPE = QUICK.model_copy(update={"max_epochs": 12}).model_dump()
-
-
-class Pitch(Tokenizer):
-    """Tells by a first code which pitch is strongest in 20 ms, and by a second one nothing: it is always 0."""
-
-    def __init__(self) -> None:
-        self.info = TokenizerInfo(sample_rate_hz=RATE_HZ, streams=(StreamInfo(2, 5, RATE_HZ / HOP),), name="pitch")
-
-    def _latents(self, samples: torch.Tensor) -> torch.Tensor:
-        frames = samples[0, : samples.shape[1] // HOP * HOP].reshape(-1, HOP)
-        spectrum = torch.fft.rfft(frames).abs()
-        bins = [round(pitch_hz * HOP / RATE_HZ) for pitch_hz in sorted(PITCH_HZ.values()) if pitch_hz]
-        strength = torch.stack([spectrum[:, place - 1 : place + 2].sum(dim=1) for place in bins], dim=1)
-        return torch.cat([torch.full((len(frames), 1), 3.0), strength], dim=1).log()
-
-    def _encode(self, samples: torch.Tensor) -> list[torch.Tensor]:
-        found = self._latents(samples).argmax(dim=1)
-        return [torch.stack([found, torch.zeros_like(found)])]
-
-    def _quantized(self, streams: list[torch.Tensor], codebooks: slice) -> torch.Tensor:
-        chosen = streams[0][codebooks]
-        return torch.nn.functional.one_hot(chosen, 5).transpose(0, 1).reshape(chosen.shape[1], -1).float()
 
 
 class Mute(Pitch):

@@ -5,11 +5,8 @@ from math import log
 from pathlib import Path
 
 import pytest
-import torch
-from tiny.whistled import PITCH_HZ, QUICK, write_whistled
+from tiny.whistled import QUICK, Pitch, write_whistled
 
-from tokbench.codecs.base import Tokenizer, TokenizerInfo
-from tokbench.codes import StreamInfo
 from tokbench.corpora.base import Utterance
 from tokbench.corpora.registry import open_corpus
 from tokbench.errors import SpecError
@@ -20,7 +17,6 @@ from tokbench.runners.registry import make_runner
 from tokbench.runners.text_alignment import TextAlignmentRunner
 from tokbench.specs.task import Task, find_task, list_tasks
 
-RATE_HZ, HOP = 16000, 320
 RECIPE = QUICK.model_copy(update={"max_epochs": 12, "min_rate_hz": 20.0}).model_dump()
 NATS, PER_CHARACTER, BOUND = (
     "text_alignment_nats",
@@ -28,28 +24,6 @@ NATS, PER_CHARACTER, BOUND = (
     "text_alignment_bound_nats",
 )
 NUM_TESTED = 8
-
-
-class Pitch(Tokenizer):
-    """Tells by the second of two codes which pitch is strongest in 20 ms; the first one is always 0."""
-
-    def __init__(self) -> None:
-        self.info = TokenizerInfo(sample_rate_hz=RATE_HZ, streams=(StreamInfo(2, 5, RATE_HZ / HOP),), name="pitch")
-
-    def _latents(self, samples: torch.Tensor) -> torch.Tensor:
-        frames = samples[0, : samples.shape[1] // HOP * HOP].reshape(-1, HOP)
-        spectrum = torch.fft.rfft(frames).abs()
-        bins = [round(pitch_hz * HOP / RATE_HZ) for pitch_hz in sorted(PITCH_HZ.values()) if pitch_hz]
-        strength = torch.stack([spectrum[:, place - 1 : place + 2].sum(dim=1) for place in bins], dim=1)
-        return torch.cat([torch.full((len(frames), 1), 3.0), strength], dim=1).log()
-
-    def _encode(self, samples: torch.Tensor) -> list[torch.Tensor]:
-        found = self._latents(samples).argmax(dim=1)
-        return [torch.stack([torch.zeros_like(found), found])]
-
-    def _quantized(self, streams: list[torch.Tensor], codebooks: slice) -> torch.Tensor:
-        chosen = streams[0][codebooks]
-        return torch.nn.functional.one_hot(chosen, 5).transpose(0, 1).reshape(chosen.shape[1], -1).float()
 
 
 def runner(manifest: Path, *metrics: str, **arguments: object) -> TextAlignmentRunner:
@@ -70,7 +44,7 @@ def runner(manifest: Path, *metrics: str, **arguments: object) -> TextAlignmentR
 
 
 def summaries(made: TextAlignmentRunner, utterances: Sequence[Utterance]) -> dict[tuple[str, str], MetricSummary]:
-    bench = Bench(Pitch(), "f", None)
+    bench = Bench(Pitch(told_by=1), "f", None)
     payloads = [made.measure(bench, item, with_examples=False).payload for item in utterances]
     return {(found.name, found.group): found for found in made.summarise(payloads)}
 
@@ -149,7 +123,7 @@ def test_a_text_that_no_tokenizer_has_frames_for_is_told(manifest: Path, utteran
 
 def test_what_failed_leaves_no_number(manifest: Path, utterances: list[Utterance]) -> None:
     made = runner(manifest, NATS, PER_CHARACTER)
-    payload = made.measure(Bench(Pitch(), "f", None), utterances[0], with_examples=False).payload
+    payload = made.measure(Bench(Pitch(told_by=1), "f", None), utterances[0], with_examples=False).payload
     for summary in made.summarise([payload, None]):
         assert (summary.value, summary.num_ok, summary.num_total) == (None, 1, 2)
 

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import torch
 
+from tokbench.codecs.base import Tokenizer, TokenizerInfo
+from tokbench.codes import StreamInfo
 from tokbench.specs.ctc import CtcRecipe
 
-__all__ = ["PITCH_HZ", "QUICK", "whistled", "write_whistled"]
+__all__ = ["HOP", "PITCH_HZ", "QUICK", "Pitch", "whistled", "write_whistled"]
 
-RATE_HZ = 16000
+RATE_HZ, HOP = 16000, 320
 PITCH_HZ = {"a": 400.0, "b": 900.0, "c": 1800.0, "d": 3500.0, " ": 0.0}
 WORDS = ("abc", "dab", "cad", "bad", "cab", "acd")
 QUICK = CtcRecipe(
@@ -55,3 +58,28 @@ def write_whistled(folder: Path, *, number: int = 30, speakers: int = 3, aligned
     if aligned:
         (folder / "times.csv").rename(folder / "alignments.csv")
     return folder / "manifest.csv"
+
+
+class Pitch(Tokenizer):
+    """Tells by one of two codes which pitch is strongest in 20 ms, and by the other nothing: it is always 0."""
+
+    def __init__(self, *, told_by: int = 0) -> None:
+        self._told_by = told_by
+        self.info = TokenizerInfo(sample_rate_hz=RATE_HZ, streams=(StreamInfo(2, 5, RATE_HZ / HOP),), name="pitch")
+
+    def _latents(self, samples: torch.Tensor) -> torch.Tensor:
+        frames = samples[0, : samples.shape[1] // HOP * HOP].reshape(-1, HOP)
+        spectrum = torch.fft.rfft(frames).abs()
+        bins = [round(pitch_hz * HOP / RATE_HZ) for pitch_hz in sorted(PITCH_HZ.values()) if pitch_hz]
+        strength = torch.stack([spectrum[:, place - 1 : place + 2].sum(dim=1) for place in bins], dim=1)
+        return torch.cat([torch.full((len(frames), 1), 3.0), strength], dim=1).log()
+
+    def _encode(self, samples: torch.Tensor) -> list[torch.Tensor]:
+        found = self._latents(samples).argmax(dim=1)
+        codes = [torch.zeros_like(found)] * 2
+        codes[self._told_by] = found
+        return [torch.stack(codes)]
+
+    def _quantized(self, streams: list[torch.Tensor], codebooks: slice) -> torch.Tensor:
+        chosen = streams[0][codebooks]
+        return torch.nn.functional.one_hot(chosen, 5).transpose(0, 1).reshape(chosen.shape[1], -1).float()
