@@ -1,5 +1,6 @@
 """What is said of outputs: each score on an output that is made by hand, and sums that add up."""
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -184,17 +185,17 @@ def test_sums_of_outputs_make_the_score_of_a_corpus(rng: np.random.Generator) ->
         ("six buses come from Prague", "six buses"),
     ]
     sums = np.stack([SCORES["bleu"](output(reference_text=r, text=t), Listeners()) for r, t in texts])
-    value, interval = estimate("bleu", sums, None)
+    value, interval = estimate("bleu", sums[:, None], None)
     assert 20 < value < 90
     assert interval[0] <= value <= interval[1]
-    assert estimate("wer", np.array([[1.0, 4.0], [0.0, 4.0]]), None)[0] == 0.125
-    assert estimate("wer", np.array([[0.0, 0.0]]), None) == (None, None)
-    assert estimate("lm_perplexity", np.array([[20.0, 10.0]]), None) == (4.0, None)
+    assert estimate("wer", np.array([[[1.0, 4.0]], [[0.0, 4.0]]]), None)[0] == 0.125
+    assert estimate("wer", np.array([[[0.0, 0.0]]]), None) == (None, None)
+    assert estimate("lm_perplexity", np.array([[[20.0, 10.0]]]), None) == (4.0, None)
     noises = [audio((level * rng.standard_normal(RATE_HZ)).astype(np.float32)) for level in (0.1, 0.1, 0.01)]
     near, far = (
         estimate(
             "frechet_log_mel",
-            np.stack([SCORES["frechet_log_mel"](output(reference=noises[0], audio=other), Listeners())] * 2),
+            np.stack([[SCORES["frechet_log_mel"](output(reference=noises[0], audio=other), Listeners())]] * 2),
             None,
         )[0]
         for other in noises[1:]
@@ -202,7 +203,20 @@ def test_sums_of_outputs_make_the_score_of_a_corpus(rng: np.random.Generator) ->
     assert 0 <= near < 0.1 * far
 
 
+def test_models_of_several_seeds_count_alike_however_much_each_wrote() -> None:
+    words = np.array([[[1.0, 4.0], [9.0, 12.0]], [[2.0, 4.0], [0.0, 6.0]]])
+    value, (low, high) = estimate("wer", words, None)
+    assert value == pytest.approx((3 / 8 + 9 / 18) / 2)
+    drawn = [
+        sum(sum(words[one, s, 0] for one in units) / sum(words[one, s, 1] for one in units) for s in seeds) / 2
+        for units in itertools.product((0, 1), repeat=2)
+        for seeds in itertools.product((0, 1), repeat=2)
+    ]
+    assert (low, high) == pytest.approx((min(drawn), max(drawn)))
+    assert estimate("wer", words, ["ann", "ann"]) == (value, None)
+
+
 def test_spoken_translations_are_compared_without_capitals_and_points() -> None:
     made = output(reference_text="Two trains go to Rome.", audio=audio([0.1]))
     sums = SCORES["asr_bleu"](made, Listeners(recognizer=Recognizer("two trains go to rome")))
-    assert estimate("asr_bleu", sums[None], None)[0] == pytest.approx(100.0)
+    assert estimate("asr_bleu", sums[None, None], None)[0] == pytest.approx(100.0)

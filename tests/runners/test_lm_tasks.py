@@ -174,11 +174,7 @@ def found(manifest: Path, asked: Task) -> dict[tuple[str, str], float]:
     summaries = runner.summarise(row.payload for row in rows)
     assert not [reason for summary in summaries for reason in summary.reasons]
     assert not [failure for row in rows for failure in row.failures.values()]
-    values = {(item.name, item.group): item.value for item in summaries if item.value is not None}
-    for name in {name for row in rows for name in row.scores}:
-        scores = [row.scores[name] for row in rows]
-        values[name, "all"] = sum(score.total for score in scores) / sum(score.weight for score in scores)
-    return values
+    return {(item.name, item.group): item.value for item in summaries if item.value is not None}
 
 
 WRITTEN: Mapping[str, tuple[str, float, int]] = {

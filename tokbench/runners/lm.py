@@ -6,15 +6,16 @@ is kept. What the model writes is compared with a text; what it generates is com
 judges, of whom some are taught here on recordings that no codec has touched.
 
 Measures: bits of codes that the model has not seen, by the second, the phone and the code; how often the right one
-of a pair is the likelier; and, of outputs, the metrics of :mod:`tokbench.runners.lm_scores`. Every result states
-the parameters of the model, its steps, its tokens, and its seconds of audio.
+of a pair is the likelier; and, of outputs, the metrics of :mod:`tokbench.runners.lm_scores`; means over seeds, from
+each of which a model is trained. Every result states the parameters of a model, its steps, its tokens, and its
+seconds of audio.
 
 Groups: ``all`` is the trained model. ``untrained`` is the same model with its first weights, and ``shuffled`` has
 the frames of all codes in a random order: the trained model reads them, or, where it would generate, they are what
 is heard. These are the floor. ``ceiling`` is the tokenizer's own resynthesis of the reference through the same
 judge, and ``original`` the reference itself.
 
-Intervals: a bootstrap over utterances or speakers; the one model that was trained is taken as it is.
+Intervals: a bootstrap over utterances or speakers and over seeds; a model that is the only one is taken as it is.
 """
 
 import functools
@@ -36,7 +37,7 @@ from tokbench.errors import MissingPackageError, SpecError, UsageError
 from tokbench.judges.base import MissingJudgeError
 from tokbench.judges.registry import find_recognizer, find_speaker_encoder
 from tokbench.lm.pruning import narrowed_to
-from tokbench.metrics.base import Metric, Score
+from tokbench.metrics.base import Metric
 from tokbench.paths import cache_dir
 from tokbench.records import CodecSummary, MetricSummary
 from tokbench.runners.base import Bench, Failure, Measurement, Runner, attempt
@@ -58,7 +59,7 @@ from tokbench.runners.payload import open_arrays, pack_arrays
 from tokbench.specs.codec import find_spec
 from tokbench.specs.lm import LmSpec
 from tokbench.specs.lm_streams import CodeSource
-from tokbench.specs.lm_task import AROUND, LmArguments
+from tokbench.specs.lm_task import AROUND, MOST_SEEDS, LmArguments
 from tokbench.specs.task import Task
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ _LAYOUT = 1
 class _Findings:
     """Sums of metrics by group, and why others have none."""
 
-    sums: dict[str, np.ndarray] = field(default_factory=dict)
-    """By ``metric/group``."""
+    sums: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    """By ``metric/group``, of each seed; of one alone where no model has a part in it."""
     failures: dict[str, Failure] = field(default_factory=dict)
 
     def add(self, name: str, group: str, found: "np.ndarray | Failure") -> None:
@@ -98,14 +99,14 @@ class _Findings:
         if isinstance(found, Failure):
             self.failures[key] = found
         else:
-            self.sums[key] = found
+            self.sums.setdefault(key, []).append(found)
 
 
 class LmRunner(Runner):
     """Trains a language model on codes, and asks how likely it finds others, or what it writes."""
 
     needs_decoder: ClassVar[bool] = False
-    corpus_metrics = (*SUMS, *FACTS)
+    corpus_metrics = (*SCORES, *SUMS, PAIRS, *BITS, *FACTS)
     facts = {"written": "text"}  # noqa: RUF012  (a constant of the class, typed in the base)
 
     def __init__(self, task: Task) -> None:
@@ -318,20 +319,25 @@ class LmRunner(Runner):
         return cache_dir() / "lms" / key / self._spec.name
 
     def learn(self, bench: Bench) -> None:
-        """Train the model on the codes of the tokenizer; what an earlier run has trained is left alone."""
+        """Train a model on the codes of the tokenizer from each seed; what was trained before is left alone."""
         from tokbench.training.lm import train_lm  # noqa: PLC0415  (imports torch)
         from tokbench.training.train import Options  # noqa: PLC0415
 
-        train_lm(
-            self.arguments.lm,
-            self._learnt_items,
-            self.folder(bench),
-            codec=bench.reference,
-            scale=self.arguments.scale,
-            seed=bench.seed,
-            forms=self._forms,
-            options=Options(changes=self.arguments.changes, device=bench.device),
-        )
+        for each in self._benches(bench):
+            train_lm(
+                self.arguments.lm,
+                self._learnt_items,
+                self.folder(each),
+                codec=each.reference,
+                scale=self.arguments.scale,
+                seed=each.seed,
+                forms=self._forms,
+                options=Options(changes=self.arguments.changes, device=each.device),
+            )
+
+    def _benches(self, bench: Bench) -> list[Bench]:
+        """Return ``bench`` with the seed of each model: that of the run, and those that follow it."""
+        return [replace(bench, seed=bench.seed + place) for place in range(self.arguments.num_seeds)]
 
     def declines(self, codec: CodecSummary) -> str | None:
         """Return that the streams of ``codec`` differ, where the model does not say which of them it is for."""
@@ -350,12 +356,27 @@ class LmRunner(Runner):
     # What is asked of it.
 
     def measure(self, bench: Bench, utterance: "Utterance", *, with_examples: bool) -> Measurement:
-        """Return what is said of the trained model's output; what stands beside it is in the payload."""
+        """Return what is said of the models, and what stands beside it, all in the payload."""
         item = self._asked_items.item(utterance)
-        examination = _examination(self.arguments.model_dump_json(), bench, self.folder(bench))
         findings, measurement = _Findings(), Measurement()
         audio = utterance.read()
         measurement.audio_sha256, measurement.duration_s = audio.sha256, audio.duration_s
+        arguments = self.arguments.model_dump_json()
+        examinations = [_examination(arguments, each, self.folder(each)) for each in self._benches(bench)]
+        for examination in examinations:
+            self._ask(examination, utterance, item, findings)
+            for group, output in self._outputs(examination, utterance, item):
+                self._score(output, group, findings)
+                is_told = group == ALL and examination is examinations[0]
+                if is_told and not isinstance(output, Failure):
+                    self._tell(output, measurement, with_examples=with_examples)
+        for group, output in self._others(examinations[0], utterance, item):
+            self._score(output, group, findings)
+        self._keep(findings, measurement, utterance)
+        return measurement
+
+    def _ask(self, examination: "Examination", utterance: "Utterance", item: "Item", findings: _Findings) -> None:
+        """Note how likely the models of a seed find what there is, and what they are."""
         if PAIRS in self.asked:
             wrong = self._asked_items.wrong(utterance)
             for group, sums in examination.preferences(item, wrong):
@@ -363,21 +384,22 @@ class LmRunner(Runner):
         if {*self.asked} & {*BITS}:
             for group, name, sums in examination.bits(utterance, item):
                 findings.add(name, group, sums)
-        for group, output in self._outputs(examination, utterance, item):
-            self._score(output, group, findings)
-            if group == ALL and not isinstance(output, Failure):
-                self._tell(output, measurement, with_examples=with_examples)
         for name, value in examination.facts.items():
             findings.add(name, ALL, np.array([value, 1.0]))
-        self._keep(findings, measurement, utterance)
-        return measurement
 
     def _outputs(
         self, examination: "Examination", utterance: "Utterance", item: "Item"
     ) -> "Iterator[tuple[str, Output | Failure]]":
-        """Yield, by group, what comes out."""
+        """Yield, by group, what comes out of the models of a seed."""
         if {*self.asked} & _OF_WRITING:
-            yield from examination.texts(utterance, item, self.listeners)
+            yield from examination.texts(utterance, item)
+
+    def _others(
+        self, examination: "Examination", utterance: "Utterance", item: "Item"
+    ) -> "Iterator[tuple[str, Output | Failure]]":
+        """Yield, by group, what stands beside it and is the same for every seed."""
+        if {*self.asked} & _OF_WRITING:
+            yield from examination.readings(utterance, item, self.listeners)
 
     def _score(self, output: Output | Failure, group: str, findings: _Findings) -> None:
         for name in self.asked:
@@ -393,28 +415,23 @@ class LmRunner(Runner):
         measurement.facts["written"] = output.text
 
     def _keep(self, findings: _Findings, measurement: Measurement, utterance: "Utterance") -> None:
-        """Put what is a ratio of the trained model into the row of the utterance, and all else into the payload."""
-        packed: dict[str, np.ndarray] = {}
+        """Put everything into the payload, and what failed into the row of the utterance too."""
         reasons: dict[str, tuple[str, bool]] = {}
-        for key, sums in findings.sums.items():
-            name, _, group = key.partition("/")
-            if name not in self.metrics:
-                continue
-            if group == ALL and name not in self.corpus_metrics:
-                measurement.scores[name] = Score(float(sums[0]), float(sums[1]))
-            else:
-                packed[key] = sums
         for key, failure in findings.failures.items():
             name, _, group = key.partition("/")
-            if group == ALL and name not in self.corpus_metrics:
+            reasons[key] = (failure.reason, failure.is_not_applicable)
+            if group == ALL:
                 measurement.failures[name] = failure
-            else:
-                reasons[key] = (failure.reason, failure.is_not_applicable)
+        packed = {
+            key: np.stack(sums)
+            for key, sums in findings.sums.items()
+            if key not in reasons and key.partition("/")[0] in self.metrics
+        }
         told = json.dumps({"speaker": utterance.speaker, "reasons": reasons})
         measurement.payload = pack_arrays(told=np.array(told), **packed)
 
     def summarise(self, payloads: Iterable[bytes | None]) -> list[MetricSummary]:
-        """Return the floors and ceilings, and of the trained model what is no ratio."""
+        """Return each metric of the trained models, and of what stands beside them."""
         collected = _Collected()
         for payload in payloads:
             collected.add(payload)
@@ -441,6 +458,11 @@ class GeneratingLmRunner(LmRunner):
     ) -> "Iterator[tuple[str, Output | Failure]]":
         yield from examination.sounds(utterance, item)
 
+    def _others(
+        self, examination: "Examination", utterance: "Utterance", item: "Item"
+    ) -> "Iterator[tuple[str, Output | Failure]]":
+        yield from examination.recordings(utterance, item)
+
     def _tell(self, output: Output, measurement: Measurement, *, with_examples: bool) -> None:
         measurement.facts["asked"] = output.asked
         if with_examples and output.audio is not None:
@@ -459,9 +481,9 @@ def _examples(output: Output) -> dict[str, bytes]:
     return files
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=MOST_SEEDS)
 def _examination(arguments: str, bench: Bench, folder: Path) -> "Examination":
-    """Return the models of a cell, loaded once in a process; ``arguments`` as JSON."""
+    """Return the models of a cell and a seed, loaded once in a process; ``arguments`` as JSON."""
     from tokbench.runners.lm_outputs import Examination  # noqa: PLC0415  (imports torch)
 
     return Examination(LmArguments.model_validate_json(arguments), bench, folder)

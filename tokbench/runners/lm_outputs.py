@@ -98,15 +98,22 @@ class Examination:
 
     # What comes out.
 
-    def texts(
+    def texts(self, utterance: Utterance, item: Item) -> Iterator[tuple[str, Output | Failure]]:
+        """Yield, by group, what the models write."""
+        blank = self._blank(utterance, item)
+        yield ALL, attempt(lambda: self._written(self.trained, blank, self._given(item)))
+        yield UNTRAINED, attempt(lambda: self._written(self.untrained, blank, self._given(item)))
+        if self._is_timed(self.inputs):
+            yield SHUFFLED, attempt(lambda: self._written(self.trained, blank, self._mixed_inputs(item)))
+
+    def readings(
         self, utterance: Utterance, item: Item, listeners: Listeners
     ) -> Iterator[tuple[str, Output | Failure]]:
-        """Yield, by group, what is written; also what ``listeners`` are to write down, if they can.
+        """Yield, by group, what ``listeners`` are to write down, if they can.
 
         Where captions are compared, the original is the one of the item, and the ceiling of what others agree with.
         """
         blank = self._blank(utterance, item)
-        yield ALL, attempt(lambda: self._written(self.trained, blank, self._given(item)))
         if listeners.cider is not None:
             yield ORIGINAL, replace(blank, text=blank.reference_text)
         elif listeners.can_write and blank.reference is not None:
@@ -114,22 +121,21 @@ class Examination:
             if isinstance(self.bench.tokenizer, Codec):
                 yield CEILING, attempt(lambda: replace(blank, audio=self._resynthesized(reference)))
             yield ORIGINAL, replace(blank, audio=reference)
-        yield UNTRAINED, attempt(lambda: self._written(self.untrained, blank, self._given(item)))
-        if self._is_timed(self.inputs):
-            yield SHUFFLED, attempt(lambda: self._written(self.trained, blank, self._mixed_inputs(item)))
 
     def sounds(self, utterance: Utterance, item: Item) -> Iterator[tuple[str, Output | Failure]]:
-        """Yield, by group, what is heard."""
+        """Yield, by group, what the models let be heard."""
         blank = self._blank(utterance, item)
-        reference = blank.reference
-        length_s = reference.duration_s if reference is not None else None
+        length_s = blank.reference.duration_s if blank.reference is not None else None
         own_s = length_s if self.arguments.length == "reference" else None
         yield ALL, attempt(lambda: replace(blank, audio=self._generated(self.trained, item, own_s)))
-        if reference is not None:
+        yield UNTRAINED, attempt(lambda: replace(blank, audio=self._generated(self.untrained, item, length_s)))
+
+    def recordings(self, utterance: Utterance, item: Item) -> Iterator[tuple[str, Output | Failure]]:
+        """Yield, by group, the reference and what the tokenizer makes of it, if there is one."""
+        blank = self._blank(utterance, item)
+        if (reference := blank.reference) is not None:
             yield CEILING, attempt(lambda: replace(blank, audio=self._resynthesized(reference)))
             yield ORIGINAL, replace(blank, audio=reference)
-        yield UNTRAINED, attempt(lambda: replace(blank, audio=self._generated(self.untrained, item, length_s)))
-        if reference is not None:
             yield SHUFFLED, attempt(lambda: replace(blank, audio=self._shuffled_audio(item, reference)))
 
     def _blank(self, utterance: Utterance, item: Item) -> Output:

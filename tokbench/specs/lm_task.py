@@ -10,7 +10,10 @@ from tokbench.specs.base import StrictModel
 from tokbench.specs.classifier import ClassLesson
 from tokbench.specs.ctc import Lesson
 
-__all__ = ["AROUND", "LmArguments", "names_in"]
+__all__ = ["AROUND", "MOST_SEEDS", "LmArguments", "names_in"]
+
+MOST_SEEDS = 16
+"""Models that a task trains on the codes of one tokenizer, at most."""
 
 AROUND = ("before", "after")
 """Contents of an item of which a word is edited: what its recording has before that word, and after it."""
@@ -47,6 +50,8 @@ class LmArguments(StrictModel):
     the text, and ``text = "room {room}"`` a sentence with the label ``room`` in it."""
     changes: Mapping[str, Any] = {}
     """In what the spec differs."""
+    num_seeds: int = Field(default=1, ge=1, le=MOST_SEEDS)
+    """Models that are trained, each from a seed of its own; numbers are means of them."""
     sampling: Mapping[str, Any] = {}
     """In what the spec's way of choosing symbols differs."""
     begun_s: float | None = Field(default=None, gt=0)
