@@ -42,6 +42,21 @@ def test_a_task_may_be_a_file_of_the_users(tmp_path: Path) -> None:
     assert find_task(write(tmp_path, VALID))[0].metrics == ("stoi",)
 
 
+def test_a_task_may_say_in_what_it_differs_from_another(tmp_path: Path) -> None:
+    base = VALID + 'arguments = { judge = "a", deep = { one = 1, two = 2 } }'
+    write(tmp_path, base)
+    other = write(
+        tmp_path, 'base = "mine.v1"\nname = "yours"\narguments.deep = { two = 3, three = 4 }', "yours.v1.toml"
+    )
+    task, sha256 = find_task(other)
+    assert (task.id, task.question) == ("yours.v1", "Is it mine?")
+    assert task.arguments == {"judge": "a", "deep": {"one": 1, "two": 3, "three": 4}}
+    write(tmp_path, base.replace("Is it mine?", "Is it?"))
+    assert find_task(other)[1] != sha256
+    shipped = write(tmp_path, 'base = "tokens.v1"\nname = "ours"', "ours.v1.toml")
+    assert find_task(shipped)[0].kind == "tokens"
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -56,6 +71,8 @@ def test_a_task_may_be_a_file_of_the_users(tmp_path: Path) -> None:
             r"expected the file to be called other\.v1",
         ),
         ("\x00", "not TOML"),
+        ('base = "gone.v1"\nname = "mine"', r"base: no other task named 'gone\.v1', neither beside it nor shipped"),
+        ('base = "mine.v1"', r"base: no other task named 'mine\.v1'"),
     ],
 )
 def test_a_malformed_file_names_key_expected_and_found(tmp_path: Path, text: str, sentence: str) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tokbench.errors import SpecError
 from tokbench.paths import write_bytes
 
-__all__ = ["StrictModel", "file_sha256", "problems", "read_toml", "write_toml"]
+__all__ = ["StrictModel", "checked", "file_sha256", "problems", "read_table", "read_toml", "write_toml"]
 
 
 class StrictModel(BaseModel):
@@ -30,12 +30,21 @@ def read_toml(path: Path, model: type[Model]) -> Model:
     Raises :class:`SpecError` that names the file and, for each problem, the key, what was expected and what
     was found.
     """
+    return checked(path, read_table(path), model)
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """Return what stands in ``path``; raises :class:`SpecError` where it is missing or no TOML."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SpecError(path, ["no such file"]) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError(path, [f"not TOML: {error}"]) from error
+
+
+def checked(path: Path, content: Mapping[str, Any], model: type[Model]) -> Model:
+    """Return ``content``, which stands in ``path``, as ``model``; raises :class:`SpecError` with every problem."""
     try:
         return model.model_validate(content)
     except ValidationError as error:

@@ -2,7 +2,7 @@
 
 import inspect
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,10 +11,20 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from tokbench.errors import SpecError, UnknownNameError
 from tokbench.specs.augmentation import Augmentation
-from tokbench.specs.base import StrictModel, problems
+from tokbench.specs.base import StrictModel, checked, problems, read_table
 from tokbench.specs.training import Training
 
-__all__ = ["FULL_SCALE", "SCALES", "Contradiction", "ScaledSpec", "overlaid", "read_content", "resolve", "validate"]
+__all__ = [
+    "FULL_SCALE",
+    "SCALES",
+    "Contradiction",
+    "ScaledSpec",
+    "overlaid",
+    "read_bases",
+    "read_content",
+    "resolve",
+    "validate",
+]
 
 FULL_SCALE = "paper"
 SCALES = ("tiny", "small", FULL_SCALE)
@@ -110,10 +120,7 @@ def validate(path: Path, model: type[Model], changes: Mapping[str, Any]) -> Mode
 
     Raises :class:`SpecError` with every problem.
     """
-    try:
-        return model.model_validate(overlaid(read_content(path), changes))
-    except ValidationError as error:
-        raise SpecError(path, problems(error)) from error
+    return checked(path, overlaid(read_content(path), changes), model)
 
 
 def read_content(path: Path) -> dict[str, Any]:
@@ -121,24 +128,23 @@ def read_content(path: Path) -> dict[str, Any]:
 
     That is a spec beside it, or else a shipped one. Raises :class:`SpecError`.
     """
-    content = _read_toml(path)
+    return reduce(overlaid, [content for _, content in read_bases(path, _SHIPPED, noun="spec")])
+
+
+def read_bases(path: Path, shipped: Sequence[Path], noun: str) -> list[tuple[Path, dict[str, Any]]]:
+    """Return what stands in ``path`` and in the files that it is based on by their key ``base``, those first.
+
+    A base is a file beside the one that names it, or else one in the folders ``shipped``. Raises
+    :class:`SpecError`, in whose sentence ``noun`` is what such files hold.
+    """
+    content = read_table(path)
     base = content.pop("base", None)
     if base is None:
-        return content
-    candidates = (path.parent / f"{base}.toml", *(folder / f"{base}.toml" for folder in _SHIPPED))
-    for candidate in candidates:
+        return [(path, content)]
+    for candidate in (path.parent / f"{base}.toml", *(folder / f"{base}.toml" for folder in shipped)):
         if candidate.is_file() and candidate.resolve() != path.resolve():
-            return overlaid(read_content(candidate), content)
-    raise SpecError(path, [f"base: no other spec named {base!r}, neither beside it nor shipped"])
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise SpecError(path, ["no such file"]) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(path, [f"not TOML: {error}"]) from error
+            return [*read_bases(candidate, shipped, noun), (path, content)]
+    raise SpecError(path, [f"base: no other {noun} named {base!r}, neither beside it nor shipped"])
 
 
 def _unknown_scales(content: Mapping[str, Any]) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """Tasks: versioned TOML files that say what is asked, on which corpus, with which metrics."""
 
+import hashlib
 import re
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -10,7 +11,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from tokbench.errors import SpecError, UnknownNameError
 from tokbench.paths import declarations_dir
-from tokbench.specs.base import StrictModel, file_sha256, problems, read_toml
+from tokbench.specs.base import StrictModel, checked, file_sha256, problems
+from tokbench.specs.scales import overlaid, read_bases
 
 __all__ = ["Task", "find_task", "list_tasks"]
 
@@ -19,7 +21,10 @@ _FILE_NAME = re.compile(r"(?P<name>[a-z0-9-]+)\.v(?P<version>\d+)\.toml")
 
 
 class Task(StrictModel):
-    """What a runner is asked to do."""
+    """What a runner is asked to do.
+
+    A file with a key ``base``, such as ``base = "lm-tts.v1"``, says only in what it differs from that task.
+    """
 
     name: str
     """Name without the version; the file is ``<name>.v<version>.toml``."""
@@ -74,7 +79,7 @@ def _name_and_version(path: Path) -> tuple[str, int]:
 
 
 def find_task(name: str) -> tuple[Task, str]:
-    """Return the task called ``name`` and the SHA-256 of its file.
+    """Return the task called ``name`` and the SHA-256 of its file, or that of the hashes of all it is based on.
 
     ``name`` is an id (``reconstruction.v1``), a name (``reconstruction``, its newest version; ``lm/tts`` is
     ``lm-tts``), or a path to a TOML file. Raises :class:`UnknownNameError` or :class:`SpecError`.
@@ -88,8 +93,10 @@ def find_task(name: str) -> tuple[Task, str]:
         if not versions:
             raise UnknownNameError("task", name, tasks, command="tokbench list tasks")
         path = tasks[versions[-1]]
-    task = read_toml(path, Task)
+    files = read_bases(path, sorted(declarations_dir("tasks").iterdir()), noun="task")
+    task = checked(path, reduce(overlaid, [content for _, content in files]), Task)
     match = _FILE_NAME.fullmatch(path.name)
     if match is None or path.name != f"{task.id}.toml":
         raise SpecError(path, [f"name and version: expected the file to be called {task.id}.toml"])
-    return task, file_sha256(path)
+    hashes = [file_sha256(file) for file, _ in files]
+    return task, hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
