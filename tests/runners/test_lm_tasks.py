@@ -5,7 +5,7 @@ tells the level of each 20 ms, and is its own oracle: codes that are right sound
 """
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +219,44 @@ def test_what_is_learnt_by_heart_sounds_like_the_resynthesis_and_nothing_else_do
     assert distances["original"] == 0.0
     assert distances["all"] == pytest.approx(distances["ceiling"], abs=0.1)
     assert min(distances["untrained"], distances["shuffled"]) > distances["ceiling"] + 1.0
+
+
+SWITCHES = {
+    "lm-perplexity-flatten": ("lm-perplexity", {"stages.lm.parts.runs.layout"}),
+    "lm-perplexity-parallel": ("lm-perplexity", {"stages.lm.parts.runs.layout"}),
+    "lm-sc-acoustic": (
+        "lm-sc",
+        {"streams.semantic", "stages.semantic", "stages.coarse.forms.sc.inputs", "stages.coarse.parts.units"},
+    ),
+    "lm-kws-continuous": ("lm-kws", {"codec", "streams.heard", "streams.acoustic", "stages.lm.parts.heard"}),
+    "lm-tts-no-phones": ("lm-tts", {"stages.nar.forms.tts.inputs"}),
+    "lm-tts-one-step": ("lm-tts", {"codec", "streams.latent", "stages.nar", "stages.vocoder"}),
+}
+"""Tasks that turn one switch of another one's model, and what differs in it."""
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_a_switch_turns_nothing_else(name: str) -> None:
+    base, expected = SWITCHES[name]
+    asked, other = (find_task(each)[0] for each in (name, base))
+    assert (asked.corpus, asked.kind, asked.metrics) == (other.corpus, other.kind, other.metrics)
+    specs = []
+    for task in (asked, other):
+        runner = make_runner(task)
+        assert isinstance(runner, LmRunner)
+        specs.append(runner._spec.model_dump(exclude={"name", "title", "source", "scales"}))
+    found = set(_differing(*specs))
+    assert all(any(f"{key}.".startswith(f"{prefix}.") for prefix in expected) for key in found), found
+    assert all(any(f"{key}.".startswith(f"{prefix}.") for key in found) for prefix in expected), found
+
+
+def _differing(one: Any, other: Any, key: str = "") -> Iterator[str]:
+    """Yield the keys at which two tables differ."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        for name in {*one, *other}:
+            yield from _differing(one.get(name), other.get(name), f"{key}.{name}".lstrip("."))
+    elif one != other:
+        yield key
 
 
 def test_who_listens_to_the_recording_says_what_could_have_been_written(manifest: Path) -> None:
