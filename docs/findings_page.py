@@ -5,23 +5,21 @@ where there are none.
 """
 
 import math
-import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
 
-from findings_records import Gap, Records, independent, number, place, rate, signed, table, told, told_gap
+from findings_lm import OF_LANGUAGE_MODELS
+from findings_parts import NUM_TOLD, UNITS, Finding, numbers, of_pairs, shares, taught_and_not, verdict_of
+from findings_records import Gap, Records, independent, number, place, signed, table, told, told_gap
 
 from tokbench.leaderboard.cells import SourceRecord
 from tokbench.metrics.catalogue import METRICS
 from tokbench.specs.task import list_tasks
 
-__all__ = ["FINDINGS", "Finding", "findings_page"]
+__all__ = ["FINDINGS", "findings_page"]
 
-Verdict = Literal["reproduced", "reproduced in part", "not reproduced", "cannot be told", "not measured"]
 INTRODUCTION = """\
 # Findings
 
@@ -34,30 +32,11 @@ utterances or speakers where there are any, and otherwise by the intervals of bo
 independent. Nothing is corrected for the number of comparisons. Codecs of the package are `tiny`, trained for a
 short time on a processor: what is said here is said of them.
 """
-TAUGHT = {"speechtokenizer-tiny": "encodec-tiny", "speechtokenizer": "encodec"}
-"""Codecs whose first codebook has a teacher, and the ones to compare them with."""
 ALIGNMENT = "text_alignment"
 """How the names of the metrics begin that tell how much of the text is in the tokens."""
 LATENTS = "_latents"
 """How the names of the metrics end that are of what was quantized."""
 HEARD = ("stoi", "pesq_wb", "visqol", "mel_distance_dac")
-UNITS = re.compile(r"^(?P<features>.+)-km(?P<size>\d+)$")
-NUM_TOLD = 6
-"""Exceptions that are named; the others are counted."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A claim and what became of it."""
-
-    claim: str
-    source: str
-    verdict: Verdict
-    evidence: str
-    table: tuple[str, ...] = ()
-    """Lines of a table, its head included."""
-    reason: str = ""
-    """What may have kept the claim from being reproduced; told where it was not."""
 
 
 def units_and_phones(records: Records) -> Finding:
@@ -69,12 +48,12 @@ def units_and_phones(records: Records) -> Finding:
         (units, codec, records.gap(units, codec, "abx_across"))
         for units, codec in _pairs(sources, records, "semantic units", _CODECS)
     ]
-    return _of_pairs(
+    return of_pairs(
         claim,
         source,
         pairs,
         what="semantic units have the lower ABX error across speakers",
-        shown=_numbers(sources, records, {"abx_within": "within speakers", "abx_across": "across speakers"}),
+        shown=numbers(sources, records, {"abx_within": "within speakers", "abx_across": "across speakers"}),
         reason="units of a small model that has heard little speech know little more than the spectrum",
     )
 
@@ -88,12 +67,12 @@ def units_and_sound(records: Records) -> Finding:
         for units, codec in _pairs(sources, records, "semantic units", ("neural codec",))
     ]
     shown = [source for source in sources if records.kind(source) in {"semantic units", "neural codec"}]
-    return _of_pairs(
+    return of_pairs(
         claim,
         "AudioLM, Borsos et al. 2022, arXiv:2209.03143, table I",
         pairs,
         what="codes have the higher STOI",
-        shown=_numbers(shown, records, {"stoi": "STOI", "visqol": "ViSQOL"}),
+        shown=numbers(shown, records, {"stoi": "STOI", "visqol": "ViSQOL"}),
         reason="the vocoder of the units was trained for longer than the codecs were",
     )
 
@@ -118,15 +97,15 @@ def taught_codebook(records: Records) -> Finding:
     sources = records.of("abx.v1", "abx_across", "codebook 1")
     pairs = [
         (taught, other, records.gap(taught, other, "abx_across", "codebook 1"))
-        for taught, other in _taught(sources)
+        for taught, other in taught_and_not(sources)
     ]
     shown = [source for pair in pairs for source in pair[:2]]
-    return _of_pairs(
+    return of_pairs(
         claim,
         "SpeechTokenizer, Zhang et al. 2023, arXiv:2308.16692",
         pairs,
         what="the taught codebook has the lower ABX error across speakers",
-        shown=_numbers(shown, records, {"abx_across": "codebook 1, across speakers"}, group="codebook 1"),
+        shown=numbers(shown, records, {"abx_across": "codebook 1, across speakers"}, group="codebook 1"),
         reason="the teacher is a small model itself, and may say little of phones",
     )
 
@@ -138,9 +117,9 @@ def taught_alignment(records: Records) -> Finding:
         (taught, other, records.gap(taught, other, metric, "codebook 1"))
         for metric in METRICS
         if metric.startswith(ALIGNMENT)
-        for taught, other in _taught(records.of("text-alignment.v1", metric, "codebook 1"))
+        for taught, other in taught_and_not(records.of("text-alignment.v1", metric, "codebook 1"))
     ]
-    return _of_pairs(
+    return of_pairs(
         claim,
         "SpeechTokenizer, Zhang et al. 2023, arXiv:2308.16692",
         pairs,
@@ -154,7 +133,7 @@ def taught_at_no_cost(records: Records) -> Finding:
     """Compare the reconstruction of both at the same number of codebooks."""
     claim = "Teaching the first codebook costs nothing in reconstruction."
     by_metric = {
-        metric: list(_taught(records.of("reconstruction.v1", metric), same_setting=True)) for metric in HEARD
+        metric: list(taught_and_not(records.of("reconstruction.v1", metric), same_setting=True)) for metric in HEARD
     }
     gaps = [
         (f"{METRICS[metric].title} of `{taught.label}`", records.gap(taught, other, metric))
@@ -170,34 +149,10 @@ def taught_at_no_cost(records: Records) -> Finding:
     return Finding(
         claim,
         source,
-        _shares(len(gaps) - len(lost), len(gaps)),
+        shares(len(gaps) - len(lost), len(gaps)),
         evidence,
         reason="in so short a training what is spent on the teacher's features is not spent on the sound",
     )
-
-
-def _taught(
-    sources: Sequence[SourceRecord], *, same_setting: bool = False
-) -> Iterator[tuple[SourceRecord, SourceRecord]]:
-    """Yield records of a taught codec with those of its counterpart: of the most codebooks, or of each setting."""
-    for taught, other in TAUGHT.items():
-        for corpus in sorted({source.record.corpus.name for source in sources}):
-            mine, theirs = (
-                {
-                    source.record.codec.setting: source
-                    for source in sources
-                    if (source.record.codec.name, source.record.corpus.name) == (name, corpus)
-                }
-                for name in (taught, other)
-            )
-            if same_setting:
-                yield from ((mine[setting], theirs[setting]) for setting in mine if setting in theirs)
-            elif mine and theirs:
-                yield _largest(mine.values()), _largest(theirs.values())
-
-
-def _largest(sources: Iterable[SourceRecord]) -> SourceRecord:
-    return max(sources, key=lambda source: (source.record.codec.bitrate_bps or 0.0, source.record.codec.setting))
 
 
 def tones_and_vowels(records: Records) -> Finding:
@@ -228,7 +183,7 @@ def tones_and_vowels(records: Records) -> Finding:
     return Finding(
         claim,
         source,
-        _verdict(more, less, len(rows)),
+        verdict_of(more, less, len(rows)),
         evidence,
         table=table(heads, rows),
         reason="tones of espeak-ng are schematic and its speakers few, and features that hold no tone lose none",
@@ -259,7 +214,7 @@ def continuous_and_discrete(records: Records) -> Finding:
     return Finding(
         claim,
         source,
-        _verdict(more, less, len(rows)),
+        verdict_of(more, less, len(rows)),
         evidence,
         table=table(heads, rows),
         reason="with few items a probe learns more easily from few codes than from many features",
@@ -303,7 +258,7 @@ def larger_codebooks(records: Records) -> Finding:
         if long
         else "Of no features are there three sizes, without which nothing is known of returns."
     )
-    verdict = _verdict(more, less, len(steps))
+    verdict = verdict_of(more, less, len(steps))
     if verdict == "reproduced" and (not long or shrink < len(long)):
         verdict = "reproduced in part"
     return Finding(
@@ -344,9 +299,9 @@ def few_tokens(records: Records) -> Finding:
     return Finding(
         claim,
         source,
-        _verdict(more, less, len(sources)),
+        verdict_of(more, less, len(sources)),
         evidence,
-        table=_numbers(sources, records, shown),
+        table=numbers(sources, records, shown),
         reason="k-means and codebooks that are kept alive spread their codes evenly, where the data let them",
     )
 
@@ -387,7 +342,7 @@ def quality_and_bitrate(records: Records) -> Finding:
     return Finding(
         claim,
         source,
-        _shares(num_steps - len(fallen), num_steps),
+        shares(num_steps - len(fallen), num_steps),
         evidence,
         table=table(("metric", "codec", "from and to", "corpus", "falls by"), fallen) if fallen else (),
         reason="settings of one codec may differ in more than the bitrate: another bandwidth, another mode",
@@ -405,6 +360,7 @@ FINDINGS: tuple[Callable[[Records], Finding], ...] = (
     larger_codebooks,
     few_tokens,
     quality_and_bitrate,
+    *OF_LANGUAGE_MODELS,
 )
 """In the order of the page."""
 
@@ -422,74 +378,3 @@ def findings_page(results: Path) -> str:
             lines += ["", f"What may keep it from being reproduced: {finding.reason}."]
         lines += ["", *finding.table] if finding.table else []
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _of_pairs(
-    claim: str,
-    source: str,
-    pairs: Sequence[tuple[SourceRecord, SourceRecord, Gap]],
-    *,
-    what: str,
-    shown: tuple[str, ...],
-    reason: str,
-) -> Finding:
-    """Return what follows from pairs whose first is expected to be better."""
-    if not pairs:
-        return Finding(claim, source, "not measured", "There are no records of both.")
-    more, less = (sum(sign * gap.value > 0 and gap.is_sure for *_, gap in pairs) for sign in (1, -1))
-    against = [
-        f"`{first.label}` against `{second.label}` on {first.record.corpus.name}"
-        for first, second, gap in pairs
-        if gap.high < 0
-    ]
-    listed = f", among them {', '.join(against[:NUM_TOLD])}" if against else ""
-    corpora = ", ".join(sorted({first.record.corpus.name for first, *_ in pairs}))
-    gaps = sorted(gap.value for *_, gap in pairs)
-    middle = gaps[len(gaps) // 2]
-    evidence = (
-        f"In {more} of {len(pairs)} pairs ({corpora}) {what}, surely; in {less} surely not{listed}. The median "
-        f"difference is {signed(middle)} for the claim."
-    )
-    return Finding(claim, source, _verdict(more, less, len(pairs)), evidence, table=shown, reason=reason)
-
-
-def _verdict(num_for: int, num_against: int, num_total: int) -> Verdict:
-    """Return what follows from how many comparisons surely speak for a claim, and how many against it."""
-    if not num_for and not num_against:
-        return "cannot be told"
-    if not num_for:
-        return "not reproduced"
-    if num_against > num_for:
-        return "not reproduced"
-    return "reproduced" if not num_against and 2 * num_for > num_total else "reproduced in part"
-
-
-def _shares(num_for: int, num_total: int) -> Verdict:
-    """Return what follows from how many of all comparisons do not speak against a claim."""
-    if num_for == num_total:
-        return "reproduced"
-    return "reproduced in part" if 2 * num_for > num_total else "not reproduced"
-
-
-def _numbers(
-    sources: Sequence[SourceRecord], records: Records, metrics: Mapping[str, str], group: str = "all"
-) -> tuple[str, ...]:
-    """Return a table of the numbers of ``sources``, metrics by heading, best first by the last of them."""
-    last = list(metrics)[-1]
-    better = METRICS[last].better
-    sign = -1.0 if better == "higher" else 1.0
-
-    def order(source: SourceRecord) -> tuple[str, float, str]:
-        summary = number(source, last, group)
-        return source.record.corpus.name, sign * ((summary.value if summary else None) or 0.0), source.label
-
-    rows = [
-        [
-            *place(source),
-            records.kind(source),
-            rate(source),
-            *(told(number(source, metric, group)) for metric in metrics),
-        ]
-        for source in sorted({source.path: source for source in sources}.values(), key=order)
-    ]
-    return table(("corpus", "tokenizer", "kind", "kbit/s", *metrics.values()), rows) if rows else ()

@@ -22,7 +22,7 @@ HARD = np.random.default_rng(0).normal(0, 0.05, NUM)
 def docs(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     yield importlib.import_module("findings_page")
-    for name in ("findings_page", "findings_records"):
+    for name in ("findings_page", "findings_lm", "findings_parts", "findings_records"):
         sys.modules.pop(name, None)
 
 
@@ -229,3 +229,43 @@ def test_the_committed_records_show_how_few_codes_hold_most_of_the_mass(docs: Mo
     finding = docs.few_tokens(records)
     assert finding.verdict in {"reproduced", "reproduced in part"}
     assert any("spectrogram-kmeans" in line for line in finding.table)
+
+
+def test_a_language_model_is_compared_with_the_one_of_which_a_switch_was_turned(
+    docs: ModuleType, results: Results
+) -> None:
+    for codec, flat, delayed, parallel in (("mimi", 500.0, 550.0, 600.0), ("encodec", 300.0, 340.0, 330.0)):
+        tasks = {"": delayed, "-flatten": flat, "-parallel": parallel}
+        for switch, bits in tasks.items():
+            statistic(results, codec, f"lm-perplexity{switch}.v1", lm_bits_per_second=(bits, 5.0))
+    # Only one of the two has been asked for words.
+    statistic(results, "mimi", "lm-tts.v1", wer=(0.3, 0.1))
+    finding = found(docs, results, "patterns")
+    assert finding.verdict == "reproduced in part"
+    assert "In 5 of 6 comparisons the first is surely better, as claimed, and in 1 surely worse" in finding.evidence
+    assert sum("`lm-perplexity.v1`, `encodec:1` | `lm-perplexity-parallel.v1`" in row for row in finding.table) == 1
+    assert found(docs, results, "phones_for_later_codebooks").verdict == "not measured"
+
+
+def test_hybrid_codes_and_more_units_are_compared_in_every_task_about_what_is_said(
+    docs: ModuleType, results: Results
+) -> None:
+    for codec, error, accuracy in (("speechtokenizer-tiny", 0.1, 0.9), ("encodec-tiny", 0.4, 0.6)):
+        statistic(results, codec, "lm-tts.v1", wer=(error, 0.05))
+        statistic(results, codec, "lm-kws.v1", answer_accuracy=(accuracy, 0.05))
+    hybrid = found(docs, results, "hybrid_tokens")
+    assert (hybrid.verdict, len(hybrid.table)) == ("reproduced", 4)
+    for size, accuracy in ((100, 0.9), (500, 0.6), (1000, 0.95)):
+        statistic(results, f"hubert-tiny-km{size}", "lm-kws.v1", answer_accuracy=(accuracy, 0.02))
+    more = found(docs, results, "more_units")
+    assert "In 2 of 3 comparisons" in more.evidence
+    assert more.verdict == "reproduced in part"
+
+
+def test_units_and_codes_are_compared_by_what_a_model_finds_likely(docs: ModuleType, results: Results) -> None:
+    statistic(results, "hubert-tiny-km100", "lm-swuggy.v1", pair_accuracy=(0.7, 0.02))
+    statistic(results, "encodec-tiny", "lm-swuggy.v1", pair_accuracy=(0.5, 0.02))
+    statistic(results, "opus", "lm-swuggy.v1", pair_accuracy=(0.5, 0.02))
+    finding = found(docs, results, "units_of_language")
+    assert (finding.verdict, len(finding.table)) == ("reproduced", 3)
+    assert found(docs, results, "semantic_units_first").verdict == "not measured"

@@ -1,0 +1,202 @@
+"""Claims about language models of codes, beside what the records say; called by ``findings_page.py``.
+
+Two records are compared as if their errors were independent: their intervals are over utterances and over the seeds
+that models were trained from.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from findings_parts import UNITS, Finding, taught_and_not, verdict_of
+from findings_records import Records, independent, number, table, told, told_gap
+
+from tokbench.leaderboard.cells import SourceRecord
+from tokbench.metrics.catalogue import METRICS
+
+__all__ = ["OF_LANGUAGE_MODELS"]
+
+WORDS = {
+    "lm-tts.v1": "wer",
+    "lm-asr.v1": "wer",
+    "lm-phones.v1": "per",
+    "lm-kws.v1": "answer_accuracy",
+    "lm-slu.v1": "slot_f1",
+    "lm-swuggy.v1": "pair_accuracy",
+    "lm-sblimp.v1": "pair_accuracy",
+    "lm-storycloze.v1": "pair_accuracy",
+}
+"""Metric of each task that is about what is said."""
+LIKELIHOODS = ("lm-swuggy.v1", "lm-sblimp.v1", "lm-storycloze.v1")
+Compared = tuple[str, SourceRecord, SourceRecord]
+"""A metric, and two records, of which the first is expected to be better."""
+
+
+def hybrid_tokens(records: Records) -> Finding:
+    """Compare language models of a codec whose first codebook has a teacher with those of one without."""
+    compared = [
+        (metric, taught, other)
+        for task, metric in WORDS.items()
+        for taught, other in taught_and_not(records.of(task, metric), same_setting=True)
+    ]
+    return _finding(
+        "A first codebook that is taught what is said makes the better language model of speech.",
+        "SpeechTokenizer, Zhang et al. 2023, arXiv:2308.16692: USLM against VALL-E",
+        compared,
+        reason="the teacher is a small model itself, and few codes of the first codebook are those of phones",
+    )
+
+
+def semantic_units_first(records: Records) -> Finding:
+    """Compare AudioLM with and without its first stage."""
+    return _finding(
+        "Semantic units that are written first make the better continuation.",
+        "AudioLM, Borsos et al. 2022, arXiv:2209.03143",
+        _switched(records, "lm-sc.v1", "lm-sc-acoustic.v1", ("frechet_log_mel", "speaker_similarity")),
+        reason="half of the budget of steps goes into units, and what is judged is the sound",
+    )
+
+
+def units_of_language(records: Records) -> Finding:
+    """Compare how well models of units and of codes tell what could have been said from what could not."""
+    return _finding(
+        "A language model of semantic units knows words and sentences better than one of acoustic codes.",
+        "AudioLM, Borsos et al. 2022, arXiv:2209.03143, table IV; GSLM, Lakhotia et al. 2021, arXiv:2102.01192",
+        [
+            ("pair_accuracy", units, codec)
+            for task in LIKELIHOODS
+            for units, codec in _of_kinds(records, records.of(task, "pair_accuracy"))
+        ],
+        reason="models that have heard little speech know few words, whatever it is made of",
+    )
+
+
+def patterns(records: Records) -> Finding:
+    """Compare what codes cost where those of a frame are known to each other and where they are not."""
+    bits, parallel = ("lm_bits_per_second",), "lm-perplexity-parallel.v1"
+    return _finding(
+        "Codes one after another, or delayed, are likelier than all codes of a frame at once.",
+        "MusicGen, Copet et al. 2023, arXiv:2306.05284, table 4",
+        [
+            *_switched(records, "lm-perplexity-flatten.v1", parallel, bits),
+            *_switched(records, "lm-perplexity.v1", parallel, bits),
+            *_switched(records, "lm-perplexity-flatten.v1", "lm-perplexity.v1", bits),
+        ],
+        reason="a longer sequence is harder to learn in as many steps",
+    )
+
+
+def continuous_input(records: Records) -> Finding:
+    """Compare what a model understands of features with what it understands of the codes that are made of them."""
+    return _finding(
+        "A language model understands continuous input better than the codes that are made of it.",
+        "LauraGPT, Du et al. 2023, arXiv:2310.04673; Wang et al. 2024, arXiv:2411.08742",
+        _switched(records, "lm-kws-continuous.v1", "lm-kws.v1", ("answer_accuracy",)),
+        reason="what is continuous is read by an encoder more, which has to be learnt from few recordings",
+    )
+
+
+def more_units(records: Records) -> Finding:
+    """Compare language models of more units with those of fewer, of the same features."""
+    return _finding(
+        "A language model understands more of more units.",
+        "Wang et al. 2024, arXiv:2411.08742",
+        [
+            (metric, more, fewer)
+            for task, metric in WORDS.items()
+            for fewer, more in _by_size(records.of(task, metric))
+        ],
+        reason="with few recordings, each of many units is seldom heard",
+    )
+
+
+def phones_for_later_codebooks(records: Records) -> Finding:
+    """Compare VALL-E with one whose second stage sees no phones."""
+    return _finding(
+        "Phones help to predict the later codebooks.",
+        "VALL-E, Wang et al. 2023, arXiv:2301.02111, table 5",
+        _switched(records, "lm-tts.v1", "lm-tts-no-phones.v1", ("wer", "warped_mcd_db")),
+        reason="single words are told by the first codebook alone",
+    )
+
+
+def one_step(records: Records) -> Finding:
+    """Compare the one-step vocoder with one pass for each later codebook."""
+    return _finding(
+        "One step that predicts the sum of all codebooks sounds better than one pass for each.",
+        "LauraGPT, Du et al. 2023, arXiv:2310.04673, section 3.3",
+        _switched(records, "lm-tts-one-step.v1", "lm-tts.v1", ("wer", "warped_mcd_db")),
+        reason="the mean of what could be heard is blurred, and the decoder was taught on sums of codes",
+    )
+
+
+OF_LANGUAGE_MODELS: tuple[Callable[[Records], Finding], ...] = (
+    hybrid_tokens,
+    units_of_language,
+    semantic_units_first,
+    patterns,
+    continuous_input,
+    more_units,
+    phones_for_later_codebooks,
+    one_step,
+)
+"""In the order of the page."""
+
+
+def _switched(records: Records, better: str, other: str, metrics: Iterable[str]) -> Iterator[Compared]:
+    """Yield the records of two tasks with the same tokenizer and corpus."""
+    for metric in metrics:
+        others = {_where(source): source for source in records.of(other, metric)}
+        for source in records.of(better, metric):
+            if _where(source) in others:
+                yield metric, source, others[_where(source)]
+
+
+def _where(source: SourceRecord) -> tuple[str, str, str]:
+    return source.record.corpus.name, source.record.corpus.sha256, source.label
+
+
+def _of_kinds(records: Records, sources: Sequence[SourceRecord]) -> Iterator[tuple[SourceRecord, SourceRecord]]:
+    """Yield each record of semantic units with each of a codec, on one corpus."""
+    for units in sources:
+        for codec in sources:
+            kinds = records.kind(units), records.kind(codec)
+            if kinds == ("semantic units", "neural codec") and units.record.corpus == codec.record.corpus:
+                yield units, codec
+
+
+def _by_size(sources: Sequence[SourceRecord]) -> Iterator[tuple[SourceRecord, SourceRecord]]:
+    """Yield records of units of the same features, those with fewer units first."""
+    for fewer in sources:
+        for more in sources:
+            names = [UNITS.match(source.record.codec.name) for source in (fewer, more)]
+            if not all(names) or fewer.record.corpus != more.record.corpus:
+                continue
+            (features, size), (others, larger) = (name.groups() for name in names if name)
+            if features == others and int(size) < int(larger):
+                yield fewer, more
+
+
+def _finding(claim: str, source: str, compared: Iterable[Compared], *, reason: str) -> Finding:
+    """Return what follows from comparisons in which the first is expected to be better."""
+    rows, gaps = [], []
+    for metric, first, second in compared:
+        sign = 1.0 if METRICS[metric].better == "higher" else -1.0
+        one, other = (number(each, metric) for each in (first, second))
+        gaps.append(independent(one, other, sign))
+        rows.append(
+            [
+                first.record.corpus.name,
+                METRICS[metric].title,
+                *(f"`{each.record.task.id}`, `{each.label}`" for each in (first, second)),
+                told(one),
+                told(other),
+                told_gap(gaps[-1]),
+            ]
+        )
+    if not rows:
+        return Finding(claim, source, "not measured", "There are no records of both.")
+    more, less = (sum(sign * gap.value > 0 and gap.is_sure for gap in gaps) for sign in (1, -1))
+    evidence = (
+        f"In {more} of {len(gaps)} comparisons the first is surely better, as claimed, and in {less} surely worse."
+    )
+    heads = ("corpus", "metric", "first", "second", "of the first", "of the second", "better by")
+    return Finding(claim, source, verdict_of(more, less, len(gaps)), evidence, table(heads, rows), reason)

@@ -1,0 +1,143 @@
+"""What findings are made of: a claim, a verdict that is computed, and evidence in words and numbers."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from findings_records import Gap, Records, number, place, rate, signed, table, told
+
+from tokbench.leaderboard.cells import SourceRecord
+from tokbench.metrics.catalogue import METRICS
+
+__all__ = [
+    "NUM_TOLD",
+    "UNITS",
+    "Finding",
+    "Pair",
+    "Verdict",
+    "numbers",
+    "of_pairs",
+    "shares",
+    "taught_and_not",
+    "verdict_of",
+]
+
+Verdict = Literal["reproduced", "reproduced in part", "not reproduced", "cannot be told", "not measured"]
+Pair = tuple[SourceRecord, SourceRecord, Gap]
+"""Two records and by how much the first, which is expected to be better, is."""
+TAUGHT = {"speechtokenizer-tiny": "encodec-tiny", "speechtokenizer": "encodec"}
+"""Codecs whose first codebook has a teacher, and the ones to compare them with."""
+UNITS = re.compile(r"^(?P<features>.+)-km(?P<size>\d+)$")
+"""Names of k-means units: of which features, and how many."""
+NUM_TOLD = 6
+"""Exceptions that are named; the others are counted."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim and what became of it."""
+
+    claim: str
+    source: str
+    verdict: Verdict
+    evidence: str
+    table: tuple[str, ...] = ()
+    """Lines of a table, its head included."""
+    reason: str = ""
+    """What may have kept the claim from being reproduced; told where it was not."""
+
+
+def of_pairs(
+    claim: str,
+    source: str,
+    pairs: Sequence[Pair],
+    *,
+    what: str,
+    shown: tuple[str, ...],
+    reason: str,
+) -> Finding:
+    """Return what follows from pairs whose first is expected to be better."""
+    if not pairs:
+        return Finding(claim, source, "not measured", "There are no records of both.")
+    more, less = (sum(sign * gap.value > 0 and gap.is_sure for *_, gap in pairs) for sign in (1, -1))
+    against = [
+        f"`{first.label}` against `{second.label}` on {first.record.corpus.name}"
+        for first, second, gap in pairs
+        if gap.high < 0
+    ]
+    listed = f", among them {', '.join(against[:NUM_TOLD])}" if against else ""
+    corpora = ", ".join(sorted({first.record.corpus.name for first, *_ in pairs}))
+    gaps = sorted(gap.value for *_, gap in pairs)
+    middle = gaps[len(gaps) // 2]
+    evidence = (
+        f"In {more} of {len(pairs)} pairs ({corpora}) {what}, surely; in {less} surely not{listed}. The median "
+        f"difference is {signed(middle)} for the claim."
+    )
+    return Finding(claim, source, verdict_of(more, less, len(pairs)), evidence, table=shown, reason=reason)
+
+
+def verdict_of(num_for: int, num_against: int, num_total: int) -> Verdict:
+    """Return what follows from how many comparisons surely speak for a claim, and how many against it."""
+    if not num_for and not num_against:
+        return "cannot be told"
+    if not num_for:
+        return "not reproduced"
+    if num_against > num_for:
+        return "not reproduced"
+    return "reproduced" if not num_against and 2 * num_for > num_total else "reproduced in part"
+
+
+def shares(num_for: int, num_total: int) -> Verdict:
+    """Return what follows from how many of all comparisons do not speak against a claim."""
+    if num_for == num_total:
+        return "reproduced"
+    return "reproduced in part" if 2 * num_for > num_total else "not reproduced"
+
+
+def numbers(
+    sources: Sequence[SourceRecord], records: Records, metrics: Mapping[str, str], group: str = "all"
+) -> tuple[str, ...]:
+    """Return a table of the numbers of ``sources``, metrics by heading, best first by the last of them."""
+    last = list(metrics)[-1]
+    better = METRICS[last].better
+    sign = -1.0 if better == "higher" else 1.0
+
+    def order(source: SourceRecord) -> tuple[str, float, str]:
+        summary = number(source, last, group)
+        return source.record.corpus.name, sign * ((summary.value if summary else None) or 0.0), source.label
+
+    rows = [
+        [
+            *place(source),
+            records.kind(source),
+            rate(source),
+            *(told(number(source, metric, group)) for metric in metrics),
+        ]
+        for source in sorted({source.path: source for source in sources}.values(), key=order)
+    ]
+    return table(("corpus", "tokenizer", "kind", "kbit/s", *metrics.values()), rows) if rows else ()
+
+
+def taught_and_not(
+    sources: Sequence[SourceRecord], *, same_setting: bool = False
+) -> Iterator[tuple[SourceRecord, SourceRecord]]:
+    """Yield records of a taught codec with those of its counterpart: of the most codebooks, or of each setting."""
+    for taught, other in TAUGHT.items():
+        for corpus in sorted({source.record.corpus.name for source in sources}):
+            mine, theirs = (
+                {
+                    source.record.codec.setting: source
+                    for source in sources
+                    if (source.record.codec.name, source.record.corpus.name) == (name, corpus)
+                }
+                for name in (taught, other)
+            )
+            if same_setting:
+                yield from ((mine[setting], theirs[setting]) for setting in mine if setting in theirs)
+            elif mine and theirs:
+                yield _largest(mine.values()), _largest(theirs.values())
+
+
+def _largest(sources: Iterable[SourceRecord]) -> SourceRecord:
+    return max(sources, key=lambda source: (source.record.codec.bitrate_bps or 0.0, source.record.codec.setting))
