@@ -5,6 +5,7 @@
 - the table of ``README.md`` from ``leaderboards/overview.csv``;
 - ``docs/designs.md`` and its pictures from the records and curves of the studies;
 - ``docs/findings.md`` from all records;
+- the tables of ``docs/lms.md`` from the specs of language models and their records;
 - ``docs/speed.md`` from ``benchmarks/results.json``;
 - ``tokbench/specs/sizes.json``, the parameters that ``tokbench list specs`` shows, from the networks.
 """
@@ -19,6 +20,7 @@ from typing import Any
 from codecs_page import codecs_page
 from designs_page import designs_page, designs_pictures
 from findings_page import findings_page
+from lms_page import lms_page
 
 from tokbench.metrics.base import Metric
 from tokbench.metrics.catalogue import METRICS
@@ -206,6 +208,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/codecs.md": codecs_page,
     "docs/designs.md": lambda: designs_page(RESULTS),
     "docs/findings.md": lambda: findings_page(RESULTS),
+    "docs/lms.md": lambda: lms_page((ROOT / "docs" / "lms.md").read_text(encoding="utf-8"), RESULTS),
     "docs/metrics.md": metrics_page,
     "README.md": readme,
     "docs/speed.md": speed_page,

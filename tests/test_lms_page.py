@@ -1,0 +1,71 @@
+"""The page on language models: its tables follow from the specs and from records, and the rest stays as it is."""
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from leaderboard.builder import Results, summary_of
+
+from tokbench.metrics.catalogue import METRICS
+from tokbench.specs.codec import list_lms
+
+ROOT = Path(__file__).parent.parent
+PAGE = """\
+Before.
+
+<!-- records: made by docs/generate.py -->
+what was there
+<!-- end of records -->
+
+Between.
+
+<!-- specs: made by docs/generate.py -->
+<!-- end of specs -->
+
+After.
+"""
+
+
+@pytest.fixture
+def docs(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    yield importlib.import_module("lms_page")
+    for name in ("lms_page", "findings_records"):
+        sys.modules.pop(name, None)
+
+
+def record(results: Results, codec: str, task: str, **groups: tuple[str, float]) -> None:
+    summaries = []
+    for group, (metric, value) in groups.items():
+        fields: dict[str, Any] = {"better": METRICS[metric].better, "low": value - 0.1, "high": value + 0.1}
+        summaries.append(summary_of(metric, [value] * 3, group=group, **fields))
+    results.add(codec, "1", task=task, summaries=summaries, bitrate_bps=1500.0)
+
+
+def test_nothing_but_the_tables_is_made_anew(docs: ModuleType, tmp_path: Path) -> None:
+    page = docs.lms_page(PAGE, tmp_path)
+    assert [page.count(f"{part}.\n") for part in ("Before", "Between", "After")] == [1, 1, 1]
+    assert "what was there" not in page
+    assert "No records yet." in page
+    assert all(f"| `{name}` |" in page for name in list_lms())
+    assert docs.lms_page(page, tmp_path) == page
+
+
+def test_records_stand_best_first_with_their_floors_and_ceilings(docs: ModuleType, tmp_path: Path) -> None:
+    results = Results(tmp_path / "results", corpus="synth-words.v1-digit", num_utterances=3)
+    for codec, error in (("worse", 0.6), ("better", 0.3)):
+        values = {"all": ("wer", error), "original": ("wer", 0.2), "untrained": ("wer", 0.9)}
+        record(results, codec, "lm-tts.v1", **values)
+    lines = docs.lms_page(PAGE, results.folder).splitlines()
+    head = lines.index(
+        "| corpus | tokenizer | kbit/s | model | original | untrained | parameters | steps | audio, s |"
+    )
+    assert "lower is better; 3 seeds" in lines[head - 2]
+    assert lines[head + 2].startswith(
+        "| synth-words.v1-digit | `better:1` | 1.50 | 0.300 (0.200 to 0.400) | 0.200 ("
+    )
+    assert "`worse:1`" in lines[head + 3]
