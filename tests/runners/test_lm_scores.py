@@ -13,6 +13,7 @@ from tokbench.corpora.base import Utterance
 from tokbench.corpora.instruments import INSTRUMENTS, Note, played
 from tokbench.corpora.pronunciation import pronounce
 from tokbench.errors import NotApplicableError, UndefinedMetricError
+from tokbench.judges.speakers import Resemblyzer
 from tokbench.metrics.base import SignalPair
 from tokbench.metrics.captions import Cider
 from tokbench.metrics.catalogue import METRICS
@@ -138,6 +139,25 @@ def test_a_voice_is_that_of_the_prompt_or_else_of_the_reference() -> None:
     assert score("speaker_similarity", output(**made), speakers=Speakers())[0] == pytest.approx(np.cos(0.3))
     prompted = output(**made, voice=audio([0.2]))
     assert score("speaker_similarity", prompted, speakers=Speakers())[0] == pytest.approx(1.0)
+
+
+def test_where_nobody_is_heard_there_is_no_similarity_but_a_voice_there_must_be() -> None:
+    """Resemblyzer asks for 0.24 s, and for a voice in them."""
+    voice = Audio.from_numpy(_hum(), RATE_HZ)
+    made = {"short": audio([0.2] * 100), "silent": audio([0.0] * RATE_HZ), "none": None}
+    for sound in made.values():
+        assert score("speaker_similarity", output(audio=sound, reference=voice), speakers=Resemblyzer()) == (
+            0.0,
+            1.0,
+        )
+    with pytest.raises(UndefinedMetricError, match="hears no voice in silence"):
+        score("speaker_similarity", output(audio=voice, reference=made["silent"]), speakers=Resemblyzer())
+
+
+def _hum() -> np.ndarray:
+    """Return a second of a voice that hums."""
+    times = np.arange(RATE_HZ) / RATE_HZ
+    return (0.1 * np.sign(np.sin(2 * np.pi * 120 * times)) * np.sin(2 * np.pi * 3 * times)).astype(np.float32)
 
 
 def test_signals_are_compared_in_step_and_what_is_missing_is_silent(rng: np.random.Generator) -> None:

@@ -51,6 +51,8 @@ _SMALLEST_PROBABILITY = 1e-6
 """Of a class, before logarithms are taken."""
 _MOST_DB = 40.0
 """Level difference of two sides at most: beyond, one of them is as good as silent."""
+_NOBODY = 0.0
+"""Similarity to a voice where none is heard, or nothing at all: a model may well have nothing to say."""
 _NEAR_CENTS = 50.0
 _FRAME_S = 0.01
 _NOTES_PER_SECOND = 50
@@ -254,8 +256,12 @@ def _class_kl(output: Output, listeners: Listeners) -> np.ndarray:
 def _speaker_similarity(output: Output, listeners: Listeners) -> np.ndarray:
     if listeners.speakers is None:
         raise NotApplicableError("the task names nobody who knows voices")
-    pair = listeners.speakers.embed([output.voice or output.wanted, output.sound])
-    return np.array([float(pair[0] @ pair[1]), 1.0])
+    (wanted,) = listeners.speakers.embed([output.voice or output.wanted])
+    try:
+        (heard,) = listeners.speakers.embed([output.sound])
+    except UndefinedMetricError:
+        return np.array([_NOBODY, 1.0])
+    return np.array([float(wanted @ heard), 1.0])
 
 
 def _warped_mcd_db(output: Output, listeners: Listeners) -> np.ndarray:  # noqa: ARG001
