@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from leaderboard.builder import board
+from pydantic import ValidationError
 
 from tokbench.errors import SpecError, UnknownNameError
 from tokbench.leaderboard.spec import find_leaderboard, list_leaderboards
@@ -98,6 +99,26 @@ def test_a_column_may_have_a_name_of_its_own() -> None:
         "abx_across": "abx.v1",
         "word_abx": "abx-words.v1",
     }
+
+
+def test_columns_of_a_group_may_have_a_prefix_and_all_groups_may_share_some() -> None:
+    groups = [
+        {"heading": name, "task": f"abx{end}.v1", "prefix": name, "columns": [{"metric": "abx_across"}]}
+        for name, end in (("phones", ""), ("words", "-words"))
+    ]
+    shared = [{"metric": "abx_within"}]
+    shown = board(groups=groups, sort_by="phones/abx_across", plot=None, shared=shared, table_per_group=True)
+    expected = {
+        "phones/abx_across": "abx.v1",
+        "phones/abx_within": "abx.v1",
+        "words/abx_across": "abx-words.v1",
+        "words/abx_within": "abx-words.v1",
+    }
+    assert dict(shown.task_of) == expected
+    assert [*shown.columns] == [*expected]
+    assert [[*each.columns] for each in shown.tables] == [[*expected][:2], [*expected][2:]]
+    with pytest.raises(ValidationError, match="column 'abx_across' stands in the table twice"):
+        board(groups=[{**each, "prefix": ""} for each in groups], sort_by="abx_across", plot=None)
 
 
 def test_a_group_is_part_of_the_name_of_its_column() -> None:

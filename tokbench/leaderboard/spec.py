@@ -1,5 +1,6 @@
 """Leaderboards: TOML files that say which metrics of which tasks stand side by side, and what is plotted."""
 
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
@@ -38,7 +39,7 @@ class Column(StrictModel):
 
     @property
     def key(self) -> str:
-        """Name of the column in the CSV, unique in a leaderboard."""
+        """Name of the column in its group."""
         if self.name is not None:
             return self.name
         return self.metric if self.group == ALL_UTTERANCES else f"{self.metric}/{self.group}"
@@ -51,6 +52,8 @@ class ColumnGroup(StrictModel):
     """What these columns have in common."""
     task: str = Field(pattern=r"\.v\d+$")
     """Id with its version, such as ``reconstruction.v1``: versions are never mixed."""
+    prefix: str = ""
+    """What stands before the names of its columns, and a slash, where other groups have the same metrics."""
     columns: tuple[Column, ...] = Field(min_length=1)
     """From left to right."""
 
@@ -123,10 +126,12 @@ class Leaderboard(StrictModel):
     tasks that have not much in common."""
     groups: tuple[ColumnGroup, ...] = Field(min_length=1)
     """The columns."""
+    shared: tuple[Column, ...] = ()
+    """Further columns of every group, at its end."""
 
     @model_validator(mode="after")
     def _columns_fit(self) -> Self:
-        keys = [column.key for group in self.groups for column in group.columns]
+        keys = [key for group in self.groups for key, _ in self._keyed(group)]
         problems = [
             f"column {key!r} stands in the table twice" for key in sorted({k for k in keys if keys.count(k) > 1})
         ]
@@ -156,19 +161,27 @@ class Leaderboard(StrictModel):
         return tuple(self._table(group) for group in self.groups)
 
     def _table(self, group: ColumnGroup) -> "Leaderboard":
-        keys = [column.key for column in group.columns]
+        keys = list(self.columns_of(group))
         sort_by = self.sort_by if self.sort_by in keys else keys[0]
         return Leaderboard.model_validate(self.model_dump() | {"groups": [group], "sort_by": sort_by})
 
+    def columns_of(self, group: ColumnGroup) -> dict[str, Column]:
+        """Return the columns of a group by key, from left to right: its own, and those that all have."""
+        return dict(self._keyed(group))
+
+    def _keyed(self, group: ColumnGroup) -> Iterator[tuple[str, Column]]:
+        for column in (*group.columns, *self.shared):
+            yield f"{group.prefix}/{column.key}" if group.prefix else column.key, column
+
     @cached_property
     def columns(self) -> dict[str, Column]:
-        """Every column by key, from left to right."""
-        return {column.key: column for group in self.groups for column in group.columns}
+        """Every column by key, the name of the column in the CSV, from left to right."""
+        return {key: column for group in self.groups for key, column in self._keyed(group)}
 
     @cached_property
     def task_of(self) -> dict[str, str]:
         """Task id by column key."""
-        return {column.key: group.task for group in self.groups for column in group.columns}
+        return {key: group.task for group in self.groups for key, _ in self._keyed(group)}
 
     @cached_property
     def tasks(self) -> tuple[str, ...]:

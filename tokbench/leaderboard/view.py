@@ -70,8 +70,8 @@ class TableView:
         self.groups = [group for group in self.board.groups if group.task in measured]
         self.tasks_not_run = [task for task in self.board.tasks if task not in measured]
         self.notes: dict[str, int] = {}
-        self._formats = {column.key: self._format(column.key) for group in self.groups for column in group.columns}
-        self._first = {group.columns[0].key for group in self.groups}
+        self._formats = {key: self._format(key) for group in self.groups for key in self.board.columns_of(group)}
+        self._first = {next(iter(self.board.columns_of(group))) for group in self.groups}
         ranks = table.ranks()
         self.lines = [self._line(row, ranks.get(row.label)) for row in table.section.rows]
 
