@@ -73,7 +73,7 @@ def units_and_sound(records: Records) -> Finding:
         pairs,
         what="codes have the higher STOI",
         shown=numbers(shown, records, {"stoi": "STOI", "visqol": "ViSQOL"}),
-        reason="the vocoder of the units was trained for longer than the codecs were",
+        reason="a codec that learnt little in a short training sounds no better than a vocoder of units",
     )
 
 

@@ -104,7 +104,9 @@ def test_a_trained_folder_is_a_codec_that_conforms(
 ) -> None:
     out = train(str(declared), corpus, tmp_path / "my-vocoder", scale="paper")
     assert {"card.toml", "spec.toml", "weights.safetensors"} <= {path.name for path in out.iterdir()}
-    codec = load(one(str(out)))
+    reference = one(str(out))
+    assert reference.card.kind == "semantic tokenizer"
+    codec = load(reference)
     assert isinstance(codec, Codec)
     assert [(s.name, s.num_codebooks, s.codebook_size, s.frame_rate_hz) for s in codec.info.streams] == [
         ("units", 1, 12, 100.0),

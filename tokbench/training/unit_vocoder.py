@@ -125,6 +125,7 @@ def _card(learner: UnitVocoderLearner, origin: Origin, out: Path) -> Card:
     return Card(
         name=name,
         title=spec.title,
+        kind="semantic tokenizer",
         adapter="tokbench.codecs.resynthesis:TrainedResynthesis",
         licence=origin.corpus.licence or "unknown",
         source=f"tokbench train {spec.name} --scale {origin.scale}; {spec.source}",
