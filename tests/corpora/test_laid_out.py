@@ -99,7 +99,7 @@ def test_what_is_missing_is_told_with_the_way_to_get_it(tmp_path: Path, fluent: 
     with pytest.raises(CorpusError, match=r"no speech_commands_v0\.02 with .* Get it from http://download"):
         open_corpus(f"speech-commands:{tmp_path}")
     (fluent / "data" / "test_data.csv").write_text("path,speaker\na.wav,ann\n")
-    with pytest.raises(CorpusError, match=r"test_data\.csv: expected columns path, speakerId"):
+    with pytest.raises(CorpusError, match=r"test_data\.csv: missing columns: speakerId, transcription"):
         open_corpus(f"fluent-speech-commands:{fluent}")
     (tmp_path / "recordings").mkdir()
     with pytest.raises(CorpusError, match="no recordings in test"):

@@ -4,17 +4,16 @@ Clips of one recording are in one fold. The first fold is the test here, the sec
 them are to be the test once, a task splits by the label ``fold``.
 """
 
-import csv
 from collections.abc import Collection, Iterator
 
 from tokbench.corpora.base import Utterance
 from tokbench.corpora.laid_out import LaidOutCorpus
 from tokbench.corpora.reference import CorpusReference
-from tokbench.errors import CorpusError
 
 __all__ = ["Esc50Corpus", "open_esc50"]
 
 _SPLITS = {"1": "test", "2": "validation"}
+_LABELS = ("category", "fold", "esc10")
 
 
 class Esc50Corpus(LaidOutCorpus):
@@ -28,17 +27,12 @@ class Esc50Corpus(LaidOutCorpus):
     landmarks: Collection[str] = ("meta/esc50.csv", "audio")
 
     def _all(self) -> Iterator[Utterance]:
-        path = self.root / "meta" / "esc50.csv"
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                if not {"filename", "fold", "category", "esc10"} <= row.keys():
-                    raise CorpusError(f"{path}: expected columns filename, fold, category and esc10")
-                labels = {name: row[name] for name in ("category", "fold", "esc10")}
-                yield Utterance(
-                    id=row["filename"].removesuffix(".wav"),
-                    path=self.root / "audio" / row["filename"],
-                    labels={"split": _SPLITS.get(row["fold"], "train"), **labels},
-                )
+        for row in self._rows("meta/esc50.csv", ("filename", *_LABELS)):
+            yield Utterance(
+                id=row["filename"].removesuffix(".wav"),
+                path=self.root / "audio" / row["filename"],
+                labels={"split": _SPLITS.get(row["fold"], "train"), **{name: row[name] for name in _LABELS}},
+            )
 
 
 def open_esc50(reference: CorpusReference) -> Esc50Corpus:

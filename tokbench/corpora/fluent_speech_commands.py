@@ -3,13 +3,11 @@
 The intent of a command is its action, object and location together.
 """
 
-import csv
 from collections.abc import Collection, Iterator
 
 from tokbench.corpora.base import Utterance
 from tokbench.corpora.laid_out import LaidOutCorpus
 from tokbench.corpora.reference import CorpusReference
-from tokbench.errors import CorpusError
 
 __all__ = ["FluentSpeechCommandsCorpus", "open_fluent_speech_commands"]
 
@@ -29,20 +27,16 @@ class FluentSpeechCommandsCorpus(LaidOutCorpus):
 
     def _all(self) -> Iterator[Utterance]:
         for split in self.chosen:
-            path = self.root / "data" / _FILES[split]
-            with path.open(encoding="utf-8", newline="") as file:
-                for row in csv.DictReader(file):
-                    if not {"path", "speakerId", "transcription", *_SLOTS} <= row.keys():
-                        raise CorpusError(f"{path}: expected columns path, speakerId, transcription and slots")
-                    slots = {name: row[name] for name in _SLOTS}
-                    yield Utterance(
-                        id=row["path"].rpartition("/")[2].removesuffix(".wav"),
-                        path=self.root / row["path"],
-                        speaker=row["speakerId"],
-                        language="en",
-                        text=row["transcription"],
-                        labels={"split": split, "intent": " ".join(slots.values()), **slots},
-                    )
+            for row in self._rows(f"data/{_FILES[split]}", ("path", "speakerId", "transcription", *_SLOTS)):
+                slots = {name: row[name] for name in _SLOTS}
+                yield Utterance(
+                    id=row["path"].rpartition("/")[2].removesuffix(".wav"),
+                    path=self.root / row["path"],
+                    speaker=row["speakerId"],
+                    language="en",
+                    text=row["transcription"],
+                    labels={"split": split, "intent": " ".join(slots.values()), **slots},
+                )
 
 
 def open_fluent_speech_commands(reference: CorpusReference) -> FluentSpeechCommandsCorpus:

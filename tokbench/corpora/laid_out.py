@@ -1,5 +1,6 @@
 """Data sets as they are published: a folder whose layout tells what is in it."""
 
+import csv
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -72,6 +73,15 @@ class LaidOutCorpus(Corpus):
     def sha256(self) -> str:
         """Hash over the ids, labels and files' sizes."""
         return self._inventory.sha256
+
+    def _rows(self, path: str, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+        """Yield the rows of a CSV file; raises :class:`CorpusError` where one of ``columns`` is missing."""
+        with (self.root / path).open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            if missing:
+                raise CorpusError(f"{self.root / path}: missing columns: {', '.join(missing)}")
+            yield from reader
 
     @property
     @abstractmethod
