@@ -7,13 +7,19 @@ CODECS := noise,identity,mulaw:8bit,opus:6kbps,opus:24kbps,spectrogram-kmeans
 # Every setting of every codec that needs no download, for the committed results.
 ALL_CODECS := noise:all,identity:all,mulaw:all,opus:all,spectrogram-kmeans:all
 TASKS := reconstruction,tokens,quality
+# What the tokens of the codecs of the package carry, asked of synthetic speech.
+UNITS := hubert-tiny-km100,hubert-tiny-km500,w2v-bert-tiny-km100,spin-tiny,dc-spin-tiny,log-mel-km100,mfcc-km100,unit-vocoder-tiny
+FEATURES := hubert-tiny,w2v-bert-tiny,log-mel,mfcc,cont-spt-tiny
+NEURAL := encodec-tiny,soundstream-tiny,speechtokenizer-tiny,dac-tiny,hificodec-tiny,funcodec-tiny,freqcodec-tiny,audiodec-tiny,dm-codec-tiny,mimi-tiny
+CLASSICAL := spectrogram-kmeans,opus,codec2,lpc,gsm,amr-nb,g711,identity,noise
+CARRIED := abx,abx-codes,abx-latents,abx-phones,abx-phones-any,abx-words,abx-syllables,abx-tones,text-alignment,tone,tone-vowels,tone-speakers,tone-syllables,tone-study,tone-contours,tone-contours-syllables,probe-phones,probe-digits,probe-keywords,probe-speaker,probe-emotion,probe-language,probe-intent,probe-slots,probe-sound,probe-asr,probe-asr-text,economy,economy-transformer,phone-information,speaker,speaker-tokens,intelligibility,phones-ctc,characters-ctc,digits-asr,robustness,reencoding,other-speakers,streaming,slmtokbench-words-first,slmtokbench-words-rest,slmtokbench-voice,slmtokbench-voice-first,slmtokbench-voice-rest
 # Folder of recorded speech with a manifest.csv, for what is trained here.
 SPEECH ?= speech
 LEARNT := manifest:$(SPEECH)/manifest.csv?split=train&corpus=librispeech|mandarin-syllables|spoken-digits|keywords|commands
 SCORED := manifest:$(SPEECH)/manifest.csv?corpus=librispeech&split=test
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit results leaderboards trained study benchmark clean
+.PHONY: help demo test lint types unit results leaderboards trained study carried lms benchmark clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +64,16 @@ trained: $(BIN)/.installed ## Train the shipped codecs that are missing (a night
 study: $(BIN)/.installed ## Train and score one spec with one switch at a time flipped (a night)
 	-$(BIN)/tokbench study ablations --corpus '$(LEARNT)' --corpus 'synth?split=train' --scored-on '$(SCORED)'
 	$(BIN)/tokbench leaderboard build ablations
+	$(BIN)/python docs/generate.py
+
+carried: $(BIN)/.installed ## Ask what the tokens of the codecs of the package carry (nights)
+	-$(BIN)/tokbench run --codec $(UNITS),$(NEURAL),$(FEATURES),$(CLASSICAL) --task $(CARRIED) --examples 0
+	$(BIN)/tokbench leaderboard build
+	$(BIN)/python docs/generate.py
+
+lms: $(BIN)/.installed ## Train language models on the codes of semantic, acoustic and hybrid tokenizers, and ask them (nights)
+	-$(BIN)/tokbench run --codec hubert-tiny-km100,hubert-tiny-km500,encodec-tiny,speechtokenizer-tiny --task $(shell ls tasks/lm | sed 's/[.]toml//' | paste -sd,)
+	$(BIN)/tokbench leaderboard build codec-lm
 	$(BIN)/python docs/generate.py
 
 benchmark: $(BIN)/.installed ## Measure speed and memory against bare loops
