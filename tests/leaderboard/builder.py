@@ -96,7 +96,7 @@ class Results:
             "task": TaskSummary(id=task, kind=task.partition(".")[0], question="How close?", sha256=sha256(task)),
             "corpus": CorpusSummary(
                 name=self.corpus,
-                reference=self.corpus,
+                reference=self.corpus.partition(".v")[0],
                 num_utterances=len(self.names()),
                 duration_s=12.5,
                 sha256=sha256(self.corpus),

@@ -130,14 +130,14 @@ class StudyResults:
         self.study = study
         names = {trial.name for trial in study.all_trials}
         self._records: dict[tuple[str, str], dict[str, SourceRecord]] = {}
-        corpora = {task: corpus for trial in study.all_trials for task in trial.tasks}
-        corpora |= {task: find_task(task)[0].corpus for run in study.runs for task in run.extra_tasks}
-        for task, its_corpus in corpora.items():
-            task_id = find_task(task)[0].id
-            for source in read_task(results, task_id):
-                codec = source.record.codec
-                if codec.name in names and source.record.corpus.name == its_corpus:
-                    self._records.setdefault((codec.name, codec.setting), {})[task_id] = source
+        extra = [task for run in study.runs for task in run.extra_tasks]
+        for name in dict.fromkeys([*(task for trial in study.all_trials for task in trial.tasks), *extra]):
+            task, _ = find_task(name)
+            for source in read_task(results, task.id):
+                codec, found = source.record.codec, source.record.corpus
+                is_meant = found.reference == task.corpus if name in extra else found.name == corpus
+                if codec.name in names and is_meant:
+                    self._records.setdefault((codec.name, codec.setting), {})[task.id] = source
 
     @property
     def is_empty(self) -> bool:
