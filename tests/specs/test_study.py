@@ -13,10 +13,10 @@ from tokbench.specs.task import find_task
 
 DIFFERENCES = {
     "encodec-base": set(),
-    "encodec-ms-stftd": {"discriminators"},
-    "encodec-mpd": {"discriminators"},
-    "encodec-mpd-mrd": {"discriminators"},
-    "encodec-msd-mpd-ms-stftd": {"discriminators"},
+    "encodec-ms-stftd": {"discriminators", "training.adversarial_from"},
+    "encodec-mpd": {"discriminators", "training.adversarial_from"},
+    "encodec-mpd-mrd": {"discriminators", "training.adversarial_from"},
+    "encodec-msd-mpd-ms-stftd": {"discriminators", "training.adversarial_from"},
     "encodec-sem": {"distillation.semantic"},
     "encodec-snake": {"encoder.activation", "decoder.activation", "level"},
     "encodec-mrg": {"quantizer.num_groups", "quantizer.dropout_choices"},
