@@ -72,6 +72,14 @@ def test_each_corpus_has_its_own_table_in_the_order_that_is_asked_for(results: R
     assert [found.corpus.name for found in chosen] == ["c", "b"]
 
 
+def test_seeds_of_a_study_stand_on_the_boards_that_name_them_alone(results: Results) -> None:
+    for codec in ("encodec-snake-s2", "encodec-tiny"):
+        results.add(codec, "8x1024", QUALITY)
+    assert [row.codec.name for row in section(results).rows] == ["encodec-tiny"]
+    named = section(results, codecs=["encodec-snake-s2"])
+    assert [row.codec.name for row in named.rows] == ["encodec-snake-s2"]
+
+
 def test_a_leaderboard_may_be_about_some_codecs_and_the_anchors_alone(results: Results) -> None:
     for codec in ("opus", "mulaw", "identity", "encodec"):
         results.add(codec, "1", QUALITY)

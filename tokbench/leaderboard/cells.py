@@ -22,6 +22,7 @@ from tokbench.records import (
     read_cost,
     read_records,
 )
+from tokbench.specs.study import list_studies
 
 __all__ = [
     "Cell",
@@ -146,14 +147,22 @@ def read_sections(board: Leaderboard, results: Path) -> list[Section]:
     that cannot be read.
     """
     by_corpus: dict[str, list[SourceRecord]] = {}
+    repeated = _repeated_trials()
     for task in board.tasks:
         for source in read_task(results, task):
-            if board.codecs == "*" or source.record.codec.name in (*board.codecs, *board.anchors):
+            name = source.record.codec.name
+            if name not in repeated if board.codecs == "*" else name in (*board.codecs, *board.anchors):
                 by_corpus.setdefault(source.record.corpus.name, []).append(source)
     if board.codecs != "*":
         by_corpus = {name: sources for name, sources in by_corpus.items() if _has_more_than_anchors(board, sources)}
     names = sorted(by_corpus) if board.corpora == "*" else [name for name in board.corpora if name in by_corpus]
     return [_section(board, by_corpus[name]) for name in names]
+
+
+def _repeated_trials() -> frozenset[str]:
+    """Return the names of what studies trained from several seeds."""
+    studies = [study for study in list_studies().values() if study.num_seeds > 1]
+    return frozenset(trial.name for study in studies for trial in study.all_trials)
 
 
 def _has_more_than_anchors(board: Leaderboard, sources: Iterable[SourceRecord]) -> bool:

@@ -108,7 +108,8 @@ class Leaderboard(StrictModel):
     corpora: Literal["*"] | tuple[str, ...] = "*"
     """Names of the corpora, one table each; ``*`` for every corpus that has records."""
     codecs: Literal["*"] | tuple[str, ...] = "*"
-    """Names of the codecs, anchors apart; ``*`` for every codec that has records."""
+    """Names of the codecs, anchors apart; ``*`` for every codec that has records, without those that a study
+    trained from several seeds: they are compared with each other, on boards that name them."""
     anchors: tuple[str, ...] = ("identity", "noise")
     """Codecs that mark the ceiling and the floor: shown, but neither ranked nor called the best."""
     sort_by: str
