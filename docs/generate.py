@@ -91,7 +91,8 @@ def readme() -> str:
 def _table() -> str:
     path = ROOT / "leaderboards" / "overview.csv"
     with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["corpus"] == CORPUS]
+        own = [row for row in csv.DictReader(file) if row["corpus"] == CORPUS]
+    rows = [row for row in own if any(row[name] for name in COLUMNS)]
     lines = [
         f"| codec | {' | '.join(heading for heading, _ in COLUMNS.values())} |",
         f"|---|{'---:|' * len(COLUMNS)}",
