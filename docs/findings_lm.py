@@ -4,9 +4,10 @@ Two records are compared as if their errors were independent: their intervals ar
 that models were trained from.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from itertools import combinations
 
-from findings_parts import UNITS, Finding, taught_and_not, verdict_of
+from findings_parts import Finding, by_size, num_sure, of_kinds, taught_and_not, verdict_of
 from findings_records import Records, independent, number, table, told, told_gap
 
 from tokbench.leaderboard.cells import SourceRecord
@@ -51,7 +52,7 @@ def semantic_units_first(records: Records) -> Finding:
         "Semantic units that are written first make the better continuation.",
         "AudioLM, Borsos et al. 2022, arXiv:2209.03143",
         _switched(records, "lm-sc.v1", "lm-sc-acoustic.v1", ("frechet_log_mel", "speaker_similarity")),
-        reason="half of the budget of steps goes into units, and what is judged is the sound",
+        reason="what is judged is the sound of the continuation, and not what it says",
     )
 
 
@@ -63,7 +64,9 @@ def units_of_language(records: Records) -> Finding:
         [
             ("pair_accuracy", units, codec)
             for task in LIKELIHOODS
-            for units, codec in _of_kinds(records, records.of(task, "pair_accuracy"))
+            for units, codec in of_kinds(
+                records.of(task, "pair_accuracy"), records, "semantic units", ("neural codec",)
+            )
         ],
         reason="models that have heard little speech know few words, whatever it is made of",
     )
@@ -102,7 +105,8 @@ def more_units(records: Records) -> Finding:
         [
             (metric, more, fewer)
             for task, metric in WORDS.items()
-            for fewer, more in _by_size(records.of(task, metric))
+            for _, ladder in by_size(records.of(task, metric))
+            for (_, fewer), (_, more) in combinations(ladder, 2)
         ],
         reason="with few recordings, each of many units is seldom heard",
     )
@@ -154,27 +158,6 @@ def _where(source: SourceRecord) -> tuple[str, str, str]:
     return source.record.corpus.name, source.record.corpus.sha256, source.label
 
 
-def _of_kinds(records: Records, sources: Sequence[SourceRecord]) -> Iterator[tuple[SourceRecord, SourceRecord]]:
-    """Yield each record of semantic units with each of a codec, on one corpus."""
-    for units in sources:
-        for codec in sources:
-            kinds = records.kind(units), records.kind(codec)
-            if kinds == ("semantic units", "neural codec") and units.record.corpus == codec.record.corpus:
-                yield units, codec
-
-
-def _by_size(sources: Sequence[SourceRecord]) -> Iterator[tuple[SourceRecord, SourceRecord]]:
-    """Yield records of units of the same features, those with fewer units first."""
-    for fewer in sources:
-        for more in sources:
-            names = [UNITS.match(source.record.codec.name) for source in (fewer, more)]
-            if not all(names) or fewer.record.corpus != more.record.corpus:
-                continue
-            (features, size), (others, larger) = (name.groups() for name in names if name)
-            if features == others and int(size) < int(larger):
-                yield fewer, more
-
-
 def _finding(claim: str, source: str, compared: Iterable[Compared], *, reason: str) -> Finding:
     """Return what follows from comparisons in which the first is expected to be better."""
     rows, gaps = [], []
@@ -194,7 +177,7 @@ def _finding(claim: str, source: str, compared: Iterable[Compared], *, reason: s
         )
     if not rows:
         return Finding(claim, source, "not measured", "There are no records of both.")
-    more, less = (sum(sign * gap.value > 0 and gap.is_sure for gap in gaps) for sign in (1, -1))
+    more, less = num_sure(gaps)
     evidence = (
         f"In {more} of {len(gaps)} comparisons the first is surely better, as claimed, and in {less} surely worse."
     )

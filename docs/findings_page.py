@@ -6,17 +6,31 @@ where there are none.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from findings_lm import OF_LANGUAGE_MODELS
-from findings_parts import NUM_TOLD, UNITS, Finding, numbers, of_pairs, shares, taught_and_not, verdict_of
+from findings_parts import (
+    NUM_TOLD,
+    Finding,
+    by_size,
+    num_sure,
+    numbers,
+    of_kinds,
+    of_pairs,
+    shares,
+    taught_and_not,
+    verdict_of,
+)
 from findings_records import Gap, Records, independent, number, place, signed, table, told, told_gap
 
-from tokbench.leaderboard.cells import SourceRecord
 from tokbench.metrics.catalogue import METRICS
 from tokbench.specs.task import list_tasks
+
+if TYPE_CHECKING:
+    from tokbench.leaderboard.cells import SourceRecord
 
 __all__ = ["FINDINGS", "findings_page"]
 
@@ -37,6 +51,7 @@ ALIGNMENT = "text_alignment"
 LATENTS = "_latents"
 """How the names of the metrics end that are of what was quantized."""
 HEARD = ("stoi", "pesq_wb", "visqol", "mel_distance_dac")
+_CODECS = ("neural codec", "classical codec")
 
 
 def units_and_phones(records: Records) -> Finding:
@@ -46,7 +61,7 @@ def units_and_phones(records: Records) -> Finding:
     sources = records.of("abx.v1", "abx_across")
     pairs = [
         (units, codec, records.gap(units, codec, "abx_across"))
-        for units, codec in _pairs(sources, records, "semantic units", _CODECS)
+        for units, codec in of_kinds(sources, records, "semantic units", _CODECS)
     ]
     return of_pairs(
         claim,
@@ -64,7 +79,7 @@ def units_and_sound(records: Records) -> Finding:
     sources = [source for source in records.of("reconstruction.v1", "stoi") if records.kind(source)]
     pairs = [
         (codec, units, records.gap(codec, units, "stoi"))
-        for units, codec in _pairs(sources, records, "semantic units", ("neural codec",))
+        for units, codec in of_kinds(sources, records, "semantic units", ("neural codec",))
     ]
     shown = [source for source in sources if records.kind(source) in {"semantic units", "neural codec"}]
     return of_pairs(
@@ -75,20 +90,6 @@ def units_and_sound(records: Records) -> Finding:
         shown=numbers(shown, records, {"stoi": "STOI", "visqol": "ViSQOL"}),
         reason="a codec that learnt little in a short training sounds no better than a vocoder of units",
     )
-
-
-_CODECS = ("neural codec", "classical codec")
-
-
-def _pairs(
-    sources: Sequence[SourceRecord], records: Records, first: str, second: Sequence[str]
-) -> Iterator[tuple[SourceRecord, SourceRecord]]:
-    """Yield every two records of one corpus, one of the kind ``first`` and one of the kinds ``second``."""
-    for one in sources:
-        for other in sources:
-            is_pair = records.kind(one) == first and records.kind(other) in second
-            if is_pair and one.record.corpus.name == other.record.corpus.name:
-                yield one, other
 
 
 def taught_codebook(records: Records) -> Finding:
@@ -205,7 +206,7 @@ def continuous_and_discrete(records: Records) -> Finding:
             rows.append([*place(item), METRICS[name].title, told(latents), told(tokens), told_gap(gaps[-1])])
     if not rows:
         return Finding(claim, source, "not measured", "No tokenizer was probed before and after quantization.")
-    more, less = (sum(sign * gap.value > 0 and gap.is_sure for gap in gaps) for sign in (1, -1))
+    more, less = num_sure(gaps)
     evidence = (
         f"Of {len(rows)} probes, {more} are surely worse on the tokens than on what was quantized, and {less} "
         "surely better."
@@ -233,15 +234,10 @@ def larger_codebooks(records: Records) -> Finding:
     claim = "Larger codebooks help, with diminishing returns."
     source = "Wang et al. 2024, arXiv:2411.08742"
     steps: list[tuple[str, float, Gap]] = []
-    ladders: dict[tuple[str, str], list[tuple[int, SourceRecord]]] = defaultdict(list)
-    for item in records.of("abx.v1", "abx_across"):
-        found = UNITS.match(item.record.codec.name)
-        if found and "dedup" not in item.record.codec.setting:
-            ladders[item.record.corpus.name, found["features"]].append((int(found["size"]), item))
     returns: list[list[float]] = []
-    for (corpus, features), ladder in sorted(ladders.items(), key=lambda entry: entry[0]):
+    for (corpus, features), ladder in by_size(records.of("abx.v1", "abx_across")):
         gains = []
-        for (size, first), (larger, second) in pairwise(sorted(ladder, key=lambda entry: entry[0])):
+        for (size, first), (larger, second) in pairwise(ladder):
             gap = records.gap(second, first, "abx_across")
             name = f"`{features}`, {size} to {larger} units, on {corpus}"
             gains.append(gap.value / math.log2(larger / size))
@@ -249,7 +245,7 @@ def larger_codebooks(records: Records) -> Finding:
         returns.append(gains)
     if not steps:
         return Finding(claim, source, "not measured", "There are no units of the same features of two sizes.")
-    more, less = (sum(sign * gap.value > 0 and gap.is_sure for _, _, gap in steps) for sign in (1, -1))
+    more, less = num_sure(gap for _, _, gap in steps)
     rows = [[name, told_gap(gap), signed(gain)] for name, gain, gap in steps]
     long = [gains for gains in returns if len(gains) > 1]
     shrink = sum(gains == sorted(gains, reverse=True) for gains in long)

@@ -1,6 +1,7 @@
 """What findings are made of: a claim, a verdict that is computed, and evidence in words and numbers."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -12,11 +13,13 @@ from tokbench.metrics.catalogue import METRICS
 
 __all__ = [
     "NUM_TOLD",
-    "UNITS",
     "Finding",
     "Pair",
     "Verdict",
+    "by_size",
+    "num_sure",
     "numbers",
+    "of_kinds",
     "of_pairs",
     "shares",
     "taught_and_not",
@@ -60,7 +63,7 @@ def of_pairs(
     """Return what follows from pairs whose first is expected to be better."""
     if not pairs:
         return Finding(claim, source, "not measured", "There are no records of both.")
-    more, less = (sum(sign * gap.value > 0 and gap.is_sure for *_, gap in pairs) for sign in (1, -1))
+    more, less = num_sure(gap for *_, gap in pairs)
     against = [
         f"`{first.label}` against `{second.label}` on {first.record.corpus.name}"
         for first, second, gap in pairs
@@ -75,6 +78,12 @@ def of_pairs(
         f"difference is {signed(middle)} for the claim."
     )
     return Finding(claim, source, verdict_of(more, less, len(pairs)), evidence, table=shown, reason=reason)
+
+
+def num_sure(gaps: Iterable[Gap]) -> tuple[int, int]:
+    """Return how many of ``gaps`` surely speak for the first, and how many against it."""
+    sure = [gap.value > 0 for gap in gaps if gap.is_sure]
+    return sum(sure), len(sure) - sum(sure)
 
 
 def verdict_of(num_for: int, num_against: int, num_total: int) -> Verdict:
@@ -117,6 +126,28 @@ def numbers(
         for source in sorted({source.path: source for source in sources}.values(), key=order)
     ]
     return table(("corpus", "tokenizer", "kind", "kbit/s", *metrics.values()), rows) if rows else ()
+
+
+def of_kinds(
+    sources: Sequence[SourceRecord], records: Records, first: str, second: Sequence[str]
+) -> Iterator[tuple[SourceRecord, SourceRecord]]:
+    """Yield every two records of one corpus, one of the kind ``first`` and one of the kinds ``second``."""
+    for one in sources:
+        for other in sources:
+            is_pair = records.kind(one) == first and records.kind(other) in second
+            if is_pair and one.record.corpus.name == other.record.corpus.name:
+                yield one, other
+
+
+def by_size(sources: Iterable[SourceRecord]) -> Iterator[tuple[tuple[str, str], list[tuple[int, SourceRecord]]]]:
+    """Yield, by corpus and features, the records of units of the same features with their number, fewest first."""
+    ladders: dict[tuple[str, str], list[tuple[int, SourceRecord]]] = defaultdict(list)
+    for source in sources:
+        found = UNITS.match(source.record.codec.name)
+        if found and "dedup" not in source.record.codec.setting:
+            ladders[source.record.corpus.name, found["features"]].append((int(found["size"]), source))
+    for where in sorted(ladders):
+        yield where, sorted(ladders[where], key=lambda entry: entry[0])
 
 
 def taught_and_not(

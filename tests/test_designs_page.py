@@ -1,7 +1,5 @@
 """The page on designs, made of records that are worked out by hand, few or many."""
 
-import importlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -9,22 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from docs_pages import imported
 from leaderboard.builder import Results, summary_of
 
 from tokbench.leaderboard.studies import StudyResults
 from tokbench.specs.study import find_study
 
 CORPUS = "speech-librispeech-test"
-DOCS = Path(__file__).parent.parent / "docs"
 HARD = np.linspace(-0.05, 0.05, 24)
 
 
 @pytest.fixture
 def docs(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    monkeypatch.syspath_prepend(str(DOCS))
-    yield importlib.import_module("designs_page")
-    for name in ("designs_page", "designs_findings", "curves_picture"):
-        sys.modules.pop(name, None)
+    yield from imported(monkeypatch, "designs_page")
 
 
 @pytest.fixture

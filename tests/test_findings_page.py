@@ -1,7 +1,6 @@
 """The page on findings, made of records that are worked out by hand, and of those that are committed."""
 
 import importlib
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from docs_pages import imported
 from leaderboard.builder import Results, summary_of
 
 from tokbench.metrics.catalogue import METRICS
@@ -20,10 +20,7 @@ HARD = np.random.default_rng(0).normal(0, 0.05, NUM)
 
 @pytest.fixture
 def docs(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    yield importlib.import_module("findings_page")
-    for name in ("findings_page", "findings_lm", "findings_parts", "findings_records"):
-        sys.modules.pop(name, None)
+    yield from imported(monkeypatch, "findings_page")
 
 
 @pytest.fixture
@@ -257,6 +254,8 @@ def test_hybrid_codes_and_more_units_are_compared_in_every_task_about_what_is_sa
     assert (hybrid.verdict, len(hybrid.table)) == ("reproduced", 4)
     for size, accuracy in ((100, 0.9), (500, 0.6), (1000, 0.95)):
         statistic(results, f"hubert-tiny-km{size}", "lm-kws.v1", answer_accuracy=(accuracy, 0.02))
+    # Units of which none follows itself are other units, and no ladder's.
+    statistic(results, "hubert-tiny-km500:l3-km500-dedup", "lm-kws.v1", answer_accuracy=(0.1, 0.02))
     more = found(docs, results, "more_units")
     assert "In 2 of 3 comparisons" in more.evidence
     assert more.verdict == "reproduced in part"

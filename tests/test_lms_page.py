@@ -1,19 +1,17 @@
 """The page on language models: its tables follow from the specs and from records, and the rest stays as it is."""
 
-import importlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from docs_pages import imported
 from leaderboard.builder import Results, summary_of
 
 from tokbench.metrics.catalogue import METRICS
 from tokbench.specs.codec import list_lms
 
-ROOT = Path(__file__).parent.parent
 PAGE = """\
 Before.
 
@@ -32,10 +30,7 @@ After.
 
 @pytest.fixture
 def docs(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    monkeypatch.syspath_prepend(str(ROOT / "docs"))
-    yield importlib.import_module("lms_page")
-    for name in ("lms_page", "findings_records"):
-        sys.modules.pop(name, None)
+    yield from imported(monkeypatch, "lms_page")
 
 
 def record(results: Results, codec: str, task: str, **groups: tuple[str, float]) -> None:

@@ -110,16 +110,18 @@ def bootstrap_interval(
 def interval_of(
     value: Callable[[np.ndarray], float], sums: np.ndarray, groups: Sequence[str] | None = None
 ) -> tuple[float, float] | None:
-    """Return the 95 % interval of ``value`` of sums [M], of which ``sums`` [N, M] are those of N units.
+    """Return the 95 % interval of the mean over seeds of ``value`` of sums [M]; ``sums`` [N, S, M] are of N units.
 
-    For what is no ratio: a score that is made of several sums. ``groups`` as above; None for fewer than 2 units.
+    For a score that is made of several sums. ``groups`` as above; None for fewer than 2 units.
     """
-    units = group_sums(sums.astype(np.float64), groups)
-    if len(units) < MIN_UNITS:
-        return None
-    generator = np.random.default_rng([0, len(units)])
-    drawn = generator.multinomial(len(units), np.full(len(units), 1 / len(units)), size=NUM_RESAMPLES)
-    interval = percentile_interval(np.array([value(row) for row in drawn @ units]))
+    num_seeds = sums.shape[1]
+    units = [group_sums(sums[:, seed].astype(np.float64), groups) for seed in range(num_seeds)]
+
+    def values(weights: np.ndarray) -> np.ndarray:
+        return np.array([[value(row) for row in weights @ unit] for unit in units]).T
+
+    drawn = crossed_draws(values, num_units=len(units[0]), num_seeds=num_seeds)
+    interval = (np.nan, np.nan) if drawn is None else percentile_interval(drawn)
     return interval if np.isfinite(interval[0]) else None
 
 

@@ -23,7 +23,7 @@ def test_scores_are_those_of_sacrebleu_on_the_whole_corpus() -> None:
     for name, function in (("bleu", corpus_bleu), ("chrf", corpus_chrf)):
         found = counts(name, HYPOTHESES, REFERENCES)
         value = score(name, found.sum(axis=0))
-        interval = interval_of(lambda sums, name=name: score(name, sums), found)
+        interval = interval_of(lambda sums, name=name: score(name, sums), found[:, None])
         assert value == pytest.approx(function(HYPOTHESES, [REFERENCES]).score, abs=1e-9)
         assert interval is not None
         assert interval[0] < value < interval[1]
@@ -58,9 +58,9 @@ def test_speakers_are_resampled_where_they_are_named() -> None:
     def chrf(sums: np.ndarray) -> float:
         return score("chrf", sums)
 
-    assert interval_of(chrf, found[:1]) is None
-    assert interval_of(chrf, found, ["a", "a", "a"]) is None
-    assert interval_of(chrf, found, ["a", "b", "b"]) not in {None, interval_of(chrf, found)}
+    assert interval_of(chrf, found[:1, None]) is None
+    assert interval_of(chrf, found[:, None], ["a", "a", "a"]) is None
+    assert interval_of(chrf, found[:, None], ["a", "b", "b"]) not in {None, interval_of(chrf, found[:, None])}
     np.testing.assert_array_equal(found.shape, (3, 18))
 
 

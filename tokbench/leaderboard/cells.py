@@ -147,11 +147,10 @@ def read_sections(board: Leaderboard, results: Path) -> list[Section]:
     that cannot be read.
     """
     by_corpus: dict[str, list[SourceRecord]] = {}
-    repeated = _repeated_trials()
+    is_shown = _choice(board)
     for task in board.tasks:
         for source in read_task(results, task):
-            name = source.record.codec.name
-            if name not in repeated if board.codecs == "*" else name in (*board.codecs, *board.anchors):
+            if is_shown(source.record.codec.name):
                 by_corpus.setdefault(source.record.corpus.name, []).append(source)
     if board.codecs != "*":
         by_corpus = {name: sources for name, sources in by_corpus.items() if _has_more_than_anchors(board, sources)}
@@ -159,10 +158,13 @@ def read_sections(board: Leaderboard, results: Path) -> list[Section]:
     return [_section(board, by_corpus[name]) for name in names]
 
 
-def _repeated_trials() -> frozenset[str]:
-    """Return the names of what studies trained from several seeds."""
+def _choice(board: Leaderboard) -> Callable[[str], bool]:
+    """Return what says of the name of a codec whether it stands on ``board``."""
+    if board.codecs != "*":
+        return frozenset({*board.codecs, *board.anchors}).__contains__
     studies = [study for study in list_studies().values() if study.num_seeds > 1]
-    return frozenset(trial.name for study in studies for trial in study.all_trials)
+    repeated = {trial.name for study in studies for trial in study.all_trials}
+    return lambda name: name not in repeated
 
 
 def _has_more_than_anchors(board: Leaderboard, sources: Iterable[SourceRecord]) -> bool:

@@ -5,7 +5,7 @@ weight, where the metric is a ratio; else what the metric is made of. Audio is c
 its sides. Words are compared without case and punctuation. Numbers stay the words that they are spoken with, unless
 the recognizer writes digits, as Whisper does; then Whisper's normalization of English makes both the same.
 
-Axes: ``N`` utterances, ``S`` seeds, ``R`` draws, ``M`` sums, ``T`` samples.
+Axes: ``N`` utterances, ``S`` seeds, ``M`` sums, ``T`` samples.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ from tokbench.errors import NotApplicableError, UndefinedMetricError
 from tokbench.metrics.base import Score, SignalPair
 from tokbench.metrics.catalogue import find_metric
 from tokbench.metrics.recognition import ErrorCounts, character_errors, label_errors, normalize, word_errors
-from tokbench.stats import crossed_draws, group_sums, interval_of, percentile_interval
+from tokbench.stats import interval_of
 
 if TYPE_CHECKING:
     from tokbench.audio import Audio
@@ -418,18 +418,6 @@ def estimate(
     The value is the mean over seeds. ``groups`` names the speaker of each utterance, where speakers are resampled.
     None where nothing was counted.
     """
-    value, num_seeds = SUMS.get(name, _ratio), sums.shape[1]
-    units = np.stack([group_sums(sums[:, seed].astype(np.float64), groups) for seed in range(num_seeds)])
-
-    def values(weights: np.ndarray) -> np.ndarray:
-        """Return the value [R, S] of each draw and seed."""
-        return np.array([[value(row) for row in weights @ unit] for unit in units]).T
-
-    found = float(values(np.ones((1, units.shape[1]))).mean())
-    if not np.isfinite(found):
-        return None, None
-    if num_seeds == 1:
-        return found, interval_of(value, sums[:, 0], groups)
-    drawn = crossed_draws(values, num_units=units.shape[1], num_seeds=num_seeds)
-    interval = None if drawn is None else percentile_interval(drawn)
-    return found, interval if interval is not None and np.isfinite(interval[0]) else None
+    value = SUMS.get(name, _ratio)
+    found = float(np.mean([value(seed) for seed in sums.sum(axis=0)]))
+    return (found, interval_of(value, sums, groups)) if np.isfinite(found) else (None, None)
