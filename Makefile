@@ -12,10 +12,11 @@ UNITS := hubert-tiny-km100,hubert-tiny-km500,w2v-bert-tiny-km100,spin-tiny,dc-sp
 FEATURES := hubert-tiny,w2v-bert-tiny,log-mel,mfcc,cont-spt-tiny
 NEURAL := encodec-tiny,soundstream-tiny,speechtokenizer-tiny,dac-tiny,hificodec-tiny,funcodec-tiny,freqcodec-tiny,audiodec-tiny,dm-codec-tiny,mimi-tiny
 CLASSICAL := spectrogram-kmeans,opus,codec2,lpc,gsm,amr-nb,g711,identity,noise
-CARRIED := abx,abx-codes,abx-latents,abx-phones,abx-phones-any,abx-words,abx-syllables,abx-tones,text-alignment,tone,tone-vowels,tone-speakers,tone-syllables,tone-study,tone-contours,tone-contours-syllables,probe-phones,probe-digits,probe-keywords,probe-speaker,probe-emotion,probe-language,probe-intent,probe-slots,probe-sound,probe-asr,probe-asr-text,economy,economy-transformer,phone-information,speaker,speaker-tokens,intelligibility,phones-ctc,characters-ctc,digits-asr,robustness,reencoding,other-speakers,streaming,slmtokbench-words-first,slmtokbench-words-rest,slmtokbench-voice,slmtokbench-voice-first,slmtokbench-voice-rest
+CARRIED := abx,abx-codes,abx-latents,abx-phones,abx-phones-any,abx-words,abx-syllables,abx-tones,text-alignment,tone,tone-vowels,tone-study,tone-contours,tone-contours-syllables,probe-phones,probe-digits,probe-keywords,probe-speaker,probe-emotion,probe-language,probe-intent,probe-slots,probe-sound,probe-asr,probe-asr-text,economy,economy-transformer,phone-information,speaker,speaker-tokens,intelligibility,phones-ctc,characters-ctc,digits-asr,robustness,reencoding,other-speakers,streaming,slmtokbench-words-first,slmtokbench-words-rest,slmtokbench-voice,slmtokbench-voice-first,slmtokbench-voice-rest
 # Folder of recorded speech with a manifest.csv, for what is trained here.
 SPEECH ?= speech
 LEARNT := manifest:$(SPEECH)/manifest.csv?split=train&corpus=librispeech|mandarin-syllables|spoken-digits|keywords|commands
+RECORDED := manifest:$(SPEECH)/manifest.csv?corpus=
 SCORED := manifest:$(SPEECH)/manifest.csv?corpus=librispeech&split=test
 
 .DEFAULT_GOAL := help
@@ -68,6 +69,9 @@ study: $(BIN)/.installed ## Train and score one spec with one switch at a time f
 
 carried: $(BIN)/.installed ## Ask what the tokens of the codecs of the package carry (nights)
 	-$(BIN)/tokbench run --codec $(UNITS),$(NEURAL),$(FEATURES),$(CLASSICAL) --task $(CARRIED) --examples 0
+	-$(BIN)/tokbench run --codec $(UNITS),$(NEURAL) --task tone-syllables,tone-vowels-syllables,tone-speakers --corpus '$(RECORDED)mandarin-syllables' --examples 0
+	-$(BIN)/tokbench run --codec $(UNITS),$(NEURAL) --task probe-digits,abx-recordings --corpus '$(RECORDED)spoken-digits' --examples 0
+	-$(BIN)/tokbench run --codec $(UNITS),$(NEURAL) --task probe-keywords,abx-recordings --corpus '$(RECORDED)keywords' --examples 0
 	$(BIN)/tokbench leaderboard build
 	$(BIN)/python docs/generate.py
 

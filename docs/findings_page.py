@@ -160,13 +160,9 @@ def tones_and_vowels(records: Records) -> Finding:
     """Compare what quantization costs tones with what it costs vowels, of units."""
     claim = "K-means units keep vowels and lose lexical tones."
     source = "Osakuade and King 2024, arXiv:2410.19935"
-    vowels = {
-        (item.record.corpus.name, item.label): item for item in records.of("tone-vowels.v1", "vowel_accuracy_drop")
-    }
     rows, verdicts = [], []
-    for item in records.of("tone.v1", "tone_accuracy_drop"):
-        other = vowels.get((item.record.corpus.name, item.label))
-        if other is None or records.kind(item) not in {"semantic units", "spectral units"}:
+    for item, other in _tones_with_vowels(records):
+        if records.kind(item) not in {"semantic units", "spectral units"}:
             continue
         tone, vowel = number(item, "tone_accuracy_drop"), number(other, "vowel_accuracy_drop")
         gap = independent(tone, vowel)
@@ -177,8 +173,8 @@ def tones_and_vowels(records: Records) -> Finding:
     more = sum(gap.low > 0 for gap in verdicts)
     less = sum(gap.high < 0 for gap in verdicts)
     evidence = (
-        f"Of {len(rows)} units, {more} lose surely more of tones than of vowels, and {less} surely less, as shares "
-        "that one probe has right."
+        f"In {len(rows)} comparisons of units, {more} lose surely more of tones than of vowels, and {less} surely "
+        "less, as shares that one probe has right."
     )
     heads = ("corpus", "units", "lost of tones", "lost of vowels", "difference")
     return Finding(
@@ -189,6 +185,15 @@ def tones_and_vowels(records: Records) -> Finding:
         table=table(heads, rows),
         reason="tones of espeak-ng are schematic and its speakers few, and features that hold no tone lose none",
     )
+
+
+def _tones_with_vowels(records: Records) -> "Iterator[tuple[SourceRecord, SourceRecord]]":
+    """Yield what is known of tones with what is known of vowels, of one tokenizer on one corpus."""
+    for tones, vowels in (("tone.v1", "tone-vowels.v1"), ("tone-syllables.v1", "tone-vowels-syllables.v1")):
+        others = {tuple(place(item)): item for item in records.of(vowels, "vowel_accuracy_drop")}
+        for item in records.of(tones, "tone_accuracy_drop"):
+            if (other := others.get(tuple(place(item)))) is not None:
+                yield item, other
 
 
 def continuous_and_discrete(records: Records) -> Finding:

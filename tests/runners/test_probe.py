@@ -187,6 +187,25 @@ def test_slots_may_have_columns_of_their_own(utterances: list[Utterance]) -> Non
     assert [item.columns[:2] for item in items_of(labelled, 0.1, arguments)] == [("one", "part"), ("-", "place")]
 
 
+def test_a_pattern_takes_a_part_of_a_column(utterances: list[Utterance]) -> None:
+    arguments = ItemArguments(target="label", pattern="[aeiou].*")
+    labelled = [replace(utterances[0], labels={"label": label}) for label in ("zhuang", "an", "m")]
+    assert [[item.columns[0] for item in items_of(item, 0.1, arguments)] for item in labelled] == [
+        ["uang"],
+        ["an"],
+        [],
+    ]
+
+
+def test_the_finals_of_syllables_are_those_that_sound_as_they_are_spelt(utterances: list[Utterance]) -> None:
+    arguments = find_task("tone-vowels-syllables")[0].checked_arguments(ItemArguments)
+    heard = {"zhang": "ang", "wei": "ei", "er": "er", "nv": "v", "ji": "i", "zhi": "zhi", "ci": "ci", "ju": "ju"}
+    heard |= {"yan": "yan", "quan": "quan", "zu": "u", "she": "e", "re": "e", "si": "si"}
+    for syllable, final in heard.items():
+        items = items_of(replace(utterances[0], labels={"label": syllable}), 0.1, arguments)
+        assert [item.columns[0] for item in items] == [final], syllable
+
+
 @pytest.mark.parametrize(
     ("order", "reason"), [("{tall", "order: not JSON"), ("[1]", r"expected a JSON object, found \[1\]")]
 )
@@ -336,6 +355,10 @@ def test_a_split_depends_on_names_alone(utterances: list[Utterance]) -> None:
 def test_arguments_are_checked() -> None:
     with pytest.raises(SpecError, match="expected names for the target slots, and for no other"):
         runner(target="slots")
+    with pytest.raises(SpecError, match="pattern: expected for a target that is a column, not for interval"):
+        runner(target="interval", pattern="a")
+    with pytest.raises(SpecError, match="pattern: not a regular expression: unterminated character set"):
+        runner(target="label", pattern="[a")
     with pytest.raises(SpecError, match=r"arguments.recipe.head"):
         runner(recipe={"head": "transformer"})
 

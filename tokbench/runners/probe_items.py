@@ -4,6 +4,7 @@ Axes: ``N`` items, ``F`` frames, ``D`` features, ``K`` codebooks.
 """
 
 import json
+import re
 from abc import abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tokbench.corpora.intervals import Tier
 from tokbench.errors import CorpusError, UndefinedMetricError
@@ -76,6 +77,9 @@ class ItemSelection(Splitting):
     target: str = INTERVAL
     """``interval`` for the labels of a tier, or the column of the corpus that says what whole utterances are:
     ``text``, ``speaker``, ``language``, or any other; or ``slots``."""
+    pattern: str = ""
+    """Regular expression; where given, an utterance is what it first finds in the column, and one in which it finds
+    nothing is left out."""
     tier: Tier = "phone"
     """That of the intervals."""
     only: Literal["all", "vowels"] = "all"
@@ -92,10 +96,23 @@ class ItemSelection(Splitting):
     slots_column: str = ""
     """The column that holds them as a JSON object; empty where each slot has a column of its own."""
 
+    @field_validator("pattern")
+    @classmethod
+    def _pattern_compiles(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            msg = f"not a regular expression: {error}"
+            raise ValueError(msg) from error
+        return pattern
+
     @model_validator(mode="after")
-    def _slots_are_named(self) -> Self:
+    def _targets_fit(self) -> Self:
         if (self.target == SLOTS) != bool(self.slots):
             msg = f"slots: expected names for the target {SLOTS}, and for no other"
+            raise ValueError(msg)
+        if self.pattern and self.target in {INTERVAL, SLOTS}:
+            msg = f"pattern: expected for a target that is a column, not for {self.target}"
             raise ValueError(msg)
         return self
 
@@ -200,12 +217,24 @@ def _places(
         told = _slots(utterance, arguments)
         return [(0.0, duration_s, told.get(slot) or NOTHING_TOLD, slot) for slot in arguments.slots]
     if arguments.target != INTERVAL:
-        return [(0.0, duration_s, _column(utterance, arguments.target), within)]
+        return [(0.0, duration_s, _told(_column(utterance, arguments.target), arguments.pattern), within)]
     return [
         (item.start_s, min(item.end_s, duration_s), item.label, within)
         for item in utterance.intervals
         if arguments.only == "all" or item.label[:1] in _VOWELS
     ]
+
+
+def _told(text: str, pattern: str) -> str:
+    """Return what ``pattern`` first finds in ``text``, or all of it for no pattern; empty where it finds nothing.
+
+    >>> _told("zhuang", "[aeiouv].*"), _told("zhuang", ""), _told("m", "[aeiouv].*")
+    ('uang', 'zhuang', '')
+    """
+    if not pattern:
+        return text
+    found = re.search(pattern, text)
+    return found[0] if found else ""
 
 
 def _slots(utterance: "Utterance", arguments: ItemSelection) -> dict[str, str]:
