@@ -153,6 +153,9 @@ class Cost(_Frozen):
     machine: Mapping[str, Any]
     started_utc: str
     wall_s: float
+    learning_s: float = 0.0
+    """Seconds of ``wall_s`` in which the runner learnt from the codec, such as training a language model on its
+    codes; next to nothing where what it learnt was kept from an earlier run."""
     num_jobs: int
 
 

@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from running import Cli, codec, stable_bytes
+
+from tokbench.records import Cost
 
 
 def records(results: Path) -> dict[str, dict[str, Any]]:
@@ -50,6 +54,25 @@ def test_what_is_done_is_not_done_again_unless_forced(cli: Cli, corpus: Path, ta
     assert len((tmp_path / "marks").read_text()) == 12
     cli(*arguments, "--force", **marks)
     assert len((tmp_path / "marks").read_text()) == 24
+
+
+def test_learning_is_part_of_the_cost(cli: Cli, tmp_path: Path, rng: np.random.Generator) -> None:
+    rows = ["path,split,speaker"]
+    for level, (split, speaker) in enumerate((("train", "a"), ("train", "b"), ("test", "c"), ("test", "d")), 1):
+        for number in range(3):
+            samples = 0.1 * np.sin(np.arange(48000) * 0.1 * level) + 0.02 * rng.standard_normal(48000)
+            soundfile.write(tmp_path / f"{speaker}{number}.wav", samples, 16000)
+            rows.append(f"{speaker}{number}.wav,{split},{speaker}")
+    (tmp_path / "manifest.csv").write_text("\n".join(rows))
+    asked = ("--codec", "spectrogram-kmeans:8x256", "--task", "speaker-tokens")
+    costs = []
+    for results in ("first", "again"):
+        done = cli("run", *asked, "--corpus", "manifest:manifest.csv?split=test", "--results", results)
+        assert done.returncode == 0, done.stderr
+        (cost,) = (tmp_path / results).glob("*/*/*/*.cost.json")
+        costs.append(Cost.model_validate_json(cost.read_text()))
+    first, again = costs
+    assert 0 < again.learning_s < first.learning_s < first.wall_s
 
 
 def test_a_second_task_encodes_nothing(cli: Cli, corpus: Path, task: Path, tmp_path: Path) -> None:

@@ -102,10 +102,11 @@ def _measure(  # noqa: PLR0913  (all that a cell is)
     force: bool,
 ) -> CellOutcome:
     """Learn what has to be learnt, measure what is not measured yet, and write the record."""
-    if (reason := _learn(cell, runner, executor)) is not None:
-        return _without_measurements(cell, "failed", reason)
     started = dt.datetime.now(dt.UTC)
     clock = time.perf_counter()
+    if (reason := _learn(cell, runner, executor)) is not None:
+        return _without_measurements(cell, "failed", reason)
+    learning_s = time.perf_counter() - clock
     with Journal(cell.files.journal, key) as journal:
         if force:
             journal.clear()
@@ -117,6 +118,7 @@ def _measure(  # noqa: PLR0913  (all that a cell is)
             machine=machine(),
             started_utc=started.isoformat(timespec="seconds"),
             wall_s=time.perf_counter() - clock,
+            learning_s=learning_s,
             num_jobs=executor.num_workers,
         )
     write_json(cell.files.cost, cost)
