@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 from leaderboard.builder import Results, bitrate, board, summary_of
+from pydantic import ValidationError
 
 from tokbench.errors import RecordError
 from tokbench.leaderboard.cells import MixedRecordsError, Section, read_sections
@@ -49,6 +50,29 @@ def test_a_task_that_was_not_run_is_missing_with_the_command_that_runs_it(result
         "mulaw": "",
         "opus": "not run: tokbench run --codec opus:12kbps --task tokens.v1 --corpus synth",
     }
+
+
+def test_the_command_can_be_typed_in_a_shell(results: Results) -> None:
+    results.corpus = "synth-words?kind=digit&split=test.v1"
+    results.add("opus", "12kbps", QUALITY)
+    missing = section(results).rows[0].cells["bitrate_nominal_bps"].missing
+    assert missing.endswith("--corpus 'synth-words?kind=digit&split=test'")
+
+
+def test_what_stands_beside_the_rest_makes_no_row(results: Results) -> None:
+    results.add("opus", "12kbps", QUALITY)
+    for codec in ("opus", "mulaw"):
+        results.add(codec, "12kbps", task="tokens.v1", summaries=[bitrate(12000)])
+    results.corpus = "other.v1"
+    results.add("mulaw", "12kbps", task="tokens.v1", summaries=[bitrate(12000)])
+    assert len(read_sections(board(), results.folder)) == 2
+    quality, cost = board().groups
+    beside = cost.model_copy(update={"beside": True})
+    only = section(results, groups=[quality, beside])
+    assert [row.codec.name for row in only.rows] == ["opus"]
+    assert only.rows[0].cells["bitrate_nominal_bps"].value == 12000
+    with pytest.raises(ValidationError, match="expected one that does not stand beside others"):
+        board(groups=[beside], sort_by="bitrate_nominal_bps", plot=None)
 
 
 def test_a_record_that_was_skipped_says_why(results: Results) -> None:

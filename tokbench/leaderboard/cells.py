@@ -5,6 +5,7 @@ measured the same utterances with the same judge, and where a row is one codec: 
 names two files, and never a table.
 """
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,6 +32,7 @@ __all__ = [
     "Section",
     "SourceRecord",
     "check_comparable",
+    "quoted",
     "read_sections",
     "read_task",
 ]
@@ -141,7 +143,8 @@ def read_task(results: Path, task: str) -> Iterator[SourceRecord]:
 def read_sections(board: Leaderboard, results: Path) -> list[Section]:
     """Return one table per corpus that has records, in the order of the leaderboard or of the names.
 
-    Where codecs are named, a corpus on which anchors alone were measured has no table.
+    A codec has a row where something was measured that does not only stand beside the rest. A corpus of which no
+    codec has one has no table, nor, where codecs are named, has one on which anchors alone were measured.
 
     Raises :class:`MixedRecordsError` for records that must not be compared and :class:`RecordError` for files
     that cannot be read.
@@ -152,6 +155,7 @@ def read_sections(board: Leaderboard, results: Path) -> list[Section]:
         for source in read_task(results, task):
             if is_shown(source.record.codec.name):
                 by_corpus.setdefault(source.record.corpus.name, []).append(source)
+    by_corpus = {name: kept for name, sources in by_corpus.items() if (kept := _asked(board, sources))}
     if board.codecs != "*":
         by_corpus = {name: sources for name, sources in by_corpus.items() if _has_more_than_anchors(board, sources)}
     names = sorted(by_corpus) if board.corpora == "*" else [name for name in board.corpora if name in by_corpus]
@@ -165,6 +169,12 @@ def _choice(board: Leaderboard) -> Callable[[str], bool]:
     studies = [study for study in list_studies().values() if study.num_seeds > 1]
     repeated = {trial.name for study in studies for trial in study.all_trials}
     return lambda name: name not in repeated
+
+
+def _asked(board: Leaderboard, sources: Sequence[SourceRecord]) -> list[SourceRecord]:
+    """Return the records of codecs of which more was measured than stands beside the rest."""
+    asked = {source.label for source in sources if source.record.task.id in board.asked}
+    return [source for source in sources if source.label in asked]
 
 
 def _has_more_than_anchors(board: Leaderboard, sources: Iterable[SourceRecord]) -> bool:
@@ -183,6 +193,11 @@ def _section(board: Leaderboard, sources: Sequence[SourceRecord]) -> Section:
     return Section(sources[0].record.corpus, tuple(_ordered(rows, board.sort_by)))
 
 
+def quoted(corpus: CorpusSummary) -> str:
+    """Return the reference of a corpus as it is typed in a shell, where ``?`` and ``&`` have a meaning."""
+    return shlex.quote(corpus.reference)
+
+
 def _row(board: Leaderboard, by_task: dict[str, SourceRecord], corpus: CorpusSummary) -> Row:
     sources = list(by_task.values())
     for source in sources[1:]:
@@ -191,7 +206,7 @@ def _row(board: Leaderboard, by_task: dict[str, SourceRecord], corpus: CorpusSum
     for key, column in board.columns.items():
         task = board.task_of[key]
         found = by_task.get(task)
-        command = f"tokbench run --codec {sources[0].label} --task {task} --corpus {corpus.reference}"
+        command = f"tokbench run --codec {sources[0].label} --task {task} --corpus {quoted(corpus)}"
         cells[key] = _cell(found, column) if found else Cell(None, f"not run: {command}")
     return Row(by_task, cells, is_anchor=sources[0].record.codec.name in board.anchors)
 

@@ -54,6 +54,9 @@ class ColumnGroup(StrictModel):
     """Id with its version, such as ``reconstruction.v1``: versions are never mixed."""
     prefix: str = ""
     """What stands before the names of its columns, and a slash, where other groups have the same metrics."""
+    beside: bool = False
+    """Whether its columns only stand beside those of the other groups, as bitrates do: a codec of which nothing
+    else was measured has no row."""
     columns: tuple[Column, ...] = Field(min_length=1)
     """From left to right."""
 
@@ -148,6 +151,8 @@ class Leaderboard(StrictModel):
             for key in names
             if key not in keys
         ]
+        if all(group.beside for group in self.groups):
+            problems.append("groups: expected one that does not stand beside others")
         if self.table_per_group and (self.plot or self.ranking):
             problems.append("table_per_group: there is neither a plot nor a ranking over several tables")
         if problems:
@@ -188,6 +193,11 @@ class Leaderboard(StrictModel):
     def tasks(self) -> tuple[str, ...]:
         """Ids of the tasks that the columns come from, in the order of the groups."""
         return tuple(dict.fromkeys(group.task for group in self.groups))
+
+    @cached_property
+    def asked(self) -> frozenset[str]:
+        """Ids of the tasks of groups that do not only stand beside others."""
+        return frozenset(group.task for group in self.groups if not group.beside)
 
 
 def list_leaderboards() -> dict[str, Path]:

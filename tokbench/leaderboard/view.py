@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tokbench.leaderboard.cells import Cell, Row
+from tokbench.leaderboard.cells import Cell, Row, quoted
 from tokbench.leaderboard.examples import Example, examples
 from tokbench.leaderboard.numbers import NumberFormat, number_format, with_digits
 from tokbench.leaderboard.plot import Picture, pictures
@@ -141,6 +141,11 @@ class TableView:
         """What this table is, for those who do not see where it stands."""
         title = self.title if self.board.table_per_group else self.board.title
         return f"{title} on {self.corpus.name}"
+
+    @property
+    def corpus_argument(self) -> str:
+        """What a command is told for the corpus."""
+        return quoted(self.corpus)
 
     @property
     def duration(self) -> str:
