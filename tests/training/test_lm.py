@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import tomli_w
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from tokbench.audio import Audio
@@ -217,8 +219,41 @@ class Interrupting(Watcher):
             raise RuntimeError("power cut")
 
 
-def test_an_interrupted_run_goes_on_to_the_last_bit(tmp_path: Path) -> None:
-    spec = spec_file(tmp_path)
+class Chance(Letters):
+    """Codes that have nothing to do with what they are said to say: all that can be learnt is learnt by heart."""
+
+    @staticmethod
+    def item(index: int) -> Item:
+        contents = Letters.item(index).contents
+        codes = np.random.default_rng([index, 1]).integers(len(LETTERS), size=contents["acoustic"].shape)
+        return Item(str(index), {**contents, "acoustic": torch.from_numpy(codes)})
+
+
+def test_the_weights_that_are_kept_are_those_of_the_step_that_was_best(tmp_path: Path) -> None:
+    training = {
+        **SPEC["training"],
+        "optimizer": {"learning_rate": 3e-2},
+        "validate_every_steps": 4,
+        "num_held_out": 4,
+    }
+    best = spec_file(tmp_path, {"training": {**training, "keep": "best"}}, "best")
+    folder = train_lm(best, Chance(), tmp_path / "kept", scale="paper")
+    curves = pd.read_csv(folder / "curves.csv").set_index("step").dropna()
+    kept = load_file(folder / "weights.safetensors")
+    for stage in ("ar", "nar"):
+        step = int(curves[f"validation.{stage}.bits_per_code"].idxmin())
+        assert step < training["num_steps"], "it learns nothing by heart"
+        last = spec_file(tmp_path, {"training": {**training, "num_steps": step}}, f"last-{stage}")
+        then = load_file(train_lm(last, Chance(), tmp_path / stage, scale="paper") / "weights.safetensors")
+        names = [name for name in kept if name.startswith(f"{stage}.")]
+        assert names
+        assert all(torch.equal(kept[name], then[name]) for name in names)
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_an_interrupted_run_goes_on_to_the_last_bit(keep: str, tmp_path: Path) -> None:
+    training = {**SPEC["training"], "keep": keep, "validate_every_steps": 4, "optimizer": {"learning_rate": 3e-2}}
+    spec = spec_file(tmp_path, {"training": training})
     whole = train_lm(spec, Letters(), tmp_path / "whole/lm", scale="paper")
     with pytest.raises(RuntimeError, match="power cut"):
         train_lm(spec, Letters(), tmp_path / "cut/lm", scale="paper", watcher=Interrupting())

@@ -1,8 +1,8 @@
 """How long, on how much at a time and how fast a model is trained."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tokbench.specs.base import StrictModel
 
@@ -50,6 +50,9 @@ class Training(StrictModel):
     """Whether a GPU adds in the same order each time, where it can; a processor always does."""
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
     """Of the moving average of the weights that is saved; 0 for the last weights themselves."""
+    keep: Literal["last", "best"] = "last"
+    """Which weights a run ends with: the last ones, or of every part those with the lowest loss on what is held
+    out, where the model can tell: what learns its examples by heart is then taken from before it did."""
     quantized_from: float = Field(default=0.0, ge=0, lt=1)
     """Share of the steps after which the quantizer is put in; before it, latents pass as they are."""
     adversarial_from: float = Field(default=0.0, ge=0, lt=1)
@@ -67,3 +70,10 @@ class Training(StrictModel):
     log_every_steps: int = Field(default=50, gt=0)
     """Steps of which a row of the curves is the mean."""
     checkpoint_every_steps: int = Field(default=1000, gt=0)
+
+    @model_validator(mode="after")
+    def _best_is_known(self) -> Self:
+        if self.keep == "best" and not self.num_held_out:
+            msg = 'keep = "best" needs something that is held out (num_held_out)'
+            raise ValueError(msg)
+        return self

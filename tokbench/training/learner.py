@@ -131,6 +131,14 @@ class Learner(nn.Module, ABC, Generic[Lot]):
         del batch
         return {}
 
+    def judged(self, losses: Mapping[str, float]) -> Mapping[str, float]:
+        """Return, of the parts of :meth:`averaged` by name, what decides which weights are the best.
+
+        ``losses`` are the means over what is held out, by the names of :meth:`validate`.
+        """
+        del losses
+        return {}
+
     def reconstruct(self, samples: Tensor) -> Tensor | None:
         """Return what becomes of ``samples`` [B, 1, T], for listening; None where nothing comes back."""
         del samples

@@ -109,6 +109,14 @@ class LmLearner(Learner[TokenBatch]):
                 shown |= {f"{name}.{key}": value for key, value in found.items()}
         return shown
 
+    def judged(self, losses: Mapping[str, float]) -> Mapping[str, float]:
+        """Return what held-out examples cost each stage."""
+        costs = {
+            name: [value for key, value in losses.items() if key.startswith(f"{name}.")]
+            for name in self.spec.stages
+        }
+        return {name: sum(each) for name, each in costs.items() if each}
+
     def export(self, folder: Path, origin: Origin) -> None:
         """Write the weights in half precision, the spec, and last what says that it is a language model."""
         write_halves(folder / WEIGHTS_FILE, self.networks.state_dict())

@@ -11,6 +11,7 @@ import torch
 
 from tokbench.errors import TrainingError
 from tokbench.training.alarms import Alarms, check_finite
+from tokbench.training.best import Best
 from tokbench.training.checkpoint import Standing, read_checkpoint, write_checkpoint
 from tokbench.training.curves import Curves, Row, Window
 from tokbench.training.folder import CURVES_FILE, RunFolder
@@ -23,7 +24,9 @@ from tokbench.training.watcher import Watcher
 
 __all__ = ["Run"]
 
-_WINDOW = "window."
+_WINDOW, _BEST = "window.", "best."
+_HELD_OUT = "validation."
+"""How the names of the losses on what is held out begin."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class _Course:
         self.run, self.interruption = run, interruption
         self.settings, self.processes, self.folder = run.learner.settings, run.processes, run.folder
         self.loop = Loop(run.learner, run.batches, run.processes, seed=run.origin.seed)
+        self.best = Best()
         self.window, standing = self._resumed()
         self.began_s = time.monotonic() - standing.elapsed_s
         self.alarms = Alarms(self.settings.num_steps)
@@ -81,6 +85,9 @@ class _Course:
             detail = " ".join(str(error).splitlines()[1:2]).strip() or str(error)
             msg = f"{self.folder.checkpoint} is of another spec ({detail}). Begin again with --restart."
             raise TrainingError(msg) from error
+        self.best.load(
+            {name.removeprefix(_BEST): value for name, value in tensors.items() if name.startswith(_BEST)}
+        )
         self.run.watcher.say(f"going on after step {standing.step} of {self.settings.num_steps}")
         sums = {name.removeprefix(_WINDOW): value for name, value in tensors.items() if name.startswith(_WINDOW)}
         return Window({name: value.to(self.processes.device) for name, value in sums.items()}), standing
@@ -127,6 +134,9 @@ class _Course:
     def _validate(self, validation: Checked, curves: Curves) -> Row:
         with self.loop.averaged() as learner:
             losses = validation(learner, self.processes.device)
+            if self.settings.keep == "best":
+                named = {name.removeprefix(_HELD_OUT): value for name, value in losses.items()}
+                self.best.see(learner.averaged(), learner.judged(named), self.loop.step)
             validation.listen(learner, self.processes.device, curves, self.loop.step)
         return losses
 
@@ -144,6 +154,7 @@ class _Course:
         check_finite({"step": self.loop.step, **{name: float(total[0]) for name, total in window.items()}})
         if self.processes.is_first:
             tensors = self.loop.state() | {f"{_WINDOW}{name}": total for name, total in window.items()}
+            tensors |= {f"{_BEST}{name}": tensor for name, tensor in self.best.state().items()}
             elapsed_s = time.monotonic() - self.began_s
             standing = Standing(self.folder.num_finished, self.loop.step, elapsed_s)
             write_checkpoint(self.folder.checkpoint, tensors, standing)
@@ -152,6 +163,7 @@ class _Course:
         if self.processes.is_first:
             origin = self.run.origin
             with self.loop.averaged() as learner:
+                self.best.put(learner.averaged())
                 learner.export(
                     self.folder.path,
                     Origin(origin.corpus, origin.scale, origin.seed, (*origin.remarks, *self.alarms.sentences)),
@@ -159,6 +171,7 @@ class _Course:
         self.folder.finish_one(
             {
                 "num_steps": self.loop.step,
+                **({"best_after_steps": self.best.steps} if self.best.steps else {}),
                 "audio_s": self.loop.step * self.crop_s,
                 "elapsed_s": round(time.monotonic() - self.began_s, 1),
                 "device": str(self.processes.device),
