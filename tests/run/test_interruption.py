@@ -12,9 +12,11 @@ import pytest
 from running import Cli, codec, command, environment, stable_bytes
 
 
-def arguments(corpus: Path, task: Path, results: str, jobs: int = 2) -> tuple[object, ...]:
+def arguments(
+    corpus: Path, task: Path, results: str, jobs: int = 2, codec_name: str = "Slow"
+) -> tuple[object, ...]:
     return (
-        "run", "--codec", codec("Slow"), "--task", task, "--corpus", f"folder:{corpus}",
+        "run", "--codec", codec(codec_name), "--task", task, "--corpus", f"folder:{corpus}",
         "--results", results, "--jobs", jobs,
     )  # fmt: skip
 
@@ -35,10 +37,9 @@ def hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def start_and_wait(corpus: Path, task: Path, home: Path, marks: Path) -> subprocess.Popen[str]:
-    """Start a run and return when some utterances are finished and others are not."""
-    process = subprocess.Popen(
-        command(*arguments(corpus, task, "cut")),
+def start(corpus: Path, home: Path, marks: Path, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(*arguments),
         cwd=corpus.parent,
         env=environment(home, {"TOKBENCH_TEST_MARKS": str(marks), "TOKBENCH_CACHE_BYTES": "1"}),
         stdout=subprocess.PIPE,
@@ -47,6 +48,11 @@ def start_and_wait(corpus: Path, task: Path, home: Path, marks: Path) -> subproc
         start_new_session=True,
         preexec_fn=hear_ctrl_c,  # noqa: PLW1509  (a test has no threads of its own)
     )
+
+
+def start_and_wait(corpus: Path, task: Path, home: Path, marks: Path) -> subprocess.Popen[str]:
+    """Start a run and return when some utterances are finished and others are not."""
+    process = start(corpus, home, marks, *arguments(corpus, task, "cut"))
     deadline = time.monotonic() + 120
     while num_finished(corpus.parent / "cut") < 3:
         assert process.poll() is None, process.communicate()
@@ -83,18 +89,35 @@ def children(pid: int) -> set[int]:
     return found
 
 
-def test_kill_9_loses_only_what_was_in_hand(cli: Cli, corpus: Path, task: Path, tokbench_home: Path) -> None:
-    marks = corpus.parent / "marks"
-    process = start_and_wait(corpus, task, tokbench_home, marks)
+def kill_with_all_workers(process: subprocess.Popen[str]) -> None:
+    """Kill the process alone, and wait until those that it started have left by themselves."""
     process.kill()
-    process.communicate()
+    process.wait()
     deadline = time.monotonic() + 20
     while children(process.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
     left = children(process.pid)
     for pid in left:
         os.kill(pid, signal.SIGKILL)
+    process.communicate()  # which would have waited for the workers, too
     assert not left, "worker processes outlived the run"
+
+
+def test_kill_9_ends_workers_that_are_busy_for_long(corpus: Path, task: Path, tokbench_home: Path) -> None:
+    marks = corpus.parent / "marks"
+    process = start(corpus, tokbench_home, marks, *arguments(corpus, task, "cut", codec_name="Busy"))
+    deadline = time.monotonic() + 120
+    while not marks.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "the run did not get under way"
+        time.sleep(0.02)
+    kill_with_all_workers(process)
+
+
+def test_kill_9_loses_only_what_was_in_hand(cli: Cli, corpus: Path, task: Path, tokbench_home: Path) -> None:
+    marks = corpus.parent / "marks"
+    process = start_and_wait(corpus, task, tokbench_home, marks)
+    kill_with_all_workers(process)
     assert_resumes_to_the_same_bytes(cli, corpus, task, marks)
 
 

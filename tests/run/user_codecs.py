@@ -100,6 +100,17 @@ class Slow(Counting):
         return super()._encode(samples)
 
 
+class Busy(Counting):
+    """Works for ten minutes."""
+
+    def _encode(self, samples: torch.Tensor) -> list[torch.Tensor]:
+        codes = super()._encode(samples)
+        end_s = time.monotonic() + 600
+        while time.monotonic() < end_s:
+            pass
+        return codes
+
+
 class Random(Good):
     """Draws random numbers without a seed of its own."""
 

@@ -5,12 +5,15 @@ workers are twice as fast as one (a BLAS that takes every core for itself undoes
 """
 
 import hashlib
+import multiprocessing
 import os
 import random
 import signal
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING
 
@@ -68,6 +71,17 @@ def prepare_process(settings: Mapping[str, str]) -> None:
     Finalize(None, signal.signal, args=(signal.SIGTERM, signal.SIG_IGN), exitpriority=100)
     torch.set_num_threads(1)
     keep_freed_memory()
+    if (parent := multiprocessing.parent_process()) is not None:
+        threading.Thread(target=_leave_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _leave_with(sentinel: int) -> None:
+    """Leave once the process of ``sentinel`` is gone, killed perhaps: nobody is left to hear what is found here.
+
+    What learns hears it as it hears Ctrl-C, and saves its step first.
+    """
+    wait([sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _leave(*_: object) -> None:
