@@ -75,6 +75,16 @@ def test_what_stands_beside_the_rest_makes_no_row(results: Results) -> None:
         board(groups=[beside], sort_by="bitrate_nominal_bps", plot=None)
 
 
+def test_rows_are_sorted_by_what_was_measured_on_their_corpus(results: Results) -> None:
+    for codec, value in {"worst": 3.0, "best": 1.0}.items():
+        results.add(codec, "1", {"mel_distance_dac": [value] * 4})
+    results.corpus = "other.v1"
+    results.add("opus", "1", QUALITY)
+    other, first = read_sections(board(), results.folder)
+    assert (other.board.sort_by, first.board.sort_by) == ("pesq_wb", "mel_distance_dac")
+    assert [row.codec.name for row in first.rows] == ["best", "worst"]
+
+
 def test_a_record_that_was_skipped_says_why(results: Results) -> None:
     results.overrides = {"status": "skipped", "reason": "no weights for encodec"}
     results.add("encodec", "6kbps")

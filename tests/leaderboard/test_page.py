@@ -159,6 +159,17 @@ def test_a_codec_without_sounds_is_left_out_of_the_listening(results: Results) -
     assert len(Outline(page_of(results)).values("audio", "src")) == 2
 
 
+def test_a_codec_that_was_skipped_has_neither_sounds_nor_utterances(results: Results) -> None:
+    results.add("opus", "12kbps", QUALITY)
+    results.add_examples("opus", "12kbps")
+    results.overrides = {"status": "skipped", "reason": "units only encodes"}
+    results.add("units", "1")
+    results.files("units", "1").utterances.unlink()
+    page = page_of(results)
+    assert len(Outline(page).values("audio", "src")) == 2
+    assert "units only encodes" in page.html.decode()
+
+
 def test_sounds_that_do_not_fit_lie_beside_the_page(results: Results) -> None:
     add_published(results, num_examples=3)
     shown = find_leaderboard("reconstruction").model_copy(update={"num_examples": 3})

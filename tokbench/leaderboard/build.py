@@ -64,12 +64,8 @@ def build(names: Sequence[str], *, results: Path, out: Path, check: bool = False
 
 
 def files_of(board: Leaderboard, results: Path) -> Mapping[str, bytes]:
-    """Return every file of ``board`` by its name below the output folder; none where there are no records.
-
-    A corpus has no table on which nothing was measured that rows are sorted by: bitrates alone are no answer.
-    """
+    """Return every file of ``board`` by its name below the output folder; none where there are no records."""
     tables = read_tables(board, results)
-    tables = [table for table in tables if table.section.metric(table.board.sort_by) is not None]
     if not tables:
         return {}
     page = render(board, tables)

@@ -113,6 +113,8 @@ class Row:
 class Section:
     """One table: a leaderboard on one corpus."""
 
+    board: Leaderboard
+    """As it is on this corpus: with a column to sort by that was measured on it."""
     corpus: CorpusSummary
     rows: tuple[Row, ...]
     """In the order of the table."""
@@ -190,7 +192,8 @@ def _section(board: Leaderboard, sources: Sequence[SourceRecord]) -> Section:
     rows = [_row(board, by_task, sources[0].record.corpus) for by_task in by_label.values()]
     for key in board.columns:
         _check_column(key, board.task_of[key], rows)
-    return Section(sources[0].record.corpus, tuple(_ordered(rows, board.sort_by)))
+    board = board.sorted_where(lambda key: any(row.cells[key].summary is not None for row in rows))
+    return Section(board, sources[0].record.corpus, tuple(_ordered(rows, board.sort_by)))
 
 
 def quoted(corpus: CorpusSummary) -> str:

@@ -82,11 +82,15 @@ class Example:
 def examples(table: Table) -> list[Example]:
     """Return the first utterances that were kept as sounds, at most as many as the leaderboard asks for."""
     for task in table.board.tasks:
-        rows = [row for row in table.section.rows if task in row.sources]
-        sources = [row.sources[task] for row in rows if row.sources[task].files.examples.is_dir()]
-        if sources and table.board.num_examples:
-            return _examples(table, task, sources[0], rows)
+        # Others have no sounds, and what was skipped has no utterances either.
+        rows = [row for row in table.section.rows if _has_sounds(row, task)]
+        if rows and table.board.num_examples:
+            return _examples(table, task, rows[0].sources[task], rows)
     return []
+
+
+def _has_sounds(row: Row, task: str) -> bool:
+    return task in row.sources and row.sources[task].files.examples.is_dir()
 
 
 def _examples(table: Table, task: str, source: SourceRecord, rows: Sequence[Row]) -> list[Example]:

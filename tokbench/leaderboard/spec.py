@@ -1,6 +1,6 @@
 """Leaderboards: TOML files that say which metrics of which tasks stand side by side, and what is plotted."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
@@ -116,7 +116,8 @@ class Leaderboard(StrictModel):
     anchors: tuple[str, ...] = ("identity", "noise")
     """Codecs that mark the ceiling and the floor: shown, but neither ranked nor called the best."""
     sort_by: str
-    """Column that orders the rows, best first."""
+    """Column that orders the rows, best first; on a corpus on which it was not measured, the first one that
+    was and does not only stand beside others."""
     num_examples: int = Field(default=3, ge=0)
     """Utterances to listen to, per corpus."""
     per_codebook: bool = True
@@ -170,6 +171,12 @@ class Leaderboard(StrictModel):
         keys = list(self.columns_of(group))
         sort_by = self.sort_by if self.sort_by in keys else keys[0]
         return Leaderboard.model_validate(self.model_dump() | {"groups": [group], "sort_by": sort_by})
+
+    def sorted_where(self, is_measured: Callable[[str], bool]) -> "Leaderboard":
+        """Return this leaderboard with a ``sort_by`` that ``is_measured`` says was measured, if there is one."""
+        asked = [key for group in self.groups if not group.beside for key, _ in self._keyed(group)]
+        key = next((key for key in (self.sort_by, *asked) if is_measured(key)), self.sort_by)
+        return self if key == self.sort_by else self.model_copy(update={"sort_by": key})
 
     def columns_of(self, group: ColumnGroup) -> dict[str, Column]:
         """Return the columns of a group by key, from left to right: its own, and those that all have."""

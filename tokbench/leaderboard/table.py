@@ -157,7 +157,7 @@ def read_tables(board: Leaderboard, results: Path) -> list[Table]:
     Raises what :func:`read_sections` and :func:`standings` raise.
     """
     return [
-        Table(each, section, standings(each, section), rank(each, section))
+        Table(section.board, section, standings(section.board, section), rank(section.board, section))
         for each in board.tables
         for section in read_sections(each, results)
     ]
