@@ -92,7 +92,7 @@ def _table() -> str:
     path = ROOT / "leaderboards" / "overview.csv"
     with path.open(encoding="utf-8", newline="") as file:
         own = [row for row in csv.DictReader(file) if row["corpus"] == CORPUS]
-    rows = [row for row in own if any(row[name] for name in COLUMNS)]
+    rows = [row for row in own if row["visqol"]]
     lines = [
         f"| codec | {' | '.join(heading for heading, _ in COLUMNS.values())} |",
         f"|---|{'---:|' * len(COLUMNS)}",
@@ -100,7 +100,8 @@ def _table() -> str:
     for row in rows:
         cells = [_cell(row, name, digits) for name, (_, digits) in COLUMNS.items()]
         lines.append(f"| {row['codec']}:{row['setting']} | {' | '.join(cells)} |")
-    note = f"Speech made by espeak-ng (`{CORPUS}`); ± is half of the 95 % interval; — is explained in the page."
+    note = f"Speech made by espeak-ng (`{CORPUS}`); ± is half of the 95 % interval. What only encodes, such as "
+    note += "units, and every other question are in `leaderboards/overview.html`."
     return "\n".join([*lines, "", note, ""])
 
 
