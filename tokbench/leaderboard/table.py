@@ -27,12 +27,16 @@ NUM_DIGITS = 6
 class Table:
     """One leaderboard on one corpus."""
 
-    board: Leaderboard
     section: Section
     standings: Mapping[str, Standing]
     """Who is best, by column key; only columns with a direction are here."""
     joint: Ranks | None = None
     """The order over all questions, where the leaderboard asks for one."""
+
+    @property
+    def board(self) -> Leaderboard:
+        """The leaderboard, as it is on this corpus."""
+        return self.section.board
 
     def ranks(self) -> dict[str, int]:
         """Return the place of each ranked row in the order of the table, from 1.
@@ -157,7 +161,7 @@ def read_tables(board: Leaderboard, results: Path) -> list[Table]:
     Raises what :func:`read_sections` and :func:`standings` raise.
     """
     return [
-        Table(section.board, section, standings(section.board, section), rank(section.board, section))
+        Table(section, standings(section.board, section), rank(section.board, section))
         for each in board.tables
         for section in read_sections(each, results)
     ]

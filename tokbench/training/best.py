@@ -6,9 +6,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from tokbench.training.checkpoint import below
+
 __all__ = ["Best"]
 
-_WEIGHTS, _LOSS, _STEP = "weights.", "loss.", "step."
+_WEIGHTS, _LOSS, _STEP = "weights", "loss", "step"
 
 
 class Best:
@@ -43,16 +45,14 @@ class Best:
 
     def state(self) -> dict[str, Tensor]:
         """Return all of it, for a checkpoint; :meth:`load` takes it."""
-        numbers = {f"{_LOSS}{part}": torch.tensor(loss, dtype=torch.float64) for part, loss in self._losses.items()}
-        steps = {f"{_STEP}{part}": torch.tensor(step) for part, step in self._steps.items()}
-        return {**{f"{_WEIGHTS}{name}": tensor for name, tensor in self._weights.items()}, **numbers, **steps}
+        tensors = {f"{_WEIGHTS}.{name}": tensor for name, tensor in self._weights.items()}
+        for part, loss in self._losses.items():
+            tensors[f"{_LOSS}.{part}"] = torch.tensor(loss, dtype=torch.float64)
+            tensors[f"{_STEP}.{part}"] = torch.tensor(self._steps[part])
+        return tensors
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Go back to a state that :meth:`state` told."""
-        below = {
-            start: {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
-            for start in (_WEIGHTS, _LOSS, _STEP)
-        }
-        self._weights = below[_WEIGHTS]
-        self._losses = {part: float(value) for part, value in below[_LOSS].items()}
-        self._steps = {part: int(value) for part, value in below[_STEP].items()}
+        self._weights = below(_WEIGHTS, tensors)
+        self._losses = {part: float(value) for part, value in below(_LOSS, tensors).items()}
+        self._steps = {part: int(value) for part, value in below(_STEP, tensors).items()}

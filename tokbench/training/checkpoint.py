@@ -12,7 +12,7 @@ from torch import Tensor
 from tokbench.errors import TrainingError
 from tokbench.paths import atomic_write
 
-__all__ = ["CHECKPOINT_FILE", "Standing", "read_checkpoint", "write_checkpoint"]
+__all__ = ["CHECKPOINT_FILE", "Standing", "below", "read_checkpoint", "write_checkpoint"]
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 _KEY = "tokbench"
@@ -36,6 +36,12 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], standing: Standi
     owned = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     with atomic_write(path) as temporary:
         save_file(owned, temporary, {_KEY: json.dumps(asdict(standing))})
+
+
+def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with ``prefix`` and a dot, by what comes after it."""
+    start = f"{prefix}."
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Standing]:

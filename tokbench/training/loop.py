@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from tokbench.specs.training import Optimizer
+from tokbench.training.checkpoint import below
 from tokbench.training.learner import Learner, Progress, Supply, Turn
 from tokbench.training.processes import Processes
 
@@ -121,20 +122,15 @@ class Loop:
         """Go back to a state that :meth:`state` told after ``step`` steps."""
         self.step = step
         own = self.learner.state_dict()
-        self.learner.load_state_dict(own | _below("learner", tensors))
+        self.learner.load_state_dict(own | below("learner", tensors))
         for name, optimizer in self._optimizers.items():
             state: dict[int, dict[str, Tensor]] = {}
-            for key, value in _below(f"optimizer.{name}", tensors).items():
+            for key, value in below(f"optimizer.{name}", tensors).items():
                 index, _, field = key.partition(".")
                 state.setdefault(int(index), {})[field] = value
             optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
         if self._average is not None:
-            self._average.load_state_dict(_below("average", tensors))
-
-
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    start = f"{prefix}."
-    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+            self._average.load_state_dict(below("average", tensors))
 
 
 def _optimizer(settings: Optimizer, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

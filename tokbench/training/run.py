@@ -12,7 +12,7 @@ import torch
 from tokbench.errors import TrainingError
 from tokbench.training.alarms import Alarms, check_finite
 from tokbench.training.best import Best
-from tokbench.training.checkpoint import Standing, read_checkpoint, write_checkpoint
+from tokbench.training.checkpoint import Standing, below, read_checkpoint, write_checkpoint
 from tokbench.training.curves import Curves, Row, Window
 from tokbench.training.folder import CURVES_FILE, RunFolder
 from tokbench.training.interruption import Interruption
@@ -24,7 +24,7 @@ from tokbench.training.watcher import Watcher
 
 __all__ = ["Run"]
 
-_WINDOW, _BEST = "window.", "best."
+_WINDOW, _BEST = "window", "best"
 _HELD_OUT = "validation."
 """How the names of the losses on what is held out begin."""
 
@@ -85,11 +85,9 @@ class _Course:
             detail = " ".join(str(error).splitlines()[1:2]).strip() or str(error)
             msg = f"{self.folder.checkpoint} is of another spec ({detail}). Begin again with --restart."
             raise TrainingError(msg) from error
-        self.best.load(
-            {name.removeprefix(_BEST): value for name, value in tensors.items() if name.startswith(_BEST)}
-        )
+        self.best.load(below(_BEST, tensors))
         self.run.watcher.say(f"going on after step {standing.step} of {self.settings.num_steps}")
-        sums = {name.removeprefix(_WINDOW): value for name, value in tensors.items() if name.startswith(_WINDOW)}
+        sums = below(_WINDOW, tensors)
         return Window({name: value.to(self.processes.device) for name, value in sums.items()}), standing
 
     def complete(self) -> None:
@@ -153,8 +151,8 @@ class _Course:
         window = self.window.state()
         check_finite({"step": self.loop.step, **{name: float(total[0]) for name, total in window.items()}})
         if self.processes.is_first:
-            tensors = self.loop.state() | {f"{_WINDOW}{name}": total for name, total in window.items()}
-            tensors |= {f"{_BEST}{name}": tensor for name, tensor in self.best.state().items()}
+            tensors = self.loop.state() | {f"{_WINDOW}.{name}": total for name, total in window.items()}
+            tensors |= {f"{_BEST}.{name}": tensor for name, tensor in self.best.state().items()}
             elapsed_s = time.monotonic() - self.began_s
             standing = Standing(self.folder.num_finished, self.loop.step, elapsed_s)
             write_checkpoint(self.folder.checkpoint, tensors, standing)
