@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from same_codes import expect_same_codes
 from tiny.formula import signal
 from tiny.listings import listed, num_parameters
 from tiny.wavtokenizer import described, save
@@ -122,7 +123,7 @@ def test_long_audio_is_coded_in_pieces(
     )
     decoded = codec.decode(expected)
     codec.chunk_s = 1.0
-    assert torch.equal(codec.encode(audio).streams[0].indices, expected.streams[0].indices)
+    expect_same_codes(codec.encode(audio).streams[0].indices, expected.streams[0].indices)
     torch.testing.assert_close(codec.decode(expected).samples, decoded.samples, atol=1e-6, rtol=1e-5)
     assert len(lengths) == 3
     assert max(lengths) < 40000

@@ -183,6 +183,24 @@ def test_an_end_that_is_drawn_ends_all_codebooks_at_one_frame(name: str) -> None
     assert all(length < 12 if is_ended else length == 12 for length, is_ended in zip(lengths, ended, strict=True))
 
 
+@pytest.mark.parametrize("num_begun", [0, 2])
+@pytest.mark.parametrize("name", ["delay", "flatten"])
+def test_no_end_is_drawn_before_the_least_number_of_frames(name: str, num_begun: int) -> None:
+    network = network_of("musicgen", "lm") if name == "delay" else network_of("audiolm", "coarse")
+    examples = examples_of(network, 48)
+    output, part = output_of(network, examples[0])
+    rows = network.writing.vocabulary.num_rows(part)
+    begun = torch.zeros(rows, num_begun, dtype=torch.int64)
+    lengths = {}
+    for least in (0, num_begun + 1):
+        orders = [{output: Order(begun, 12, is_known=False, num_least=least)} for _ in examples]
+        written = write(network, examples, orders, sampling=Sampling(temperature=(2.0,)), generators=generators(48))
+        lengths[least] = [found.streams[output].shape[1] for found in written]
+    # Where they may end at once, one of them does.
+    assert min(lengths[0]) == num_begun
+    assert min(lengths[num_begun + 1]) > num_begun
+
+
 def test_a_prompt_beyond_the_context_is_told() -> None:
     network = network_of("valle", "ar")
     (example,) = examples_of(network, 1)

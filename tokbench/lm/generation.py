@@ -151,7 +151,9 @@ class Generation:
         more = self.sampling.max_symbols if rate_hz is None else int(self.sampling.max_s * rate_hz)
         if not part.ended:
             raise LengthError(self.writing.spec.name, part.stream)
-        return Order(begun, begun.shape[1] + more, is_known=False)
+        # Of sound there is at least a frame: no sound at all could be neither heard nor compared.
+        least = begun.shape[1] + (0 if rate_hz is None else 1)
+        return Order(begun, begun.shape[1] + more, is_known=False, num_least=least)
 
     def _known_frames(self, part: Part, task: Task) -> int | None:
         """Return the frames of an output, those that are begun included, if something says how many they are."""

@@ -28,6 +28,8 @@ class Order:
     """Frames of the whole, exactly or at most."""
     is_known: bool
     """Whether it is exactly that many; if not, the model says when it ends."""
+    num_least: int = 0
+    """Frames of the whole, at least, before the model may say that it ends."""
 
 
 class Output:
@@ -85,7 +87,7 @@ class Output:
 
     def may_end(self, row: int) -> bool:
         """Say whether the end may be drawn for ``row``."""
-        return row == 0 and self.num_frames is None
+        return row == 0 and self.num_frames is None and int(self._table[row, self.step]) >= self.order.num_least
 
     def put(self, row: int, code: int, *, is_drawn: bool = True) -> None:
         """Decide on the code of ``row`` at this step."""
