@@ -23,9 +23,10 @@ def expect_same_codes(actual: Tensor, expected: Tensor) -> None:
 
 
 def holding(codes: Codes, indices: Tensor) -> Codes:
-    """Return the codes with these indices [K, F] in their streams, to decode what another computation found."""
-    parts = indices.split([stream.indices.shape[0] for stream in codes.streams])
-    return replace(
-        codes,
-        streams=tuple(replace(stream, indices=part) for stream, part in zip(codes.streams, parts, strict=True)),
-    )
+    """Return the codes with these indices [K, F] in their first streams: what another computation found, to decode."""
+    first, streams = 0, []
+    for stream in codes.streams:
+        end = first + len(stream.indices)
+        streams.append(replace(stream, indices=indices[first:end]) if first < len(indices) else stream)
+        first = end
+    return replace(codes, streams=tuple(streams))
