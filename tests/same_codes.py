@@ -23,7 +23,7 @@ def expect_same_codes(actual: Tensor, expected: Tensor) -> None:
 
 
 def holding(codes: Codes, indices: Tensor) -> Codes:
-    """Return the codes with these indices [K, F] in their first streams: what another computation found, to decode."""
+    """Return the codes with these indices [K, F] in their first streams: found elsewhere, to be decoded here."""
     first, streams = 0, []
     for stream in codes.streams:
         end = first + len(stream.indices)
