@@ -33,7 +33,7 @@ def test_latents_codes_and_audio_are_those_of_the_original(norm: str, num_sample
     samples = loud(num_samples)
     latents = original.encoder(samples).latents
     codes = original.encode(samples).audio_codes
-    torch.testing.assert_close(codec.encoder(samples), latents, atol=1e-5, rtol=0)
+    torch.testing.assert_close(codec.encoder(samples), latents, atol=1e-5, rtol=1e-5)
     assert torch.equal(codec.encode(samples), codes)
     assert torch.equal(codec.encode(samples, 5), codes[:, :5])
     torch.testing.assert_close(codec.decode(codes), original.decode(codes).audio_values, atol=1e-5, rtol=0)
