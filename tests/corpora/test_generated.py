@@ -14,7 +14,7 @@ from tokbench.errors import CorpusError, NotApplicableError
 from tokbench.specs.base import file_sha256
 
 RATE_HZ = 8000
-COLUMNS = ("id", "path", "split", "text", "duration_s", "licence", "sha256", "target_path", "target_sha256")
+LABELS = ("text", "target_path", "target_sha256")
 
 
 def ramp(num_samples: int, *, num_channels: int = 1, made: list[int] | None = None) -> Sound:
@@ -28,7 +28,7 @@ def recipe(made: list[int] | None = None) -> Recipe:
     shared = Clip("train/shared", partial(ramp, 80, made=made))
     return Recipe(
         name="ramps.v1",
-        columns=COLUMNS,
+        labels=LABELS,
         rows=lambda: [
             Row(id="one", clip=shared, columns={"split": "train", "text": "a"}),
             Row(

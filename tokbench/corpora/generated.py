@@ -76,10 +76,15 @@ class Recipe:
 
     name: str
     """Name with a version, which changes with anything that changes a sample or a label."""
-    columns: tuple[str, ...]
-    """Those of the manifest, in order."""
+    labels: tuple[str, ...]
+    """What is known of each recording: columns of the manifest between those that every corpus has."""
     rows: Callable[[], Sequence[Row]]
     """Everything that there is, both splits."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those of the manifest, in order."""
+        return ("id", "path", "split", *self.labels, "duration_s", "licence", "sha256")
 
     @property
     def kind(self) -> str:

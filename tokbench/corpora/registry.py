@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from tokbench.corpora.base import Corpus
@@ -60,7 +61,7 @@ def _made_here(name: str, description: str, *, example: str, needs_speech: bool 
         spelling=f"{name}, {name}?split=train, {name}?{example}",
         description=description,
         licence="Apache-2.0",
-        opener=f"tokbench.corpora.{name.replace('-', '_')}:open_{name.replace('-', '_')}",
+        opener=f"tokbench.corpora.{name.replace('-', '_')}:RECIPE.open",
         requires=("espeakng_loader",) if needs_speech else (),
     )
 
@@ -192,7 +193,7 @@ def open_corpus(reference: str) -> Corpus:
     if listing.requires and not listing.is_available:
         raise MissingPackageError(listing.name, [name.replace("_", "-") for name in listing.requires])
     module, _, function = listing.opener.partition(":")
-    opener: Callable[[CorpusReference], Corpus] = getattr(importlib.import_module(module), function)
+    opener: Callable[[CorpusReference], Corpus] = attrgetter(function)(importlib.import_module(module))
     return opener(parsed)
 
 

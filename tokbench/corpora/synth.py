@@ -16,21 +16,6 @@ __all__ = ["NAME", "build_synth", "open_synth"]
 NAME = "synth.v1"
 """The version changes with anything that changes a sample: texts, speakers, noise floor."""
 
-_COLUMNS = (
-    "id",
-    "path",
-    "split",
-    "demo",
-    "kind",
-    "speaker",
-    "gender",
-    "language",
-    "text",
-    "duration_s",
-    "licence",
-    "sha256",
-)
-
 
 def open_synth(reference: CorpusReference) -> ManifestCorpus:
     """Open ``synth`` (the test split), ``synth?split=train``, ``synth?split=demo``, ``synth?language=cmn|yue``.
@@ -73,4 +58,8 @@ def _row(utterance: SyntheticUtterance) -> Row:
     )
 
 
-_RECIPE = Recipe(name=NAME, columns=_COLUMNS, rows=lambda: [_row(utterance) for utterance in list_utterances()])
+_RECIPE = Recipe(
+    name=NAME,
+    labels=("demo", "kind", "speaker", "gender", "language", "text"),
+    rows=lambda: [_row(utterance) for utterance in list_utterances()],
+)

@@ -18,13 +18,11 @@ from pathlib import Path
 
 from tokbench.corpora.espeak import Voice
 from tokbench.corpora.generated import Clip, Recipe, Row, text_hash
-from tokbench.corpora.manifest import ManifestCorpus
-from tokbench.corpora.reference import CorpusReference
 from tokbench.corpora.spoken import spoken
 from tokbench.corpora.synth_recipe import Speaker, Split, speakers_of
 from tokbench.specs.base import StrictModel, read_toml
 
-__all__ = ["RECIPE", "open_synth_commands"]
+__all__ = ["RECIPE"]
 
 _GRAMMAR = Path(__file__).parent / "grammars" / "commands.toml"
 _LANGUAGE = "en-us"
@@ -175,10 +173,7 @@ def _digits(grammar: _Grammar, split: Split) -> Iterator[Row]:
 
 RECIPE = Recipe(
     name="synth-commands.v1",
-    columns=(
-        "id",
-        "path",
-        "split",
+    labels=(
         "kind",
         "speaker",
         "gender",
@@ -194,14 +189,6 @@ RECIPE = Recipe(
         "answer",
         "enrolment_path",
         "enrolment_sha256",
-        "duration_s",
-        "licence",
-        "sha256",
     ),
     rows=_rows,
 )
-
-
-def open_synth_commands(reference: CorpusReference) -> ManifestCorpus:
-    """Open ``synth-commands`` (the test split), ``synth-commands?kind=digits&split=train`` and the like."""
-    return RECIPE.open(reference)

@@ -17,13 +17,11 @@ import numpy as np
 
 from tokbench.corpora.espeak import speak
 from tokbench.corpora.generated import Clip, Recipe, Row, Sound, in_a_quiet_room
-from tokbench.corpora.manifest import ManifestCorpus
-from tokbench.corpora.reference import CorpusReference
 from tokbench.corpora.spoken import PAD_S
 from tokbench.corpora.synth_recipe import Speaker, Split, speakers_of
 from tokbench.specs.base import StrictModel, read_toml
 
-__all__ = ["RECIPE", "open_synth_dialogue"]
+__all__ = ["RECIPE"]
 
 _GRAMMAR = Path(__file__).parent / "grammars" / "dialogue.toml"
 _LANGUAGE = "en-us"
@@ -115,11 +113,6 @@ def _sound(name: str, people: tuple[Speaker, Speaker], turns: tuple[_Turn, ...])
 
 RECIPE = Recipe(
     name="synth-dialogue.v1",
-    columns=("id", "path", "split", "speaker", "language", "text", "turns", "duration_s", "licence", "sha256"),
+    labels=("speaker", "language", "text", "turns"),
     rows=_rows,
 )
-
-
-def open_synth_dialogue(reference: CorpusReference) -> ManifestCorpus:
-    """Open ``synth-dialogue`` (the test split) or ``synth-dialogue?split=train``."""
-    return RECIPE.open(reference)

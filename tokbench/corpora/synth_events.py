@@ -19,12 +19,10 @@ import numpy as np
 
 from tokbench.corpora.event_sounds import EVENTS, event
 from tokbench.corpora.generated import Clip, Recipe, Row, Sound, as_int16, text_hash
-from tokbench.corpora.manifest import ManifestCorpus
-from tokbench.corpora.reference import CorpusReference
 from tokbench.corpora.synth_recipe import Split
 from tokbench.specs.base import StrictModel, read_toml
 
-__all__ = ["RECIPE", "open_synth_events"]
+__all__ = ["RECIPE"]
 
 _GRAMMAR = Path(__file__).parent / "grammars" / "events.toml"
 RATE_HZ = 16000
@@ -145,10 +143,7 @@ def _generator(name: str, what: str) -> np.random.Generator:
 
 RECIPE = Recipe(
     name="synth-events.v1",
-    columns=(
-        "id",
-        "path",
-        "split",
+    labels=(
         "kind",
         "events",
         "order",
@@ -159,14 +154,6 @@ RECIPE = Recipe(
         "target_events",
         "target_path",
         "target_sha256",
-        "duration_s",
-        "licence",
-        "sha256",
     ),
     rows=_rows,
 )
-
-
-def open_synth_events(reference: CorpusReference) -> ManifestCorpus:
-    """Open ``synth-events`` (the test split), ``synth-events?kind=mixture&split=train`` and the like."""
-    return RECIPE.open(reference)

@@ -20,13 +20,11 @@ import numpy as np
 
 from tokbench.corpora.acoustics import coloured_noise, drawn_response, mixed_at
 from tokbench.corpora.generated import Clip, Recipe, Row, Sound, as_int16, text_hash
-from tokbench.corpora.manifest import ManifestCorpus
-from tokbench.corpora.reference import CorpusReference
 from tokbench.corpora.spoken import spoken
 from tokbench.corpora.synth_recipe import Speaker, Split, speakers_of
 from tokbench.corpora.synth_sentences import list_stories
 
-__all__ = ["RECIPE", "open_synth_mixtures"]
+__all__ = ["RECIPE"]
 
 _LANGUAGE = "en-us"
 _NUM_ITEMS: dict[Split, int] = {"train": 64, "test": 24}
@@ -235,10 +233,7 @@ def _generator(kind: str, split: Split, number: int) -> np.random.Generator:
 
 RECIPE = Recipe(
     name="synth-mixtures.v1",
-    columns=(
-        "id",
-        "path",
-        "split",
+    labels=(
         "kind",
         "speaker",
         "gender",
@@ -257,14 +252,6 @@ RECIPE = Recipe(
         "enrolment_sha256",
         "noise_path",
         "noise_sha256",
-        "duration_s",
-        "licence",
-        "sha256",
     ),
     rows=_rows,
 )
-
-
-def open_synth_mixtures(reference: CorpusReference) -> ManifestCorpus:
-    """Open ``synth-mixtures`` (the test split), ``synth-mixtures?kind=noise&split=train`` and the like."""
-    return RECIPE.open(reference)

@@ -23,12 +23,10 @@ import numpy as np
 
 from tokbench.corpora.generated import Clip, Recipe, Row, Sound, as_int16
 from tokbench.corpora.instruments import INSTRUMENTS, Note, played
-from tokbench.corpora.manifest import ManifestCorpus
-from tokbench.corpora.reference import CorpusReference
 from tokbench.corpora.synth_recipe import Split
 from tokbench.specs.base import StrictModel, read_toml
 
-__all__ = ["MODES", "NOTES_PER_SECOND", "PANS", "RATE_HZ", "RECIPE", "TONICS", "Melody", "open_synth_music"]
+__all__ = ["MODES", "NOTES_PER_SECOND", "PANS", "RATE_HZ", "RECIPE", "TONICS", "Melody"]
 
 _GRAMMAR = Path(__file__).parent / "grammars" / "music.toml"
 RATE_HZ = 24000
@@ -204,10 +202,7 @@ def _floor(seed: str) -> np.ndarray:
 
 RECIPE = Recipe(
     name="synth-music.v1",
-    columns=(
-        "id",
-        "path",
-        "split",
+    labels=(
         "kind",
         "instrument",
         "key",
@@ -219,14 +214,6 @@ RECIPE = Recipe(
         "notes",
         "caption",
         "captions",
-        "duration_s",
-        "licence",
-        "sha256",
     ),
     rows=_rows,
 )
-
-
-def open_synth_music(reference: CorpusReference) -> ManifestCorpus:
-    """Open ``synth-music`` (the test split), ``synth-music?instrument=piano&split=train`` and the like."""
-    return RECIPE.open(reference)

@@ -13,13 +13,11 @@ from typing import Self
 from pydantic import model_validator
 
 from tokbench.corpora.generated import Clip, Recipe, Row, text_hash
-from tokbench.corpora.manifest import ManifestCorpus
-from tokbench.corpora.reference import CorpusReference
 from tokbench.corpora.spoken import spoken
 from tokbench.corpora.synth_recipe import Speaker, Split, speakers_of
 from tokbench.specs.base import StrictModel, read_toml
 
-__all__ = ["RECIPE", "Sentence", "list_sentences", "open_synth_parallel"]
+__all__ = ["RECIPE", "Sentence", "list_sentences"]
 
 _GRAMMAR = Path(__file__).parent / "grammars" / "parallel.toml"
 _PIVOT = "en-us"
@@ -129,10 +127,7 @@ def _row(sentence: Sentence, source: str, target: str) -> Row:
 
 RECIPE = Recipe(
     name="synth-parallel.v1",
-    columns=(
-        "id",
-        "path",
-        "split",
+    labels=(
         "speaker",
         "gender",
         "language",
@@ -141,14 +136,6 @@ RECIPE = Recipe(
         "target_text",
         "target_path",
         "target_sha256",
-        "duration_s",
-        "licence",
-        "sha256",
     ),
     rows=_rows,
 )
-
-
-def open_synth_parallel(reference: CorpusReference) -> ManifestCorpus:
-    """Open ``synth-parallel`` (the test split), ``synth-parallel?split=train&language=de`` and the like."""
-    return RECIPE.open(reference)

@@ -20,13 +20,11 @@ from itertools import permutations, product
 from pathlib import Path
 
 from tokbench.corpora.generated import Clip, Recipe, Row, text_hash
-from tokbench.corpora.manifest import ManifestCorpus
-from tokbench.corpora.reference import CorpusReference
 from tokbench.corpora.spoken import spoken
 from tokbench.corpora.synth_recipe import Speaker, Split, speakers_of
 from tokbench.specs.base import StrictModel, read_toml
 
-__all__ = ["RECIPE", "Story", "list_stories", "open_synth_sentences"]
+__all__ = ["RECIPE", "Story", "list_stories"]
 
 _GRAMMAR = Path(__file__).parent / "grammars" / "sentences.toml"
 _LANGUAGE = "en-us"
@@ -141,26 +139,6 @@ def _clip(name: str, text: str, speaker: Speaker) -> Clip:
 
 RECIPE = Recipe(
     name="synth-sentences.v1",
-    columns=(
-        "id",
-        "path",
-        "split",
-        "kind",
-        "speaker",
-        "gender",
-        "language",
-        "text",
-        "wrong_text",
-        "wrong_path",
-        "wrong_sha256",
-        "duration_s",
-        "licence",
-        "sha256",
-    ),
+    labels=("kind", "speaker", "gender", "language", "text", "wrong_text", "wrong_path", "wrong_sha256"),
     rows=_rows,
 )
-
-
-def open_synth_sentences(reference: CorpusReference) -> ManifestCorpus:
-    """Open ``synth-sentences`` (the test split), ``synth-sentences?kind=word`` and the like."""
-    return RECIPE.open(reference)

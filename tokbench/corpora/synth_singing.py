@@ -20,12 +20,10 @@ from tokbench.corpora.espeak import Voice, speak
 from tokbench.corpora.generated import Clip, Recipe, Row, Sound, as_int16, in_a_quiet_room
 from tokbench.corpora.instruments import frequency_hz
 from tokbench.corpora.intervals import Interval, Tier
-from tokbench.corpora.manifest import ManifestCorpus
-from tokbench.corpora.reference import CorpusReference
 from tokbench.corpora.spoken import PAD_S
 from tokbench.corpora.synth_recipe import Speaker, Split, speakers_of
 
-__all__ = ["RECIPE", "open_synth_singing"]
+__all__ = ["RECIPE"]
 
 _LANGUAGE = "es"
 """Its vowels stay as they are for as long as they last."""
@@ -148,23 +146,6 @@ def _intervals(time_s: tuple[float, float], text: str, syllable: _Syllable) -> I
 
 RECIPE = Recipe(
     name="synth-singing.v1",
-    columns=(
-        "id",
-        "path",
-        "split",
-        "speaker",
-        "gender",
-        "language",
-        "text",
-        "notes",
-        "duration_s",
-        "licence",
-        "sha256",
-    ),
+    labels=("speaker", "gender", "language", "text", "notes"),
     rows=_rows,
 )
-
-
-def open_synth_singing(reference: CorpusReference) -> ManifestCorpus:
-    """Open ``synth-singing`` (the test split) or ``synth-singing?split=train``."""
-    return RECIPE.open(reference)

@@ -9,13 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from tokbench.corpora.generated import Clip, Recipe, Row
-from tokbench.corpora.manifest import ManifestCorpus
-from tokbench.corpora.reference import CorpusReference
 from tokbench.corpora.spoken import spoken
 from tokbench.corpora.synth_recipe import Speaker, Split, speakers_of
 from tokbench.specs.base import StrictModel, read_toml
 
-__all__ = ["RECIPE", "open_synth_words"]
+__all__ = ["RECIPE"]
 
 _GRAMMAR = Path(__file__).parent / "grammars" / "words.toml"
 _LANGUAGE = "en-us"
@@ -67,23 +65,6 @@ def _row(split: Split, speaker: Speaker, kind: str, word: str, number: int, take
 
 RECIPE = Recipe(
     name="synth-words.v1",
-    columns=(
-        "id",
-        "path",
-        "split",
-        "kind",
-        "speaker",
-        "gender",
-        "language",
-        "text",
-        "duration_s",
-        "licence",
-        "sha256",
-    ),
+    labels=("kind", "speaker", "gender", "language", "text"),
     rows=_rows,
 )
-
-
-def open_synth_words(reference: CorpusReference) -> ManifestCorpus:
-    """Open ``synth-words`` (the test split), ``synth-words?kind=digit&split=train|test`` and the like."""
-    return RECIPE.open(reference)
