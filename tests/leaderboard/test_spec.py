@@ -128,6 +128,22 @@ def test_a_group_is_part_of_the_name_of_its_column() -> None:
     assert list(shown.columns) == ["codebook_usage", "codebook_usage/codebook 1"]
 
 
+def test_a_group_may_have_the_columns_of_one_above() -> None:
+    columns = [{"metric": "abx_within", "heading": "within"}, {"metric": "abx_across"}]
+    phones = {"heading": "Phones", "task": "abx.v1", "prefix": "phones", "columns": columns}
+    words = {"heading": "Words", "task": "abx-words.v1", "prefix": "words", "like": "phones"}
+    shown = board(groups=[phones, words], sort_by="words/abx_across", plot=None)
+    assert list(shown.columns) == [
+        "phones/abx_within",
+        "phones/abx_across",
+        "words/abx_within",
+        "words/abx_across",
+    ]
+    assert shown.columns["words/abx_within"].heading == "within"
+    with pytest.raises(ValidationError, match="'phones' is not the prefix of a group above"):
+        board(groups=[words, phones], sort_by="words/abx_across", plot=None)
+
+
 @pytest.mark.parametrize("name", ["designs", "ablations"])
 def test_the_board_of_a_study_names_all_that_it_scores(name: str) -> None:
     scored = sorted(trial.name for trial in find_study(name).all_trials if trial.tasks)

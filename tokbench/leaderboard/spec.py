@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -57,6 +57,8 @@ class ColumnGroup(StrictModel):
     beside: bool = False
     """Whether its columns only stand beside those of the other groups, as bitrates do: a codec of which nothing
     else was measured has no row."""
+    like: str = ""
+    """Prefix of a group above that has the same columns, of another task: in the place of ``columns``."""
     columns: tuple[Column, ...] = Field(min_length=1)
     """From left to right."""
 
@@ -133,6 +135,26 @@ class Leaderboard(StrictModel):
     """The columns."""
     shared: tuple[Column, ...] = ()
     """Further columns of every group, at its end."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _columns_of_others(cls, values: Any) -> Any:
+        """Give groups that are like another one its columns."""
+        if not isinstance(values, dict) or not isinstance(values.get("groups"), list):
+            return values
+        filled: list[Any] = []
+        for group in values["groups"]:
+            if isinstance(group, dict) and "like" in group and "columns" not in group:
+                above = [
+                    other for other in filled if isinstance(other, dict) and other.get("prefix") == group["like"]
+                ]
+                if not above:
+                    msg = f"groups: {group['like']!r} is not the prefix of a group above"
+                    raise ValueError(msg)
+                filled.append({**group, "columns": above[0].get("columns")})
+            else:
+                filled.append(group)
+        return {**values, "groups": filled}
 
     @model_validator(mode="after")
     def _columns_fit(self) -> Self:

@@ -148,7 +148,7 @@ def contents_of(utterance: Utterance, other: Utterance | None) -> dict[str, Cont
     if "enrolment" in utterance.companions:
         contents["prompt"] = utterance.read_companion("enrolment")
     elif other is not None:
-        contents["prompt"] = other.read()
+        contents |= {"prompt": other.read()} | ({"prompt_text": other.text} if other.text else {})
     words = {"text": utterance.text, "language": utterance.language, "speaker": utterance.speaker}
     labels = {name: value for name, value in utterance.labels.items() if name not in contents}
     return contents | {name: value for name, value in (labels | words).items() if value}
