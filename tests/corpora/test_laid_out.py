@@ -16,6 +16,7 @@ WORDS = (
     "cat/12529547_nohash_0.wav",
     "_background_noise_/white_noise.wav",
 )
+SPLITS = ("train", "validation", "test")
 FLUENT = """,path,speakerId,transcription,action,object,location
 0,wavs/speakers/{speaker}/{split}-0.wav,{speaker},"Turn on the lights, please",activate,lights,kitchen
 1,wavs/speakers/{speaker}/{split}-1.wav,{speaker},Louder,increase,volume,none
@@ -67,6 +68,94 @@ def test_fluent_speech_commands_are_those_of_torchaudio(split: str, subset: str,
         assert (utterance.id, utterance.speaker, utterance.text) == (name, speaker, text)
         assert [utterance.labels[slot] for slot in ("action", "object", "location")] == slots
         assert utterance.labels["intent"] == " ".join(slots)
+
+
+def test_libritts_is_that_of_torchaudio(
+    tmp_path: Path, write_wav: WriteWav, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for split in ("test-clean", "dev-other"):
+        for name in ("1089/134686/1089_134686_000001_000001", "121/121726/121_121726_000004_000003"):
+            path = write_wav(tmp_path / "LibriTTS" / split / f"{name}.wav")
+            path.with_suffix(".normalized.txt").write_text(f"Said in {split}, mister.")
+            path.with_suffix(".original.txt").write_text(f"Said in {split}, Mr.")
+    monkeypatch.setattr(torchaudio, "load", lambda path: (path, 16000))
+    corpus = open_corpus(f"libritts:{tmp_path}?split=dev-other")
+    expected = torchaudio.datasets.LIBRITTS(tmp_path, url="dev-other")
+    assert len(corpus) == len(expected) == 2
+    for utterance, (path, _, _, text, speaker, chapter, name) in zip(corpus, expected, strict=True):
+        assert utterance.path == Path(path)
+        assert (utterance.id, utterance.text, utterance.speaker) == (name, text, str(speaker))
+        assert utterance.labels == {"chapter": str(chapter), "split": "dev-other"}
+    with pytest.raises(CorpusError, match="no LibriTTS with train-clean-100"):
+        open_corpus(f"libritts:{tmp_path}?split=train-clean-100")
+    next(tmp_path.glob("LibriTTS/test-clean/*/*/*.normalized.txt")).unlink()
+    with pytest.raises(CorpusError, match=r"normalized\.txt: no such file"):
+        open_corpus(f"libritts:{tmp_path}")
+
+
+def test_vctk_is_that_of_torchaudio(tmp_path: Path, write_wav: WriteWav, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "VCTK-Corpus-0.92"
+    names = ("p225/p225_001", "p225/p225_002", "p362/p362_001", "s5/s5_001")
+    for name in names:
+        (folder / "txt" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "txt" / f"{name}.txt").write_text(f"Words of {name}.\n")
+    for name in (*names[:2], names[3], "p315/p315_001"):  # a text without a recording, and one the other way round
+        write_wav(folder / "wav48_silence_trimmed" / f"{name}_mic1.flac")
+    (folder / "speaker-info.txt").write_text(
+        "ID  AGE  GENDER  ACCENTS  REGION COMMENTS \np225  23  F    English    Southern  England\n"
+    )
+    monkeypatch.setattr(torchaudio, "load", lambda path: (path, 48000))
+    corpus = open_corpus(f"vctk:{tmp_path}")
+    expected = torchaudio.datasets.VCTK_092(str(tmp_path), mic_id="mic1")
+    assert corpus.name == "vctk-all"
+    for utterance, (path, _, text, speaker, number) in zip(corpus, expected, strict=True):
+        assert utterance.path == Path(path)
+        assert (utterance.speaker, utterance.id) == (speaker, f"{speaker}_{number}")
+        assert utterance.text == text.strip()
+    about = {utterance.speaker: utterance.labels for utterance in corpus}
+    assert about == {"p225": {"split": "all", "gender": "f", "accent": "English"}, "s5": {"split": "all"}}
+
+
+def test_mandarin_sets_have_their_texts_and_syllables(tmp_path: Path, write_wav: WriteWav) -> None:
+    aishell, thchs = tmp_path / "data_aishell", tmp_path / "data_thchs30"
+    for name in ("test/S0764/BAC009S0764W0121", "train/S0002/BAC009S0002W0122", "test/S0764/BAC009S0764W0999"):
+        write_wav(aishell / "wav" / f"{name}.wav")
+    (aishell / "transcript").mkdir()
+    (aishell / "transcript" / "aishell_transcript_v0.8.txt").write_text(
+        "BAC009S0002W0122 而 对 楼市\nBAC009S0764W0121 甚至 出现 交易\n", encoding="utf-8"
+    )
+    (one,) = open_corpus(f"aishell:{tmp_path}")
+    assert (one.id, one.speaker, one.language, one.text) == ("BAC009S0764W0121", "S0764", "cmn", "甚至 出现 交易")
+    assert [item.text for item in open_corpus(f"aishell:{aishell}?split=train")] == ["而 对 楼市"]
+    write_wav(thchs / "test" / "D11_750.wav")
+    (thchs / "data").mkdir()
+    (thchs / "data" / "D11_750.wav.trn").write_text(
+        "东北军 的\ndong1 bei3 jun1 de5\nd ong1 b ei3\n", encoding="utf-8"
+    )
+    (two,) = open_corpus(f"thchs-30:{tmp_path}")
+    assert (two.id, two.speaker, two.text) == ("D11_750", "D11", "东北军 的")
+    assert two.labels == {"split": "test", "pinyin": "dong1 bei3 jun1 de5"}
+    (thchs / "data" / "D11_750.wav.trn").unlink()
+    with pytest.raises(CorpusError, match=r"D11_750\.wav\.trn: no such file"):
+        open_corpus(f"thchs-30:{tmp_path}")
+
+
+def test_pieces_of_music_have_titles(tmp_path: Path, write_wav: WriteWav) -> None:
+    header = "canonical_composer,canonical_title,split,year,midi_filename,audio_filename,duration\n"
+    rows = [
+        f'Alban Berg,"Sonata, Op. 1",{split},2018,2018/{split}.midi,2018/{split}.wav,698.6\n' for split in SPLITS
+    ]
+    (tmp_path / "maestro-v3.0.0.csv").write_text("".join([header, *rows]))
+    for split in SPLITS:
+        write_wav(tmp_path / "2018" / f"{split}.wav")
+    (piece,) = open_corpus(f"maestro:{tmp_path}?split=validation")
+    assert (piece.id, piece.speaker, piece.text) == ("2018/validation", "", "")
+    assert piece.labels == {
+        "split": "validation",
+        "composer": "Alban Berg",
+        "title": "Sonata, Op. 1",
+        "year": "2018",
+    }
 
 
 def test_the_first_recordings_of_a_digit_are_the_test(tmp_path: Path, write_wav: WriteWav) -> None:

@@ -8,9 +8,8 @@ from collections.abc import Collection, Iterator
 
 from tokbench.corpora.base import Utterance
 from tokbench.corpora.laid_out import LaidOutCorpus
-from tokbench.corpora.reference import CorpusReference
 
-__all__ = ["Esc50Corpus", "open_esc50"]
+__all__ = ["Esc50Corpus"]
 
 _SPLITS = {"1": "test", "2": "validation"}
 _LABELS = ("category", "fold", "esc10")
@@ -33,8 +32,3 @@ class Esc50Corpus(LaidOutCorpus):
                 path=self.root / "audio" / row["filename"],
                 labels={"split": _SPLITS.get(row["fold"], "train"), **{name: row[name] for name in _LABELS}},
             )
-
-
-def open_esc50(reference: CorpusReference) -> Esc50Corpus:
-    """Open ``esc50:ROOT?split=train|validation|test``, the test where no split is named."""
-    return Esc50Corpus(reference)

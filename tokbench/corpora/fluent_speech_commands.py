@@ -7,9 +7,8 @@ from collections.abc import Collection, Iterator
 
 from tokbench.corpora.base import Utterance
 from tokbench.corpora.laid_out import LaidOutCorpus
-from tokbench.corpora.reference import CorpusReference
 
-__all__ = ["FluentSpeechCommandsCorpus", "open_fluent_speech_commands"]
+__all__ = ["FluentSpeechCommandsCorpus"]
 
 _FILES = {"train": "train_data.csv", "validation": "valid_data.csv", "test": "test_data.csv"}
 _SLOTS = ("action", "object", "location")
@@ -37,8 +36,3 @@ class FluentSpeechCommandsCorpus(LaidOutCorpus):
                     text=row["transcription"],
                     labels={"split": split, "intent": " ".join(slots.values()), **slots},
                 )
-
-
-def open_fluent_speech_commands(reference: CorpusReference) -> FluentSpeechCommandsCorpus:
-    """Open ``fluent-speech-commands:ROOT?split=train|validation|test``, the test where no split is named."""
-    return FluentSpeechCommandsCorpus(reference)

@@ -29,7 +29,7 @@ class CorpusListing:
     description: str
     licence: str
     opener: str
-    """``module:function`` of a :class:`CorpusReference`."""
+    """``module:callable`` of a :class:`CorpusReference`."""
     requires: tuple[str, ...] = ()
     """Packages by import name."""
     folder: str = ""
@@ -66,11 +66,13 @@ def _made_here(name: str, description: str, *, example: str, needs_speech: bool 
     )
 
 
-def _published(name: str, description: str, *, licence: str, opener: str, folder: str) -> CorpusListing:
+def _published(
+    name: str, description: str, *, licence: str, opener: str, folder: str, splits: str = "train|test"
+) -> CorpusListing:
     """Return the listing of a data set that has to be put where it is looked for."""
     return CorpusListing(
         name=name,
-        spelling=f"{name}, {name}:ROOT?split=train|test",
+        spelling=f"{name}, {name}:ROOT?split={splits}",
         description=description,
         licence=licence,
         opener=f"tokbench.corpora.{opener}",
@@ -146,32 +148,69 @@ _LISTINGS = (
         can_download=True,
     ),
     _published(
+        "libritts",
+        "Read English audio books at 24 kHz, with normalized texts (Zen et al. 2019)",
+        splits="test-clean|test-other",
+        licence="CC BY 4.0",
+        opener="read_speech:LibriTtsCorpus",
+        folder="LibriTTS",
+    ),
+    _published(
+        "vctk",
+        "Sentences by 110 speakers of English at 48 kHz, with their accents (Yamagishi et al. 2019)",
+        splits="all",
+        licence="CC BY 4.0",
+        opener="read_speech:VctkCorpus",
+        folder="VCTK-Corpus-0.92",
+    ),
+    _published(
+        "aishell",
+        "Read Mandarin by 400 speakers (AISHELL-1, Bu et al. 2017)",
+        licence="Apache-2.0",
+        opener="read_speech:AishellCorpus",
+        folder="data_aishell",
+    ),
+    _published(
+        "thchs-30",
+        "Read Mandarin with syllables and tones (Wang, Zhang 2015)",
+        licence="Apache-2.0",
+        opener="read_speech:Thchs30Corpus",
+        folder="data_thchs30",
+    ),
+    _published(
         "speech-commands",
         "Single words, among them ten commands (Warden 2018)",
         licence="CC BY 4.0",
-        opener="words:open_speech_commands",
+        opener="words:SpeechCommandsCorpus",
         folder="speech_commands_v0.02",
     ),
     _published(
         "fsdd",
         "The Free Spoken Digit Dataset",
         licence="CC BY-SA 4.0",
-        opener="words:open_fsdd",
+        opener="words:SpokenDigitsCorpus",
         folder="free-spoken-digit-dataset",
     ),
     _published(
         "fluent-speech-commands",
         "Commands with intents: action, object and location (Lugosch et al. 2019)",
         licence="Fluent Speech Commands Public License",
-        opener="fluent_speech_commands:open_fluent_speech_commands",
+        opener="fluent_speech_commands:FluentSpeechCommandsCorpus",
         folder="fluent_speech_commands_dataset",
     ),
     _published(
         "esc50",
         "Environmental sounds of 50 kinds (Piczak 2015)",
         licence="CC BY-NC 3.0",
-        opener="esc50:open_esc50",
+        opener="esc50:Esc50Corpus",
         folder="ESC-50-master",
+    ),
+    _published(
+        "maestro",
+        "Piano music, whole pieces as they were played (Hawthorne et al. 2019)",
+        licence="CC BY-NC-SA 4.0",
+        opener="maestro:MaestroCorpus",
+        folder="maestro-v3.0.0",
     ),
 )
 

@@ -5,9 +5,8 @@ from collections.abc import Collection, Iterator
 
 from tokbench.corpora.base import Utterance
 from tokbench.corpora.laid_out import LaidOutCorpus
-from tokbench.corpora.reference import CorpusReference
 
-__all__ = ["SpeechCommandsCorpus", "SpokenDigitsCorpus", "open_fsdd", "open_speech_commands"]
+__all__ = ["SpeechCommandsCorpus", "SpokenDigitsCorpus"]
 
 
 class SpeechCommandsCorpus(LaidOutCorpus):
@@ -72,13 +71,3 @@ class SpokenDigitsCorpus(LaidOutCorpus):
                 text=self._words[int(digit)],
                 labels={"split": "test" if int(number) < self._num_test else "train"},
             )
-
-
-def open_speech_commands(reference: CorpusReference) -> SpeechCommandsCorpus:
-    """Open ``speech-commands:ROOT?split=train|validation|test``, the test where no split is named."""
-    return SpeechCommandsCorpus(reference)
-
-
-def open_fsdd(reference: CorpusReference) -> SpokenDigitsCorpus:
-    """Open ``fsdd:ROOT?split=train|test``, the test where no split is named."""
-    return SpokenDigitsCorpus(reference)
