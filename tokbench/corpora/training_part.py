@@ -7,7 +7,7 @@ from tokbench.errors import CorpusError
 __all__ = ["require_apart", "training_part"]
 
 _SPLIT, _TRAIN = "split", "train"
-_TRAINING_SPLITS = {"librispeech": "train-clean-100"}
+_TRAINING_SPLITS = dict.fromkeys(("librispeech", "libritts"), "train-clean-100")
 """Where training is called otherwise. That of LibriSpeech is the one that recognizers are usually compared on."""
 _WHOLE_BY_DEFAULT = frozenset({"manifest", "folder"})
 """Kinds of corpora that are opened as a whole where no part is named; all others are opened at their test."""
