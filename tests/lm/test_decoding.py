@@ -11,6 +11,7 @@ from torch import Tensor
 from tokbench.lm.decoding import ContextError, _Beam, write
 from tokbench.lm.examples import Example
 from tokbench.lm.filling import fill
+from tokbench.lm.generation import Generation, Task
 from tokbench.lm.layouts import ABSENT, frame_table
 from tokbench.lm.masks import num_masked
 from tokbench.lm.network import StageNetwork
@@ -199,6 +200,30 @@ def test_no_end_is_drawn_before_the_least_number_of_frames(name: str, num_begun:
     # Where they may end at once, one of them does.
     assert min(lengths[0]) == num_begun
     assert min(lengths[num_begun + 1]) > num_begun
+
+
+def test_chunks_are_written_each_from_its_own_part_of_what_is_read() -> None:
+    """And not of what earlier stages made beside it: runs of units are fewer than frames."""
+    network = network_of("audiolm", "fine")
+    spec, stage = network.writing.spec, network.writing.stage
+    chunk_s = network.writing.stage.chunk_s
+    assert chunk_s is not None
+    coarse = drawn_example(spec, "sc", seed=0, seconds=2.4 * chunk_s).streams["acoustic"][
+        : stage.part("coarse").end
+    ]
+    task = Task("sc", {}, {}, None, torch.Generator().manual_seed(0))
+    task.made |= {"semantic": torch.zeros(1, 3, dtype=torch.int64), "acoustic": coarse}
+    Generation(network, GREEDY).run([task])
+    length = round(chunk_s * 50)
+    pieces = coarse.split(length, dim=1)
+    nothing = torch.zeros(network.writing.vocabulary.num_rows(stage.part("fine")), 0, dtype=torch.int64)
+    assert len(pieces) == 3
+    for index, piece in enumerate(pieces):
+        order = {"fine": Order(nothing, piece.shape[1], is_known=True)}
+        example = Example({"acoustic": piece}, "sc")
+        (alone,) = write(network, [example], [order], sampling=GREEDY, generators=generators(1))
+        found = task.made["acoustic"][:, index * length : index * length + piece.shape[1]]
+        assert torch.equal(found, torch.cat([piece, alone.streams["fine"]]))
 
 
 def test_a_prompt_beyond_the_context_is_told() -> None:

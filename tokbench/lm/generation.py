@@ -114,7 +114,7 @@ class Generation:
     ) -> Tensor:
         """Return the codes of an output whose length is known, written piece by piece."""
         spec, chunk_s = self.writing.spec, self.writing.stage.chunk_s
-        rates = {each: frame_rate_hz(spec.stream(each)) for each in example.streams}
+        rates = {each: frame_rate_hz(spec.stream(each)) for each in self._in_step(part, example)}
         timed = {each: rate for each, rate in rates.items() if rate is not None}
         own_hz = frame_rate_hz(spec.stream(part.stream))
         if own_hz is None or chunk_s is None or not order.is_known:
@@ -130,6 +130,13 @@ class Generation:
             generators.append(torch.Generator().manual_seed(seed))
         written = self._written(pieces, orders, generators)
         return torch.cat([each.streams[name] for each in written], dim=1)
+
+    def _in_step(self, part: Part, example: Example) -> set[str]:
+        """Return the streams that this stage reads frame by frame, as ``part`` is written."""
+        read = [self.writing.stage.part(each) for each in self.writing.form(example.form).inputs]
+        added = [self.writing.stage.part(each) for each in part.plus]
+        names = {each.stream for each in (*read, *added, part) if not each.deduplicated}
+        return names & example.streams.keys()
 
     def _keep(self, task: Task, part: Part, codes: Tensor) -> None:
         """Put ``codes`` below those of the codebooks before."""
