@@ -128,6 +128,11 @@ def test_a_group_is_part_of_the_name_of_its_column() -> None:
     assert list(shown.columns) == ["codebook_usage", "codebook_usage/codebook 1"]
 
 
+def test_every_task_has_a_place_on_a_leaderboard() -> None:
+    shown = {task for name in list_leaderboards() for task in find_leaderboard(name).tasks}
+    assert set(list_tasks()) <= shown
+
+
 def test_a_group_may_have_the_columns_of_one_above() -> None:
     columns = [{"metric": "abx_within", "heading": "within"}, {"metric": "abx_across"}]
     phones = {"heading": "Phones", "task": "abx.v1", "prefix": "phones", "columns": columns}
