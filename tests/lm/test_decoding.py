@@ -206,7 +206,7 @@ def test_chunks_are_written_each_from_its_own_part_of_what_is_read() -> None:
     """And not of what earlier stages made beside it: runs of units are fewer than frames."""
     network = network_of("audiolm", "fine")
     spec, stage = network.writing.spec, network.writing.stage
-    chunk_s = network.writing.stage.chunk_s
+    chunk_s = stage.chunk_s
     assert chunk_s is not None
     coarse = drawn_example(spec, "sc", seed=0, seconds=2.4 * chunk_s).streams["acoustic"][
         : stage.part("coarse").end

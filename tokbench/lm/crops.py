@@ -13,7 +13,7 @@ from tokbench.lm.examples import Example, frame_rate_hz
 from tokbench.specs.lm import Form, LmSpec, Part, Stage
 from tokbench.specs.lm_streams import FeatureSource, LabelSource
 
-__all__ = ["cropped", "narrowed", "shortened"]
+__all__ = ["bound", "cropped", "narrowed", "shortened"]
 
 
 def cropped(spec: LmSpec, stage_name: str, form_name: str, example: Example) -> Example:
@@ -26,7 +26,7 @@ def cropped(spec: LmSpec, stage_name: str, form_name: str, example: Example) -> 
     form, seconds = stage.forms[form_name], stage.crop_s or spec.training.crop_s
     streams = {**example.streams, **_short_inputs(spec, stage, form, example.streams)}
     example = replace(example, streams=streams)
-    names = [name for name in _bound(stage, form) if not isinstance(spec.streams[name], LabelSource)]
+    names = [name for name in bound(stage, form) if not isinstance(spec.streams[name], LabelSource)]
     rates = {name: frame_rate_hz(spec.stream(name)) for name in names}
     timed = {name: rate for name, rate in rates.items() if rate is not None}
     if len(timed) == len(names) and _last_alike(streams, timed, spec):
@@ -36,8 +36,8 @@ def cropped(spec: LmSpec, stage_name: str, form_name: str, example: Example) -> 
     return example
 
 
-def _bound(stage: Stage, form: Form) -> list[str]:
-    """Return the streams of ``form`` but for inputs that are cut on their own."""
+def bound(stage: Stage, form: Form) -> list[str]:
+    """Return the streams of ``form`` that are cut alike: all but inputs that are cut on their own."""
     parts = [stage.part(name) for name in (*form.inputs, *form.outputs)]
     bound = [part for part in parts if part.longest_s is None]
     return [*dict.fromkeys(each.stream for part in bound for each in (part, *map(stage.part, part.plus)))]

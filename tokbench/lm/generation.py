@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tokbench.errors import UsageError
-from tokbench.lm.crops import narrowed
+from tokbench.lm.crops import bound, narrowed
 from tokbench.lm.decoding import Written, write
 from tokbench.lm.examples import Example, deduplicated, frame_rate_hz
 from tokbench.lm.filling import fill, regress
@@ -114,7 +114,7 @@ class Generation:
     ) -> Tensor:
         """Return the codes of an output whose length is known, written piece by piece."""
         spec, chunk_s = self.writing.spec, self.writing.stage.chunk_s
-        rates = {each: frame_rate_hz(spec.stream(each)) for each in self._in_step(part, example)}
+        rates = {each: frame_rate_hz(spec.stream(each)) for each in self._in_step(example)}
         timed = {each: rate for each, rate in rates.items() if rate is not None}
         own_hz = frame_rate_hz(spec.stream(part.stream))
         if own_hz is None or chunk_s is None or not order.is_known:
@@ -131,12 +131,12 @@ class Generation:
         written = self._written(pieces, orders, generators)
         return torch.cat([each.streams[name] for each in written], dim=1)
 
-    def _in_step(self, part: Part, example: Example) -> set[str]:
-        """Return the streams that this stage reads frame by frame, as ``part`` is written."""
-        read = [self.writing.stage.part(each) for each in self.writing.form(example.form).inputs]
-        added = [self.writing.stage.part(each) for each in part.plus]
-        names = {each.stream for each in (*read, *added, part) if not each.deduplicated}
-        return names & example.streams.keys()
+    def _in_step(self, example: Example) -> list[str]:
+        """Return the streams that are cut like what is written: runs of units are no frames any more."""
+        stage = self.writing.stage
+        runs = {part.stream for part in stage.parts.values() if part.deduplicated}
+        names = bound(stage, self.writing.form(example.form))
+        return [name for name in names if name in example.streams and name not in runs]
 
     def _keep(self, task: Task, part: Part, codes: Tensor) -> None:
         """Put ``codes`` below those of the codebooks before."""

@@ -143,13 +143,14 @@ class CorpusMaterial(Material):
 def contents_of(utterance: Utterance, other: Utterance | None) -> dict[str, Content]:
     """Return the contents of ``utterance``, of whose speaker ``other`` is another one, if there is one."""
     contents: dict[str, Content] = {"audio": utterance.read()}
+    words = {"text": utterance.text, "language": utterance.language, "speaker": utterance.speaker}
     if "target" in utterance.companions:
         contents |= {"source": contents["audio"], "audio": utterance.read_companion("target")}
     if "enrolment" in utterance.companions:
         contents["prompt"] = utterance.read_companion("enrolment")
     elif other is not None:
-        contents |= {"prompt": other.read()} | ({"prompt_text": other.text} if other.text else {})
-    words = {"text": utterance.text, "language": utterance.language, "speaker": utterance.speaker}
+        contents["prompt"] = other.read()
+        words["prompt_text"] = other.text
     labels = {name: value for name, value in utterance.labels.items() if name not in contents}
     return contents | {name: value for name, value in (labels | words).items() if value}
 
