@@ -102,7 +102,7 @@ def test_vctk_is_that_of_torchaudio(tmp_path: Path, write_wav: WriteWav, monkeyp
     for name in (*names[:2], names[3], "p315/p315_001"):  # a text without a recording, and one the other way round
         write_wav(folder / "wav48_silence_trimmed" / f"{name}_mic1.flac")
     (folder / "speaker-info.txt").write_text(
-        "ID  AGE  GENDER  ACCENTS  REGION COMMENTS \np225  23  F    English    Southern  England\n"
+        "ID  AGE  GENDER  ACCENTS  REGION COMMENTS \np225  23  F    English    Southern  England\n\ns5  18\n"
     )
     monkeypatch.setattr(torchaudio, "load", lambda path: (path, 48000))
     corpus = open_corpus(f"vctk:{tmp_path}")

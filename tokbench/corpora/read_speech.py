@@ -84,7 +84,7 @@ class VctkCorpus(LaidOutCorpus):
         """Gender and accent by speaker, as far as ``speaker-info.txt`` tells them."""
         path = self.root / "speaker-info.txt"
         rows = [line.split() for line in _lines(path)[1:]] if path.is_file() else []
-        return {name: {"gender": gender.lower(), "accent": accent} for name, _, gender, accent, *_ in rows}
+        return {row[0]: {"gender": row[2].lower(), "accent": row[3]} for row in rows if row[3:]}
 
 
 class AishellCorpus(LaidOutCorpus):
