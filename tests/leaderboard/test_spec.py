@@ -147,6 +147,8 @@ def test_a_group_may_have_the_columns_of_one_above() -> None:
     assert shown.columns["words/abx_within"].heading == "within"
     with pytest.raises(ValidationError, match="'phones' is not the prefix of a group above"):
         board(groups=[words, phones], sort_by="words/abx_across", plot=None)
+    with pytest.raises(ValidationError, match="one that is like 'phones' has no columns of its own"):
+        board(groups=[phones, {**words, "columns": columns}], sort_by="words/abx_across", plot=None)
 
 
 @pytest.mark.parametrize("name", ["designs", "ablations"])

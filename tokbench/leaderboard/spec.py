@@ -142,19 +142,16 @@ class Leaderboard(StrictModel):
         """Give groups that are like another one its columns."""
         if not isinstance(values, dict) or not isinstance(values.get("groups"), list):
             return values
-        filled: list[Any] = []
+        above: dict[str, Any] = {}
+        groups: list[Any] = []
         for group in values["groups"]:
-            if isinstance(group, dict) and "like" in group and "columns" not in group:
-                above = [
-                    other for other in filled if isinstance(other, dict) and other.get("prefix") == group["like"]
-                ]
-                if not above:
-                    msg = f"groups: {group['like']!r} is not the prefix of a group above"
-                    raise ValueError(msg)
-                filled.append({**group, "columns": above[0].get("columns")})
-            else:
-                filled.append(group)
-        return {**values, "groups": filled}
+            filled = group
+            if isinstance(group, dict):
+                if group.get("like"):
+                    filled = {**group, "columns": _like(group, above)}
+                above.setdefault(filled.get("prefix", ""), filled.get("columns"))
+            groups.append(filled)
+        return {**values, "groups": groups}
 
     @model_validator(mode="after")
     def _columns_fit(self) -> Self:
@@ -227,6 +224,17 @@ class Leaderboard(StrictModel):
     def asked(self) -> frozenset[str]:
         """Ids of the tasks of groups that do not only stand beside others."""
         return frozenset(group.task for group in self.groups if not group.beside)
+
+
+def _like(group: dict[str, Any], above: dict[str, Any]) -> Any:
+    """Return the columns of the group that ``group`` is like, of those ``above`` by their prefix."""
+    if "columns" in group:
+        msg = f"groups: one that is like {group['like']!r} has no columns of its own"
+        raise ValueError(msg)
+    if group["like"] not in above:
+        msg = f"groups: {group['like']!r} is not the prefix of a group above"
+        raise ValueError(msg)
+    return above[group["like"]]
 
 
 def list_leaderboards() -> dict[str, Path]:
