@@ -1,14 +1,13 @@
 """Claims about language models of codes, beside what the records say; called by ``findings_page.py``.
 
-Two records are compared as if their errors were independent: their intervals are over utterances and over the seeds
-that models were trained from.
+Two records are compared on the same utterances, and over the seeds that their models were trained from.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations
 
 from findings_parts import Finding, by_size, num_sure, of_kinds, taught_and_not, verdict_of
-from findings_records import Records, independent, number, table, told, told_gap
+from findings_records import Records, number, table, told, told_gap
 
 from tokbench.leaderboard.cells import SourceRecord
 from tokbench.metrics.catalogue import METRICS
@@ -39,6 +38,7 @@ def hybrid_tokens(records: Records) -> Finding:
         for taught, other in taught_and_not(records.of(task, metric), same_setting=True)
     ]
     return _finding(
+        records,
         "A first codebook that is taught what is said makes the better language model of speech.",
         "SpeechTokenizer, Zhang et al. 2023, arXiv:2308.16692: USLM against VALL-E",
         compared,
@@ -49,6 +49,7 @@ def hybrid_tokens(records: Records) -> Finding:
 def semantic_units_first(records: Records) -> Finding:
     """Compare AudioLM with and without its first stage."""
     return _finding(
+        records,
         "Semantic units that are written first make the better continuation.",
         "AudioLM, Borsos et al. 2022, arXiv:2209.03143",
         _switched(records, "lm-sc.v1", "lm-sc-acoustic.v1", ("frechet_log_mel", "speaker_similarity")),
@@ -59,6 +60,7 @@ def semantic_units_first(records: Records) -> Finding:
 def units_of_language(records: Records) -> Finding:
     """Compare how well models of units and of codes tell what could have been said from what could not."""
     return _finding(
+        records,
         "A language model of semantic units knows words and sentences better than one of acoustic codes.",
         "AudioLM, Borsos et al. 2022, arXiv:2209.03143, table IV; GSLM, Lakhotia et al. 2021, arXiv:2102.01192",
         [
@@ -76,6 +78,7 @@ def patterns(records: Records) -> Finding:
     """Compare what codes cost where those of a frame are known to each other and where they are not."""
     bits, parallel = ("lm_bits_per_second",), "lm-perplexity-parallel.v1"
     return _finding(
+        records,
         "Codes one after another, or delayed, are likelier than all codes of a frame at once.",
         "MusicGen, Copet et al. 2023, arXiv:2306.05284, table 4",
         [
@@ -90,6 +93,7 @@ def patterns(records: Records) -> Finding:
 def continuous_input(records: Records) -> Finding:
     """Compare what a model understands of features with what it understands of the codes that are made of them."""
     return _finding(
+        records,
         "A language model understands continuous input better than the codes that are made of it.",
         "LauraGPT, Du et al. 2023, arXiv:2310.04673; Wang et al. 2024, arXiv:2411.08742",
         _switched(records, "lm-kws-continuous.v1", "lm-kws.v1", ("answer_accuracy",)),
@@ -100,6 +104,7 @@ def continuous_input(records: Records) -> Finding:
 def more_units(records: Records) -> Finding:
     """Compare language models of more units with those of fewer, of the same features."""
     return _finding(
+        records,
         "A language model understands more of more units.",
         "Wang et al. 2024, arXiv:2411.08742",
         [
@@ -115,6 +120,7 @@ def more_units(records: Records) -> Finding:
 def phones_for_later_codebooks(records: Records) -> Finding:
     """Compare VALL-E with one whose second stage sees no phones."""
     return _finding(
+        records,
         "Phones help to predict the later codebooks.",
         "VALL-E, Wang et al. 2023, arXiv:2301.02111, table 5",
         _switched(records, "lm-tts.v1", "lm-tts-no-phones.v1", ("wer", "warped_mcd_db")),
@@ -125,6 +131,7 @@ def phones_for_later_codebooks(records: Records) -> Finding:
 def one_step(records: Records) -> Finding:
     """Compare the one-step vocoder with one pass for each later codebook."""
     return _finding(
+        records,
         "One step that predicts the sum of all codebooks sounds better than one pass for each.",
         "LauraGPT, Du et al. 2023, arXiv:2310.04673, section 3.3",
         _switched(records, "lm-tts-one-step.v1", "lm-tts.v1", ("wer", "warped_mcd_db")),
@@ -158,20 +165,17 @@ def _where(source: SourceRecord) -> tuple[str, str, str]:
     return source.record.corpus.name, source.record.corpus.sha256, source.label
 
 
-def _finding(claim: str, source: str, compared: Iterable[Compared], *, reason: str) -> Finding:
+def _finding(records: Records, claim: str, source: str, compared: Iterable[Compared], *, reason: str) -> Finding:
     """Return what follows from comparisons in which the first is expected to be better."""
     rows, gaps = [], []
     for metric, first, second in compared:
-        sign = 1.0 if METRICS[metric].better == "higher" else -1.0
-        one, other = (number(each, metric) for each in (first, second))
-        gaps.append(independent(one, other, sign))
+        gaps.append(records.gap(first, second, metric, same_task=False))
         rows.append(
             [
                 first.record.corpus.name,
                 METRICS[metric].title,
                 *(f"`{each.record.task.id}`, `{each.label}`" for each in (first, second)),
-                told(one),
-                told(other),
+                *(told(number(each, metric)) for each in (first, second)),
                 told_gap(gaps[-1]),
             ]
         )

@@ -20,7 +20,6 @@ from findings_parts import (
     numbers,
     of_kinds,
     of_pairs,
-    shares,
     taught_and_not,
     verdict_of,
 )
@@ -41,13 +40,16 @@ INTRODUCTION = """\
 what is known is not to be believed on what is new. This page is made from the committed records by
 `docs/generate.py`; nothing in it is written by hand but the claims and what may keep one from being reproduced.
 
-Intervals are 95 %. A difference is *sure* where its interval excludes 0: by a paired bootstrap over the same
-utterances or speakers where there are any, and otherwise by the intervals of both values, as if they were
-independent. Nothing is corrected for the number of comparisons. Codecs of the package are `tiny`, trained for a
-short time on a processor: what is said here is said of them.
+Intervals are 95 %. A difference is *sure* where its interval excludes 0: that of a paired comparison over the same
+utterances or speakers, and the seeds of trained models, where there are any; otherwise that of both values, as if
+they were independent. A claim is *reproduced* where more than half of all comparisons surely speak for it and none
+against it; *in part* where no fewer surely speak for it than against it; *not* where more speak against it; and
+*cannot be told* where none is sure. Comparisons share codecs and are no independent witnesses, and nothing is
+corrected for their number. Codecs of the package are `tiny`, trained for a short time on a processor: what is said
+here is said of them.
 """
-ALIGNMENT = "text_alignment"
-"""How the names of the metrics begin that tell how much of the text is in the tokens."""
+ALIGNMENT = "text_alignment_nats"
+"""The estimate of SpeechTokenizer's authors of how much of the text is in the tokens."""
 LATENTS = "_latents"
 """How the names of the metrics end that are of what was quantized."""
 HEARD = ("stoi", "pesq_wb", "visqol", "mel_distance_dac")
@@ -58,7 +60,7 @@ def units_and_phones(records: Records) -> Finding:
     """Compare the ABX errors of semantic units with those of codecs."""
     claim = "Semantic units tell phones apart better than acoustic codes do."
     source = "AudioLM, Borsos et al. 2022, arXiv:2209.03143, table I"
-    sources = records.of("abx.v1", "abx_across")
+    sources = [source for source in records.of("abx.v1", "abx_across") if records.kind(source)]
     pairs = [
         (units, codec, records.gap(units, codec, "abx_across"))
         for units, codec in of_kinds(sources, records, "semantic units", _CODECS)
@@ -115,17 +117,16 @@ def taught_alignment(records: Records) -> Finding:
     """Compare how well the first codebooks of both are aligned with the text."""
     claim = "A first codebook that is taught what is said is better aligned with the text."
     pairs = [
-        (taught, other, records.gap(taught, other, metric, "codebook 1"))
-        for metric in METRICS
-        if metric.startswith(ALIGNMENT)
-        for taught, other in taught_and_not(records.of("text-alignment.v1", metric, "codebook 1"))
+        (taught, other, records.gap(taught, other, ALIGNMENT, "codebook 1"))
+        for taught, other in taught_and_not(records.of("text-alignment.v1", ALIGNMENT, "codebook 1"))
     ]
+    shown = [source for pair in pairs for source in pair[:2]]
     return of_pairs(
         claim,
         "SpeechTokenizer, Zhang et al. 2023, arXiv:2308.16692",
         pairs,
         what="the taught codebook tells more of the text",
-        shown=(),
+        shown=numbers(shown, records, {ALIGNMENT: "codebook 1, nats"}, group="codebook 1"),
         reason="the estimate needs a recognizer, and a small one on little speech hears little in any tokens",
     )
 
@@ -146,11 +147,14 @@ def taught_at_no_cost(records: Records) -> Finding:
         return Finding(claim, source, "not measured", "There are no records of both at one number of codebooks.")
     lost = [(name, gap) for name, gap in gaps if gap.high < 0]
     listed = "; ".join(f"{name} by {told_gap(gap, turned=True)}" for name, gap in lost[:NUM_TOLD])
-    evidence = f"{len(lost)} of {len(gaps)} numbers are surely worse" + (f": {listed}." if listed else ".")
+    gained = sum(gap.low > 0 for _, gap in gaps)
+    evidence = f"Of {len(gaps)} numbers, {gained} are surely better, and {len(lost)} surely worse" + (
+        f": {listed}." if listed else "."
+    )
     return Finding(
         claim,
         source,
-        shares(len(gaps) - len(lost), len(gaps)),
+        verdict_of(gained, len(lost), len(gaps)),
         evidence,
         reason="in so short a training what is spent on the teacher's features is not spent on the sound",
     )
@@ -208,8 +212,8 @@ def continuous_and_discrete(records: Records) -> Finding:
             tokens = number(item, name)
             if tokens is None or records.kind(item) == "continuous tokenizer":
                 continue
-            latents, sign = number(item, f"{name}{LATENTS}"), 1.0 if METRICS[name].better == "higher" else -1.0
-            gaps.append(independent(latents, tokens, sign))
+            latents = number(item, f"{name}{LATENTS}")
+            gaps.append(records.gap_within(item, f"{name}{LATENTS}", name))
             rows.append([*place(item), METRICS[name].title, told(latents), told(tokens), told_gap(gaps[-1])])
     if not rows:
         return Finding(claim, source, "not measured", "No tokenizer was probed before and after quantization.")
@@ -316,7 +320,7 @@ def quality_and_bitrate(records: Records) -> Finding:
     """Look whether quality falls anywhere from one setting of a codec to the next higher bitrate."""
     claim = "Quality does not fall as bitrate rises within a family."
     source = "Codec-SUPERB, Wu et al. 2024; the papers of the codecs"
-    fallen, num_steps, families, corpora = [], 0, set(), set()
+    fallen, num_steps, num_risen, families, corpora = [], 0, 0, set(), set()
     for metric in HEARD:
         ladders: dict[tuple[str, str], list[SourceRecord]] = defaultdict(list)
         for item in records.of("reconstruction.v1", metric):
@@ -331,6 +335,7 @@ def quality_and_bitrate(records: Records) -> Finding:
                 families.add(name)
                 corpora.add(corpus)
                 gap = records.gap(second, first, metric)
+                num_risen += gap.low > 0
                 if gap.high < 0:
                     settings = f"{first.record.codec.setting} to {second.record.codec.setting}"
                     fallen.append(
@@ -340,12 +345,13 @@ def quality_and_bitrate(records: Records) -> Finding:
         return Finding(claim, source, "not measured", "No codec was scored at two bitrates.")
     evidence = (
         f"Of {num_steps} steps to the next higher bitrate ({', '.join(METRICS[metric].title for metric in HEARD)}; "
-        f"{len(families)} codecs; {', '.join(sorted(corpora))}), {len(fallen)} surely fall."
+        f"{len(families)} codecs; {', '.join(sorted(corpora))}), {num_risen} surely rise, and {len(fallen)} surely "
+        "fall."
     )
     return Finding(
         claim,
         source,
-        shares(num_steps - len(fallen), num_steps),
+        verdict_of(num_risen, len(fallen), num_steps),
         evidence,
         table=table(("metric", "codec", "from and to", "corpus", "falls by"), fallen) if fallen else (),
         reason="settings of one codec may differ in more than the bitrate: another bandwidth, another mode",

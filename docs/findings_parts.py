@@ -21,7 +21,6 @@ __all__ = [
     "numbers",
     "of_kinds",
     "of_pairs",
-    "shares",
     "taught_and_not",
     "verdict_of",
 ]
@@ -95,13 +94,6 @@ def verdict_of(num_for: int, num_against: int, num_total: int) -> Verdict:
     if num_against > num_for:
         return "not reproduced"
     return "reproduced" if not num_against and 2 * num_for > num_total else "reproduced in part"
-
-
-def shares(num_for: int, num_total: int) -> Verdict:
-    """Return what follows from how many of all comparisons do not speak against a claim."""
-    if num_for == num_total:
-        return "reproduced"
-    return "reproduced in part" if 2 * num_for > num_total else "not reproduced"
 
 
 def numbers(

@@ -1,18 +1,18 @@
 """The records that findings are made from: what each codec is, how far two of them are apart, and both in words."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
 
 import pandas as pd
 
 from tokbench import stats
 from tokbench.codecs.registry import list_cards
 from tokbench.leaderboard.cells import SourceRecord, check_comparable, read_task
+from tokbench.leaderboard.components import Components, are_measured, difference, read_utterances
 from tokbench.leaderboard.numbers import with_digits
-from tokbench.leaderboard.ties import has_components, read_utterances
 from tokbench.metrics.catalogue import METRICS
 from tokbench.records import MetricSummary
 
@@ -21,6 +21,8 @@ __all__ = ["Gap", "Records", "independent", "number", "place", "rate", "signed",
 SPECTRAL = ("mfcc", "log-mel")
 """Units of these are no semantic ones: nothing was learnt of speech."""
 MINUS = "\N{MINUS SIGN}"
+_Measured: TypeAlias = tuple[SourceRecord, str]
+"""A record and one of its metrics."""
 
 
 @dataclass(frozen=True)
@@ -65,42 +67,56 @@ class Records:
         """Return what the codec of a record is; empty for one without a card here."""
         return self.kinds.get(source.record.codec.name, "")
 
-    def gap(self, first: SourceRecord, second: SourceRecord, metric: str, group: str = "all") -> Gap:
+    def gap(
+        self,
+        first: SourceRecord,
+        second: SourceRecord,
+        metric: str,
+        group: str = "all",
+        *,
+        same_task: bool = True,
+    ) -> Gap:
         """Return by how much ``first`` is better than ``second``, both of which have a value.
 
-        Raises :class:`tokbench.leaderboard.cells.MixedRecordsError` for records that must not be compared.
+        Tasks that ask the same of other models are compared where ``same_task`` is false. Raises
+        :class:`tokbench.leaderboard.cells.MixedRecordsError` for records that must not be compared.
         """
-        check_comparable(first, second)
-        sign = 1.0 if METRICS[metric].better == "higher" else -1.0
-        found = self._paired(first, second, metric) if group == "all" else None
+        check_comparable(first, second, same_task=same_task)
+        return self._gap((first, metric), (second, metric), group)
+
+    def gap_within(self, source: SourceRecord, first: str, second: str) -> Gap:
+        """Return by how much the metric ``first`` of a record is better than ``second``, which has its unit."""
+        return self._gap((source, first), (source, second), "all")
+
+    def _gap(self, first: _Measured, second: _Measured, group: str) -> Gap:
+        sign = 1.0 if METRICS[first[1]].better == "higher" else -1.0
+        found = self._paired(first, second) if group == "all" else None
         if found is None:
-            return independent(number(first, metric, group), number(second, metric, group), sign)
+            return independent(number(*first, group), number(*second, group), sign)
         low, high = sorted((sign * found.low, sign * found.high))
         return Gap(sign * found.value, low, high)
 
-    def _paired(self, first: SourceRecord, second: SourceRecord, metric: str) -> stats.Difference | None:
-        tables = [self._table(source) for source in (first, second)]
-        if not all(has_components(table, metric) for table in tables):
+    def _paired(self, first: _Measured, second: _Measured) -> stats.Difference | None:
+        tables = [self._table(source) for source, _ in (first, second)]
+        metrics = first[1], second[1]
+        if not all(are_measured(table, metric) for table, metric in zip(tables, metrics, strict=True)):
             return None
-        both = tables[0].join(tables[1], how="inner", rsuffix=" of second")
-        parts = [
-            both[f"{metric}.{part}{end}"].fillna(0.0).to_numpy() for end in ("", " of second") for part in _PARTS
-        ]
-        summary = number(first, metric)
-        return stats.paired(
-            (parts[0], parts[1]),
-            (parts[2], parts[3]),
-            rms=summary is not None and summary.pooling == "rms",
-            groups=both["speaker"].tolist() if first.record.interval.by == "speaker" else None,
+        shared = tables[0].index.intersection(tables[1].index)
+        tables = [table.loc[shared] for table in tables]
+        parts = [Components.of(table, metric) for table, metric in zip(tables, metrics, strict=True)]
+        source, metric = first
+        summary = number(source, metric)
+        return difference(
+            parts[0],
+            parts[1],
+            is_rms=summary is not None and summary.pooling == "rms",
+            speakers=tables[0]["speaker"].tolist() if source.record.interval.by == "speaker" else None,
         )
 
     def _table(self, source: SourceRecord) -> pd.DataFrame:
         if source.path not in self._tables:
             self._tables[source.path] = read_utterances(source).set_index("utterance")
         return self._tables[source.path]
-
-
-_PARTS = ("total", "weight")
 
 
 def number(source: SourceRecord, metric: str, group: str = "all") -> MetricSummary | None:
@@ -113,13 +129,9 @@ def independent(first: MetricSummary | None, second: MetricSummary | None, sign:
     """Return the difference of two values whose errors are taken to be independent."""
     assert first is not None
     assert second is not None
-    value = sign * ((first.value or 0.0) - (second.value or 0.0))
-    half = math.hypot(*(_half_width(item) for item in (first, second)))
-    return Gap(value, value - half, value + half)
-
-
-def _half_width(summary: MetricSummary) -> float:
-    return 0.0 if summary.low is None or summary.high is None else (summary.high - summary.low) / 2
+    return Gap(
+        *stats.independent(*((sign * (each.value or 0.0), each.half_width or 0.0) for each in (first, second)))
+    )
 
 
 def place(source: SourceRecord) -> list[str]:

@@ -116,11 +116,13 @@ def test_the_taught_codebook_is_compared_alone(docs: ModuleType, results: Result
 def test_what_teaching_costs_is_told(docs: ModuleType, results: Results) -> None:
     heard(results, "encodec-tiny:8x1024", 0.8)
     heard(results, "speechtokenizer-tiny:8x1024", 0.8, seed=2)
+    assert found(docs, results, "taught_at_no_cost").verdict == "cannot be told"
+    heard(results, "speechtokenizer-tiny:8x1024", 0.9, seed=2)
     assert found(docs, results, "taught_at_no_cost").verdict == "reproduced"
     heard(results, "speechtokenizer-tiny:8x1024", 0.7, seed=2)
     finding = found(docs, results, "taught_at_no_cost")
     assert finding.verdict == "not reproduced"
-    assert "4 of 4 numbers are surely worse" in finding.evidence
+    assert "Of 4 numbers, 0 are surely better, and 4 surely worse" in finding.evidence
     assert "STOI of `speechtokenizer-tiny:8x1024` by 0.100 (" in finding.evidence
 
 

@@ -64,6 +64,36 @@ def test_the_interval_covers_the_truth_where_both_utterances_and_seeds_are_drawn
     assert hits >= 186  # 95 % of 200, less a little over one standard error
 
 
+@pytest.mark.parametrize("num_units", [3, 6])
+def test_the_interval_of_few_speakers_covers_the_truth_as_often_as_it_says(
+    num_units: int, rng: np.random.Generator
+) -> None:
+    ones, hits = np.ones(num_units), 0
+    for number in range(400):
+        first, second = (rng.normal(size=num_units) for _ in range(2))
+        found = stats.paired((first, ones), (second, ones), seed=number)
+        assert found is not None
+        hits += found.is_tied
+    assert 367 <= hits <= 393  # 95 % of 400, give or take three standard errors
+
+
+def test_units_in_which_nothing_was_counted_say_nothing_of_how_sure_it_is() -> None:
+    alone = np.array([1.0, 0.0, 0.0])
+    assert stats.paired((alone, alone), (2 * alone, alone)) is None
+    assert np.isnan(stats.bootstrap_interval(alone[:, None], alone[:, None], rms=[False])).all()
+
+
+def test_a_single_seed_is_taken_to_vary_as_the_others_do(rng: np.random.Generator) -> None:
+    sure = 0
+    for number in range(300):
+        hard = rng.normal(size=40)
+        first, second = scores(rng, 3, hard=hard, spread=0.5), scores(rng, 1, hard=hard, spread=0.5)
+        found = stats.paired_over_seeds(first, second, seed=number)
+        assert found is not None
+        sure += not found.is_tied
+    assert sure <= 27  # 5 % of 300, and three standard errors
+
+
 def test_ratios_are_taken_once_per_seed() -> None:
     weights = np.array([1.0, 3.0, 2.0])
     seeds = [(np.array([1.0, 6.0, 3.0]), weights), (np.array([2.0, 6.0, 4.0]), weights)]

@@ -27,6 +27,8 @@ def test_another_codec_or_other_audio_is_a_miss(tmp_path: Path) -> None:
     store.put("codec", "audio", StoredCodes(some_codes(), 0.1))
     assert store.get("codec 2", "audio") is None
     assert store.get("codec", "audio 2") is None
+    assert CodeStore(tmp_path, device="cuda").get("codec", "audio") is None
+    assert CodeStore(tmp_path, device="cpu:0").get("codec", "audio") is not None
 
 
 @pytest.mark.parametrize("damage", [b"", b"junk", b"\xff" * 64])

@@ -27,6 +27,7 @@ __all__ = [
     "Record",
     "RecordFiles",
     "TaskSummary",
+    "component_names",
     "read_cost",
     "read_record",
     "read_records",
@@ -68,6 +69,11 @@ class MetricSummary(_Frozen):
     num_not_applicable: int = 0
     reasons: Mapping[str, int] = {}
     """How often each reason of a failure occurred."""
+
+    @property
+    def half_width(self) -> float | None:
+        """Half of the interval; None where there is none."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
 
 class TaskSummary(_Frozen):
@@ -253,6 +259,18 @@ def _read(path: Path, model: type[Model]) -> Model:
 def _first_problem(error: ValidationError) -> str:
     item = error.errors()[0]
     return f"{'.'.join(str(part) for part in item['loc']) or 'file'}: {item['msg'].lower()}"
+
+
+def component_names(metric: str, seed: int | None = None) -> tuple[str, str]:
+    """Return the Parquet columns of what utterances add to ``metric``: its total and its weight.
+
+    ``seed`` is the place of a model among those that were trained for the task from several seeds.
+
+    >>> component_names("wer", 0)
+    ('wer.total.seed1', 'wer.weight.seed1')
+    """
+    end = "" if seed is None else f".seed{seed + 1}"
+    return f"{metric}.total{end}", f"{metric}.weight{end}"
 
 
 def read_record(path: Path) -> Record:

@@ -8,8 +8,9 @@ Source: Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapters 6,
 interval) and 15 (permutation test).
 """
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,11 +22,15 @@ __all__ = [
     "bootstrap_interval",
     "crossed_draws",
     "group_sums",
+    "independent",
     "interval_of",
     "jackknife_interval",
+    "num_counted",
+    "over_seeds",
     "paired",
     "paired_over_seeds",
     "percentile_interval",
+    "ratio",
     "resample",
     "welch",
 ]
@@ -65,7 +70,8 @@ def group_sums(values: np.ndarray, groups: Sequence[str] | None) -> np.ndarray:
     return sums
 
 
-def _ratio(total: np.ndarray, weight: np.ndarray, *, rms: np.ndarray) -> np.ndarray:
+def ratio(total: np.ndarray, weight: np.ndarray, *, rms: np.ndarray) -> np.ndarray:
+    """Return totals by weights, and the square roots of those that are root mean squares; NaN for no weight."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(weight > 0, total / weight, np.nan)
         return np.where(rms, np.sqrt(np.maximum(ratio, 0.0)), ratio)
@@ -83,7 +89,7 @@ def resample(total: np.ndarray, weight: np.ndarray, *, rms: Sequence[bool], seed
     for start in range(0, NUM_RESAMPLES, _CHUNK):
         size = min(_CHUNK, NUM_RESAMPLES - start)
         counts = generator.multinomial(num_units, np.full(num_units, 1 / num_units), size=size).astype(np.float64)
-        rows.append(_ratio(counts @ total, counts @ weight, rms=is_rms))
+        rows.append(ratio(counts @ total, counts @ weight, rms=is_rms))
     return np.concatenate(rows)
 
 
@@ -104,7 +110,9 @@ def bootstrap_interval(
     if len(total) < MIN_UNITS:
         return np.full((total.shape[1], 2), np.nan)
     values = resample(total, weight, rms=rms, seed=seed)
-    return np.array([percentile_interval(column) for column in values.T]).reshape(-1, 2)
+    intervals = np.array([percentile_interval(column) for column in values.T]).reshape(-1, 2)
+    is_known = (weight > 0).sum(axis=0) >= MIN_UNITS
+    return np.where(is_known[:, None], intervals, np.nan)
 
 
 def interval_of(
@@ -163,23 +171,23 @@ def paired(
     groups: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Difference | None:
-    """Compare two codecs on the same utterances; None with fewer than 2 units, or where nothing was counted.
+    """Compare two codecs on the same utterances; None with fewer than 2 units in which something was counted.
 
-    Each of ``first`` and ``second`` is (totals, weights), float64 [N], in the same order of utterances.
+    Each of ``first`` and ``second`` is (totals, weights), float64 [N], in the same order of utterances. The
+    interval is that of :func:`over_seeds`, the p-value that of label swaps.
     """
     parts = [group_sums(part[:, None], groups) for pair in (first, second) for part in pair]
     total = np.concatenate([parts[0], parts[2]], axis=1)
     weight = np.concatenate([parts[1], parts[3]], axis=1)
-    if len(total) < MIN_UNITS:
+    if num_counted(weight) < MIN_UNITS:
         return None
     is_rms = np.array([rms, rms])
-    observed = _ratio(total.sum(axis=0), weight.sum(axis=0), rms=is_rms)
-    value = float(observed[0] - observed[1])
-    if np.isnan(value):
+    observed = ratio(total.sum(axis=0), weight.sum(axis=0), rms=is_rms)
+    if np.isnan(observed).any():
         return None
     values = resample(total, weight, rms=is_rms.tolist(), seed=seed)
-    low, high = percentile_interval(values[:, 0] - values[:, 1])
-    return Difference(value, low, high, _sign_flip(total, weight, is_rms, value, seed), len(total))
+    found = over_seeds(values[:, 0] - values[:, 1], observed[:1], observed[1:], num_counted(weight))
+    return replace(found, p_value=_sign_flip(total, weight, is_rms, found.value, seed))
 
 
 def _sign_flip(total: np.ndarray, weight: np.ndarray, rms: np.ndarray, observed: float, seed: int) -> float:
@@ -193,7 +201,7 @@ def _sign_flip(total: np.ndarray, weight: np.ndarray, rms: np.ndarray, observed:
         for mine, other in ((0, 1), (1, 0)):
             total_side = (1 - swap) @ total[:, mine] + swap @ total[:, other]
             weight_side = (1 - swap) @ weight[:, mine] + swap @ weight[:, other]
-            sides.append(_ratio(total_side, weight_side, rms=rms[:1]))
+            sides.append(ratio(total_side, weight_side, rms=rms[:1]))
         extreme += int((np.abs(sides[0] - sides[1]) >= abs(observed) - 1e-12).sum())
     return extreme / (NUM_RESAMPLES + 1)
 
@@ -208,29 +216,55 @@ def paired_over_seeds(
 ) -> Difference | None:
     """Compare two designs, each trained from several seeds, on the same utterances; as :func:`paired` from one.
 
-    Each of ``first`` and ``second`` holds, for every seed, (totals, weights), float64 [N]. The difference is that
-    of the means over seeds. Its variance is what the utterances contribute, by a bootstrap in which all seeds are
-    heard on the same draw, and what the seeds contribute, s² / S for the S of each design, which are no pairs. Both
-    contain the interaction of the two, so that the interval errs towards a tie (as the one of Owen 2007, The
-    pigeonhole bootstrap, does). It is Student's, with the degrees of freedom of Satterthwaite (1946): few seeds
-    know little of their own variance.
+    Each of ``first`` and ``second`` holds, for every seed, (totals, weights), float64 [N]. The interval and the
+    p-value are those of :func:`over_seeds`.
     """
     if len(first) == len(second) == 1:
         return paired(first[0], second[0], rms=rms, groups=groups, seed=seed)
     total, weight = (
         np.column_stack([group_sums(item[part][:, None], groups) for item in (*first, *second)]) for part in (0, 1)
     )
-    if len(total) < MIN_UNITS:
+    if num_counted(weight) < MIN_UNITS:
         return None
     is_rms = np.full(total.shape[1], rms)
-    observed = _ratio(total.sum(axis=0), weight.sum(axis=0), rms=is_rms)
+    observed = ratio(total.sum(axis=0), weight.sum(axis=0), rms=is_rms)
     if np.isnan(observed).any():
         return None
     values = resample(total, weight, rms=is_rms.tolist(), seed=seed)
     mine, theirs = (slice(None, len(first)), slice(len(first), None))
     drawn = values[:, mine].mean(axis=1) - values[:, theirs].mean(axis=1)
-    by_utterance = float(np.nanvar(drawn, ddof=1)), len(total) - 1
-    return _student(observed[mine], observed[theirs], [by_utterance], len(total))
+    return over_seeds(drawn, observed[mine], observed[theirs], num_counted(weight))
+
+
+def num_counted(weight: np.ndarray) -> int:
+    """Return in how many units something was counted, of ``weight`` [N, M]; the others tell nothing."""
+    return int((weight > 0).any(axis=1).sum())
+
+
+def over_seeds(drawn: np.ndarray, first: np.ndarray, second: np.ndarray, num_units: int) -> Difference:
+    """Return the difference of two means over seeds, and how sure it is of utterances and of seeds.
+
+    ``drawn`` [R] are differences of these means on resamples of ``num_units`` units, on each of which all seeds are
+    heard; ``first`` and ``second`` [S] are the values that each seed has on all units. The variance is what the
+    units contribute, that of ``drawn`` by U / (U - 1), as a bootstrap of few units is too narrow (Hesterberg 2015,
+    What teachers should know about the bootstrap, section 3.2), and what the seeds contribute, s² / S for the S of
+    each design, which are no pairs. Both contain the interaction of the two, so that the interval errs towards a
+    tie (as the one of Owen 2007, The pigeonhole bootstrap, does). It is Student's, with the degrees of freedom of
+    Satterthwaite (1946): few speakers, or few seeds, know little of their own variance.
+    """
+    by_unit = float(np.nanvar(drawn, ddof=1)) * num_units / (num_units - 1)
+    return _student(first, second, [(by_unit, num_units - 1)], num_units)
+
+
+def independent(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float, float]:
+    """Return first minus second and the ends of its interval, as if their errors had nothing to do with each other.
+
+    Each is a value and half of its interval; half-widths are added by their squares. For values of a whole corpus,
+    to which no utterance can be said to add. What both share makes the true error of the difference smaller, so
+    that this errs towards a tie.
+    """
+    value, half = first[0] - second[0], math.hypot(first[1], second[1])
+    return value, value - half, value + half
 
 
 def welch(first: Sequence[float], second: Sequence[float]) -> Difference | None:
@@ -247,11 +281,16 @@ def _student(
 ) -> Difference:
     """Return the difference of two means over seeds, whose variance is theirs and that of ``others``.
 
-    Each of ``others`` is a variance and its degrees of freedom.
+    Each of ``others`` is a variance and its degrees of freedom. A single seed is taken to vary as those of the
+    other side do.
     """
     from scipy import special  # noqa: PLC0415  (leaderboards do without it, and come at once)
 
-    seeds = [(values.var(ddof=1) / len(values), len(values) - 1) for values in (first, second) if len(values) > 1]
+    sides = [values for values in (first, second) if len(values) > 1]
+    seeds = [(values.var(ddof=1) / len(values), len(values) - 1) for values in sides]
+    if len(sides) == 1:
+        share = 1 / len(first) + 1 / len(second)
+        seeds = [(sides[0].var(ddof=1) * share, len(sides[0]) - 1)]
     parts = [*others, *seeds]
     value = float(first.mean() - second.mean())
     variance = sum(part for part, _ in parts)

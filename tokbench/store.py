@@ -41,16 +41,21 @@ class StoredCodes:
 
 
 class CodeStore:
-    """Codes on disk, by the fingerprint of the codec and the hash of the audio."""
+    """Codes on disk, by the fingerprint of the codec, the hash of the audio, and the kind of device.
 
-    def __init__(self, folder: Path | None = None, *, limit_bytes: int | None = None) -> None:
+    Kinds of devices round differently, so that their codes differ where two codewords are about as near.
+    """
+
+    def __init__(self, folder: Path | None = None, *, device: str = "cpu", limit_bytes: int | None = None) -> None:
         self.folder = folder or cache_dir() / "codes"
+        self.device = device.partition(":")[0]
         configured = os.environ.get("TOKBENCH_CACHE_BYTES")
         self.limit_bytes = limit_bytes or (int(configured) if configured else DEFAULT_LIMIT_BYTES)
         self._num_writes = 0
 
     def _path(self, fingerprint: str, audio_sha256: str) -> Path:
-        key = hashlib.sha256(f"{fingerprint} {audio_sha256}".encode()).hexdigest()
+        device = "" if self.device == "cpu" else f" {self.device}"
+        key = hashlib.sha256(f"{fingerprint} {audio_sha256}{device}".encode()).hexdigest()
         return self.folder / key[:2] / f"{key}.safetensors"
 
     def get(self, fingerprint: str, audio_sha256: str) -> StoredCodes | None:

@@ -23,6 +23,7 @@ from tokbench.records import (
     Record,
     RecordFiles,
     TaskSummary,
+    component_names,
     file_safe,
     write_json,
 )
@@ -74,15 +75,23 @@ class Results:
         task: str = "reconstruction.v1",
         summaries: Sequence[MetricSummary] = (),
         asked: Sequence[str] = (),
+        seeds: Mapping[str, Sequence[np.ndarray]] | None = None,
         **codec_facts: Any,
     ) -> Record:
-        """Write the record and the Parquet file of one cell; a score of None is a failed utterance."""
+        """Write the record and the Parquet file of one cell; a score of None is a failed utterance.
+
+        ``seeds`` holds, for metrics of models that were trained from several, the values of each of them.
+        """
         scores = scores or {}
         metrics = [summary_of(name, values) for name, values in scores.items()]
         record = self._record(codec, setting, task, (*metrics, *summaries), codec_facts)
         files = self.files(codec, setting, task)
         write_json(files.record, record)
-        table = self._table(scores)
+        table = self._table({name: values for name, values in scores.items() if name not in (seeds or {})})
+        for name, values in (seeds or {}).items():
+            for place, found in enumerate(values):
+                total, weight = component_names(name, place)
+                table[total], table[weight] = found, np.where(np.isnan(found), np.nan, 1.0)
         if asked:
             table["asked"] = list(asked)
         table.to_parquet(files.utterances)

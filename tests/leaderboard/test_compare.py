@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 import scipy.stats
 from leaderboard.builder import Results, summary_of
 
+from tokbench import stats
 from tokbench.errors import UsageError
 from tokbench.leaderboard.cells import MixedRecordsError
 from tokbench.leaderboard.compare import RecordNotFoundError, compare
@@ -42,9 +44,7 @@ def test_the_interval_agrees_with_scipy(measured: Results) -> None:
     found = compare(measured.folder, task="reconstruction", codecs=["opus:12kbps", "mulaw"])
     pesq = found.differences.iloc[0]
     listed = found.utterances.query("metric == 'pesq_wb'")["difference"].to_numpy()
-    expected = scipy.stats.bootstrap(
-        (listed,), np.mean, n_resamples=20000, method="percentile", rng=np.random.default_rng(1)
-    ).confidence_interval
+    expected = scipy.stats.ttest_1samp(listed, 0.0).confidence_interval()
     width = expected.high - expected.low
     assert pesq["low"] == pytest.approx(expected.low, abs=0.07 * width)
     assert pesq["high"] == pytest.approx(expected.high, abs=0.07 * width)
@@ -93,9 +93,56 @@ def test_a_root_mean_square_is_compared_as_one(results: Results) -> None:
     assert found.utterances["difference"].tolist() == pytest.approx([1.0] * 4)
 
 
-def test_a_metric_of_the_whole_corpus_has_a_difference_without_an_interval(results: Results) -> None:
+@pytest.mark.parametrize(("value", "verdict"), [(0.549, "tied"), (0.551, "worse")])
+def test_values_of_the_whole_corpus_are_compared_as_if_their_errors_were_independent(
+    results: Results, value: float, verdict: str
+) -> None:
+    # Half-widths of 0.03 and 0.04: errors of 3 and 4 add up to 5 where they are independent.
+    first = summary_of("mel_distance_dac", [0.5], low=0.47, high=0.53)
+    second = summary_of("mel_distance_dac", [value], low=value - 0.04, high=value + 0.04)
+    results.add("a", "1", task="tokens.v1", summaries=[first])
+    results.add("b", "1", task="tokens.v1", summaries=[second])
+    [line] = compare(results.folder, task="tokens", codecs=["a:1", "b:1"]).differences.to_dict("records")
+    assert (line["difference"], line["low"], line["high"]) == pytest.approx(
+        (value - 0.5, value - 0.55, value - 0.45)
+    )
+    assert line["verdict"] == verdict
+    assert {"p_value", "num_utterances"}.isdisjoint(line)
+
+
+def test_several_seeds_have_a_share_in_the_difference(results: Results, rng: np.random.Generator) -> None:
+    results.num_utterances = 20
+    hard = rng.normal(3.0, 0.5, size=20)
+    trained = {
+        codec: [hard + mean + offset + 0.1 * rng.normal(size=20) for offset in rng.normal(scale=0.1, size=3)]
+        for codec, mean in {"a": 0.0, "b": 1.0}.items()
+    }
+    for codec, seeds in trained.items():
+        results.add(codec, "1", {"pesq_wb": seeds[0].tolist()}, seeds={"pesq_wb": seeds})
+    found = compare(results.folder, task="reconstruction", codecs=["a:1", "b:1"])
+    [line] = found.differences.to_dict("records")
+    ones = np.ones(20)
+    pairs = [[(seed, ones) for seed in trained[codec]] for codec in ("b", "a")]
+    assert (line["difference"], line["low"], line["high"], line["p_value"]) == pytest.approx(
+        dataclasses.astuple(stats.paired_over_seeds(*pairs))[:4]
+    )
+    assert line["verdict"] == "better"
+    listed = found.utterances.set_index("utterance")["codec_value"]
+    assert listed["utt 3"] == pytest.approx(np.mean([seed[3] for seed in trained["b"]]))
+
+
+def test_an_utterance_that_one_seed_failed_on_is_missing(results: Results) -> None:
+    seeds = [np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, np.nan, 3.0, 4.0])]
+    for codec in ("a", "b"):
+        results.add(codec, "1", {"pesq_wb": [1.0, 2.0, 3.0, 4.0]}, seeds={"pesq_wb": seeds})
+    [line] = compare(results.folder, task="reconstruction", codecs=["a:1", "b:1"]).differences.to_dict("records")
+    assert (line["num_utterances"], line["num_missing"]) == (3, 1)
+
+
+def test_a_metric_of_the_whole_corpus_without_an_interval_has_a_difference_without_one(results: Results) -> None:
     for codec, value in {"a": 0.5, "b": 0.75}.items():
-        results.add(codec, "1", task="tokens.v1", summaries=[summary_of("codebook_usage", [value])])
+        summary = summary_of("codebook_usage", [value], low=None, high=None)
+        results.add(codec, "1", task="tokens.v1", summaries=[summary])
     [line] = compare(results.folder, task="tokens", codecs=["a:1", "b:1"]).differences.to_dict("records")
     assert (line["difference"], line["verdict"]) == (0.25, "")
     assert "low" not in line

@@ -7,7 +7,8 @@ from leaderboard.builder import Results, bitrate, board, summary_of
 
 from tokbench import stats
 from tokbench.leaderboard.cells import read_sections
-from tokbench.leaderboard.ties import MissingUtterancesError, Standing, standings
+from tokbench.leaderboard.components import MissingUtterancesError
+from tokbench.leaderboard.ties import Standing, standings
 
 
 def standing(results: Results, key: str = "pesq_wb") -> Standing:
@@ -68,6 +69,26 @@ def test_ties_are_those_of_a_paired_comparison(results: Results, rng: np.random.
         pair = stats.paired((values, ones), (scores[best], ones))
         assert pair is not None
         assert pair.is_tied == (f"{codec}:1" in found.tied)
+
+
+def test_ties_of_several_seeds_are_those_of_a_paired_comparison(results: Results, rng: np.random.Generator) -> None:
+    results.num_utterances = 25
+    hard, ones = rng.normal(3.0, 0.8, size=25), np.ones(25)
+    trained = {
+        f"codec {k}": [hard - 0.1 * k + offset + rng.normal(0, 0.1, size=25) for offset in rng.normal(0, 0.1, 3)]
+        for k in range(6)
+    }
+    for codec, seeds in trained.items():
+        value = np.mean(seeds)
+        summary = summary_of("pesq_wb", [float(value)], low=0.0, high=9.0)
+        results.add(codec, "1", {}, summaries=[summary], seeds={"pesq_wb": seeds})
+    found = standing(results)
+    best = [(seed, ones) for seed in trained[found.best.removesuffix(":1")]]
+    for codec, seeds in trained.items():
+        pair = stats.paired_over_seeds([(seed, ones) for seed in seeds], best)
+        assert pair is not None
+        assert (pair.is_tied or pair.value == 0) == (f"{codec}:1" in found.tied)
+    assert 1 < len(found.tied) < 6
 
 
 def test_a_constant_advantage_is_no_tie_however_wide_the_intervals(results: Results) -> None:

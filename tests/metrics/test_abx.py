@@ -3,7 +3,7 @@
 import itertools
 import math
 import tracemalloc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ from tokbench.metrics.abx import (
     frames_of,
     pair_errors,
     pooled,
+    some_frames_of,
 )
 
 ACROSS = Condition(on="phone", by=("context",), across="speaker")
@@ -279,6 +280,17 @@ def test_an_item_has_the_frames_whose_centres_lie_in_it(
     found = frames_of(start_s, end_s, rate_hz)
     assert list(range(50))[found] == list(kept)
     assert list(range(50))[frames_of(start_s, end_s, rate_hz, drop_last=True)] == list(kept)[:-1]
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "kept"),
+    [(0.04, 0.2, range(3)), (0.05, 0.11, [1]), (0.13, 0.15, [1]), (0.9, 0.93, [9]), (0.7, 0.9, [9])],
+)
+def test_an_item_without_a_centre_has_the_frame_around_its_middle(
+    start_s: float, end_s: float, kept: Sequence[int]
+) -> None:
+    assert list(range(10))[some_frames_of(start_s, end_s, 12.5, 10)] == list(kept)
+    assert not list(range(10))[some_frames_of(start_s, end_s, 12.5, 0)]
 
 
 def test_intervals_widen_with_what_speakers_differ() -> None:

@@ -1,5 +1,7 @@
 """The equal error rate against scikit-learn, against a loop over thresholds, and where it is known."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.interpolate import interp1d
@@ -69,6 +71,32 @@ def test_trials_are_all_pairs_but_a_recording_with_itself(rng: np.random.Generat
         (round(float(s), 9), f, t) for s, f, t in zip(made.scores, made.first, made.second, strict=True)
     } == slow
     assert made.is_target.sum() == 4
+
+
+@pytest.mark.parametrize("max_trials", [None, 7, 40])
+def test_trials_are_drawn_from_all_pairs_in_their_order(rng: np.random.Generator, max_trials: int | None) -> None:
+    enrolled, tested = rng.standard_normal((2, 23, 3))
+    speakers = np.array([0, 3, 1, 1, 0, 2, 2, 2, 2, 1, 0, 0, 3, 0, 1, 2, 0, 0, 1, 3, 0, 4, 1])
+    pairs = [(i, j) for i in range(23) for j in range(23) if i != j]
+    generator, expected = np.random.default_rng(5), []
+    for is_target in (True, False):
+        some = [(i, j) for i, j in pairs if (speakers[i] == speakers[j]) == is_target]
+        if max_trials is not None and len(some) > max_trials:
+            some = [some[place] for place in np.sort(generator.choice(len(some), max_trials, replace=False))]
+        expected += some
+    made = cross_trials(enrolled, tested, speakers, max_trials=max_trials, seed=5)
+    np.testing.assert_allclose(made.scores, [enrolled[i] @ tested[j] for i, j in expected])
+    assert made.first.tolist() == [speakers[i] for i, _ in expected]
+    assert made.second.tolist() == [speakers[j] for _, j in expected]
+
+
+def test_trials_that_are_not_drawn_take_no_memory(rng: np.random.Generator) -> None:
+    enrolled = rng.standard_normal((20_000, 4)).astype(np.float32)
+    tracemalloc.start()
+    cross_trials(enrolled, enrolled, np.arange(20_000) % 50, max_trials=1000)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 100e6  # all pairs would be 400 million
 
 
 def test_trials_are_drawn_once_and_alike(rng: np.random.Generator) -> None:

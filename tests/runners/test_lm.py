@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
+from pooling import pooled
 from tiny.little_lm import write_little
 
 from tokbench.codecs.registry import fingerprint, load, one
@@ -48,7 +49,7 @@ def found(manifest: Path, asked: Task, seed: int = 0) -> dict[tuple[str, str], f
     runner.prepare()
     runner.learn(bench)
     rows = [runner.measure(bench, item, with_examples=True) for item in open_corpus(asked.corpus)]
-    values = {(item.name, item.group): item.value for item in runner.summarise(row.payload for row in rows)}
+    values = {(item.name, item.group): item.value for item in pooled(runner, [row.payload for row in rows])}
     assert not any(row.failures for row in rows)
     assert values["lm_num_steps", "all"] == 30
     assert min(values[name, "all"] or 0 for name in FACTS) > 0

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from pooling import pooled
 from safetensors.torch import load_file
 
 from tokbench.codecs.registry import fingerprint, load, one
@@ -23,6 +24,7 @@ from tokbench.runners.base import Bench, Measurement
 from tokbench.runners.lm import LmRunner
 from tokbench.runners.lm_items import TaskItems
 from tokbench.runners.lm_outputs import written_content
+from tokbench.runners.lm_scores import SUMS
 from tokbench.runners.registry import make_runner
 from tokbench.specs.codec import find_spec
 from tokbench.specs.lm import LmSpec
@@ -171,7 +173,8 @@ def found(manifest: Path, asked: Task) -> dict[tuple[str, str], float]:
     runner.prepare()
     runner.learn(bench)
     rows = measured(runner, bench)
-    summaries = runner.summarise(row.payload for row in rows)
+    told = [name for name in runner.asked if name not in SUMS]
+    summaries = pooled(runner, [row.payload for row in rows], *told)
     assert not [reason for summary in summaries for reason in summary.reasons]
     assert not [failure for row in rows for failure in row.failures.values()]
     return {(item.name, item.group): item.value for item in summaries if item.value is not None}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from pooling import pooled
 from tiny import levels
 from tiny.levels import HOP, RATE_HZ
 
@@ -87,7 +88,7 @@ def summaries(
 ) -> dict[tuple[str, str], MetricSummary]:
     bench = Bench(tokenizer, "f", None)
     payloads = [made.measure(bench, item, with_examples=False).payload for item in utterances]
-    return {(found.name, found.group): found for found in made.summarise(payloads)}
+    return {(found.name, found.group): found for found in pooled(made, payloads)}
 
 
 def test_what_the_codes_tell_is_learnt(utterances: list[Utterance]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pooling import pooled
 from tiny.whistled import HOP, QUICK, Pitch, write_whistled
 
 from tokbench.codecs.base import Tokenizer
@@ -53,7 +54,7 @@ def summaries(
 ) -> dict[tuple[str, str], MetricSummary]:
     bench = Bench(tokenizer, "f", None)
     payloads = [made.measure(bench, item, with_examples=False).payload for item in utterances]
-    return {(found.name, found.group): found for found in made.summarise(payloads)}
+    return {(found.name, found.group): found for found in pooled(made, payloads)}
 
 
 @pytest.fixture(scope="module")

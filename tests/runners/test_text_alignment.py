@@ -5,6 +5,7 @@ from math import log
 from pathlib import Path
 
 import pytest
+from pooling import pooled
 from tiny.whistled import QUICK, Pitch, write_whistled
 
 from tokbench.corpora.base import Utterance
@@ -46,7 +47,7 @@ def runner(manifest: Path, *metrics: str, **arguments: object) -> TextAlignmentR
 def summaries(made: TextAlignmentRunner, utterances: Sequence[Utterance]) -> dict[tuple[str, str], MetricSummary]:
     bench = Bench(Pitch(told_by=1), "f", None)
     payloads = [made.measure(bench, item, with_examples=False).payload for item in utterances]
-    return {(found.name, found.group): found for found in made.summarise(payloads)}
+    return {(found.name, found.group): found for found in pooled(made, payloads)}
 
 
 def value(found: dict[tuple[str, str], MetricSummary], name: str, group: str = "all") -> float:

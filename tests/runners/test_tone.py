@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from pooling import pooled
 
 from tokbench.codecs.base import Tokenizer, TokenizerInfo
 from tokbench.codes import StreamInfo
@@ -86,7 +87,7 @@ def summaries(
 ) -> dict[tuple[str, str], MetricSummary]:
     bench = Bench(tokenizer, "f", None)
     payloads = [made.measure(bench, item, with_examples=False).payload for item in items]
-    return {(found.name, found.group): found for found in made.summarise(payloads)}
+    return {(found.name, found.group): found for found in pooled(made, payloads)}
 
 
 def test_what_is_rounded_away_is_the_drop(tmp_path: Path) -> None:

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from tokbench import stats
 from tokbench.errors import UsageError
 from tokbench.leaderboard.cells import SourceRecord, check_comparable, read_task
+from tokbench.leaderboard.components import Components, are_measured, difference, read_utterances
 from tokbench.leaderboard.spec import ALL_UTTERANCES
-from tokbench.leaderboard.ties import read_utterances
 from tokbench.records import MetricSummary
 
 __all__ = ["Comparison", "RecordNotFoundError", "compare"]
@@ -63,7 +62,9 @@ class Comparison:
     ``codec``, ``baseline``; ``codec_value`` and ``baseline_value``, over all of their utterances; ``difference``,
     codec minus baseline over the utterances that both have, with its 95 % interval ``low`` to ``high`` and
     ``p_value``; ``verdict``: ``better``, ``worse``, ``different``, ``tied``, or empty where there is no interval;
-    ``num_utterances`` that both have, and ``num_missing`` that one of them lacks."""
+    ``num_utterances`` that both have, and ``num_missing`` that one of them lacks. A metric of the whole corpus, to
+    which no utterance can be said to add, has the difference of both values, with the interval of independent
+    errors, and neither p-value nor counts."""
     utterances: pd.DataFrame
     """One row per metric, codec and utterance: ``metric``, ``codec``, ``baseline``, ``utterance``, ``speaker``,
     ``language``, ``codec_value``, ``baseline_value``, ``difference``; the largest differences of a metric first."""
@@ -126,34 +127,29 @@ class _Pair:
 
     def __init__(self, baseline: SourceRecord, codec: SourceRecord) -> None:
         self.baseline, self.codec = baseline, codec
-        tables = read_utterances(codec), read_utterances(baseline)
-        self.table = (
-            tables[0]
-            .merge(
-                tables[1], on="utterance", how="outer", sort=False, suffixes=("", " of baseline"), validate="1:1"
-            )
-            .sort_values(["index", "index of baseline"], kind="stable")
-        )
-        self._names = set(tables[0].columns) & set(tables[1].columns)
+        tables = [read_utterances(source).set_index("utterance") for source in (codec, baseline)]
+        everything = tables[0].index.union(tables[1].index, sort=False)
+        self._tables = [table.reindex(everything) for table in tables]
+        labels = ["speaker", "language"]
+        self._labels = self._tables[0][labels].fillna(self._tables[1][labels])
 
     def _is_measured(self, metric: str) -> bool:
-        return {f"{metric}.total", f"{metric}.weight"} <= self._names
+        return all(are_measured(table, metric) for table in self._tables)
 
-    def _complete(self, metric: str) -> pd.DataFrame:
-        """Return the rows in which neither of the two failed; a weight of 0 is no failure."""
-        weights = [f"{metric}.weight", f"{metric}.weight of baseline"]
-        return self.table.dropna(subset=weights)
+    def _complete(self, metric: str) -> tuple[pd.DataFrame, Components, Components]:
+        """Return the utterances on which neither of the two failed, and what the codec and the baseline have there.
 
-    def _components(self, table: pd.DataFrame, metric: str, suffix: str) -> tuple[np.ndarray, np.ndarray]:
-        total, weight = (table[f"{metric}.{part}{suffix}"].fillna(0.0).to_numpy() for part in ("total", "weight"))
-        return total, weight
+        A weight of 0 is no failure.
+        """
+        mine, theirs = (Components.of(table, metric) for table in self._tables)
+        is_complete = mine.is_ok & theirs.is_ok
+        return self._labels[is_complete], mine.take(is_complete), theirs.take(is_complete)
 
     def difference(self, metric: MetricSummary) -> dict[str, Any]:
         """Return the line of ``metric`` in the table of differences."""
-        name = metric.name
-        mine, theirs = self.codec.record.metric(name), self.baseline.record.metric(name)
+        mine, theirs = self.codec.record.metric(metric.name), self.baseline.record.metric(metric.name)
         line: dict[str, Any] = {
-            "metric": name,
+            "metric": metric.name,
             "title": metric.title,
             "unit": metric.unit,
             "better": metric.better,
@@ -161,48 +157,49 @@ class _Pair:
             "baseline": self.baseline.label,
             "codec_value": mine.value if mine else None,
             "baseline_value": theirs.value if theirs else None,
+            "difference": None,
+            "verdict": "",
         }
-        if not self._is_measured(name):
-            values = line["codec_value"], line["baseline_value"]
-            return line | {"difference": None if None in values else values[0] - values[1], "verdict": ""}
-        table = self._complete(name)
-        groups = table["speaker"].tolist() if self.baseline.record.interval.by == "speaker" else None
-        found = stats.paired(
-            self._components(table, name, ""),
-            self._components(table, name, " of baseline"),
-            rms=metric.pooling == "rms",
-            groups=groups,
-        )
-        counts = {"num_utterances": len(table), "num_missing": len(self.table) - len(table)}
+        if not self._is_measured(metric.name):
+            return line | _of_corpus(mine, theirs)
+        labels, *both = self._complete(metric.name)
+        by_speaker = self.baseline.record.interval.by == "speaker"
+        speakers = labels["speaker"].tolist() if by_speaker else None
+        found = difference(both[0], both[1], is_rms=metric.pooling == "rms", speakers=speakers)
+        line |= {"num_utterances": len(labels), "num_missing": len(self._labels) - len(labels)}
         if found is None:
-            return line | {"difference": None, "verdict": ""} | counts
-        numbers = {"difference": found.value, "low": found.low, "high": found.high, "p_value": found.p_value}
-        return line | numbers | {"verdict": _verdict(found, metric.better)} | counts
+            return line
+        return line | {"p_value": found.p_value} | _told(found.value, found.low, found.high, metric.better)
 
     def utterances(self, metric: MetricSummary) -> Iterator[dict[str, Any]]:
         """Yield the utterances on which both have a value, the largest difference first."""
-        name = metric.name
-        if not self._is_measured(name):
+        if not self._is_measured(metric.name):
             return
-        table = self._complete(name)
-        values = []
-        for suffix in ("", " of baseline"):
-            total, weight = self._components(table, name, suffix)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = np.where(weight > 0, total / weight, np.nan)
-            values.append(np.sqrt(np.maximum(ratio, 0.0)) if metric.pooling == "rms" else ratio)
-        listing = table.assign(codec_value=values[0], baseline_value=values[1], difference=values[0] - values[1])
+        labels, *both = self._complete(metric.name)
+        values = [each.values(is_rms=metric.pooling == "rms") for each in both]
+        listing = labels.assign(codec_value=values[0], baseline_value=values[1], difference=values[0] - values[1])
         listing = listing.dropna(subset="difference").sort_values(
             "difference", key=lambda d: -d.abs(), kind="stable"
         )
-        columns = ["utterance", "speaker", "language", "codec_value", "baseline_value", "difference"]
-        labels = {"metric": name, "codec": self.codec.label, "baseline": self.baseline.label}
-        yield from ({**labels, **line} for line in listing[columns].to_dict("records"))
+        names = {"metric": metric.name, "codec": self.codec.label, "baseline": self.baseline.label}
+        yield from ({**names, **line} for line in listing.reset_index(names="utterance").to_dict("records"))
 
 
-def _verdict(found: stats.Difference, better: str | None) -> str:
-    if found.is_tied:
-        return "tied"
-    if better is None:
-        return "different"
-    return "better" if (found.value > 0) == (better == "higher") else "worse"
+def _of_corpus(mine: MetricSummary | None, theirs: MetricSummary | None) -> dict[str, Any]:
+    """Return the difference of two values of the whole corpus, with an interval where both have one."""
+    if mine is None or theirs is None or mine.value is None or theirs.value is None:
+        return {}
+    if mine.half_width is None or theirs.half_width is None:
+        return {"difference": mine.value - theirs.value}
+    found = stats.independent((mine.value, mine.half_width), (theirs.value, theirs.half_width))
+    return _told(*found, mine.better)
+
+
+def _told(value: float, low: float, high: float, better: str | None) -> dict[str, Any]:
+    if low <= 0.0 <= high:
+        verdict = "tied"
+    elif better is None:
+        verdict = "different"
+    else:
+        verdict = "better" if (value > 0) == (better == "higher") else "worse"
+    return {"difference": value, "low": low, "high": high, "verdict": verdict}

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tokbench.leaderboard.cells import Row, SourceRecord
+from tokbench.leaderboard.components import read_utterances
 from tokbench.leaderboard.numbers import number_format
 from tokbench.leaderboard.table import Table
-from tokbench.leaderboard.ties import read_utterances
 from tokbench.records import MetricSummary, file_safe
 
 __all__ = ["Example", "Media", "Sound", "examples", "inline"]

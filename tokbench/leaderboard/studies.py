@@ -11,7 +11,7 @@ import pandas as pd
 
 from tokbench import stats
 from tokbench.leaderboard.cells import SourceRecord, check_comparable, read_task
-from tokbench.leaderboard.ties import has_components, read_utterances
+from tokbench.leaderboard.components import are_measured, read_utterances
 from tokbench.records import MetricSummary
 from tokbench.specs.study import Study, StudyRun
 from tokbench.specs.task import find_task
@@ -94,7 +94,7 @@ class Point:
         for source in sources[1:]:
             check_comparable(first, source)
         tables = [*self.tables(metric), *other.tables(metric)]
-        if not all(has_components(table, metric) for table in tables):
+        if not all(are_measured(table, metric) for table in tables):
             values = [[item.value or 0.0 for item in point.summaries(metric)] for point in (self, other)]
             return stats.welch(values[0], values[1])
         shared = pd.concat([table[f"{metric}.weight"] for table in tables], axis=1, join="inner").dropna().index

@@ -2,48 +2,36 @@
 
 Two codecs are heard on the same utterances, some of which are hard for both. The intervals of their values may
 overlap widely while the difference is clear on nearly every utterance, so overlap is no test: the difference is
-resampled instead. Each comparison stands by itself; nothing is corrected for their number.
+resampled instead. Where a task trains a model from several seeds, they have a share in the difference. Each
+comparison stands by itself; nothing is corrected for their number.
 
 A statistic of the whole corpus (the entropy of the codes, say) comes with an interval and without utterances. Its
 values are tied if they differ by less than the half-widths of their intervals added as independent errors are, by
 their squares. What two codecs share makes the true error of the difference smaller, so this errs towards a tie.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from tokbench import stats
-from tokbench.errors import TokbenchError
 from tokbench.leaderboard.cells import Cell, Row, Section, SourceRecord
+from tokbench.leaderboard.components import Components, are_measured, read_utterances
 from tokbench.leaderboard.spec import ALL_UTTERANCES, Leaderboard
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "Compared",
     "Draws",
-    "MissingUtterancesError",
     "Standing",
     "goodness",
-    "has_components",
-    "read_utterances",
     "standings",
     "takes_part",
 ]
-
-
-class MissingUtterancesError(TokbenchError):
-    """A record without the per-utterance table that comparisons need."""
-
-    def __init__(self, source: SourceRecord) -> None:
-        record = source.record
-        super().__init__(
-            f"{source.path} has no {source.files.utterances.name} beside it, so that it cannot be compared. "
-            f"Make it again with: tokbench run --codec {source.label} --task {record.task.id} "
-            f"--corpus {record.corpus.reference}"
-        )
 
 
 @dataclass(frozen=True)
@@ -54,18 +42,6 @@ class Standing:
     """Label of the row with the best value."""
     tied: frozenset[str]
     """Labels of the rows whose difference from the best has a 95 % interval that contains 0; the best is one."""
-
-
-def read_utterances(source: SourceRecord) -> pd.DataFrame:
-    """Return the per-utterance table of a record, in corpus order; raises :class:`MissingUtterancesError`."""
-    if not source.files.utterances.is_file():
-        raise MissingUtterancesError(source)
-    return pd.read_parquet(source.files.utterances)
-
-
-def has_components(utterances: pd.DataFrame, metric: str) -> bool:
-    """Say whether ``metric`` was measured utterance by utterance."""
-    return {f"{metric}.total", f"{metric}.weight"} <= set(utterances.columns)
 
 
 def standings(board: Leaderboard, section: Section) -> Mapping[str, Standing]:
@@ -112,30 +88,50 @@ class Draws:
         """Return ``rows`` in the column ``key``, on the same draws where there are utterances to draw."""
         column = self._board.columns[key]
         sources = [row.sources[self._board.task_of[key]] for row in rows]
-        values = self._resampled(column.metric, sources) if column.group == ALL_UTTERANCES else None
-        return Compared([row.cells[key] for row in rows], values)
+        drawn = self._resampled(column.metric, sources) if column.group == ALL_UTTERANCES else None
+        return Compared([row.cells[key] for row in rows], drawn)
 
-    def _resampled(self, metric: str, sources: Sequence[SourceRecord]) -> np.ndarray | None:
-        """Return the values [R, N] of the rows on the same draws; None where no utterance has one.
-
-        [0, N] where there are too few utterances to be drawn.
-        """
+    def _resampled(self, metric: str, sources: Sequence[SourceRecord]) -> "_Drawn | None":
+        """Return the values of the rows on the same draws; None where no utterance has one."""
         for source in sources:
             if source.path not in self._tables:
                 self._tables[source.path] = read_utterances(source)
         tables = [self._tables[source.path] for source in sources]
-        if not all(has_components(table, metric) for table in tables):
+        if not all(are_measured(table, metric) for table in tables):
             return None
         summary = sources[0].record.metric(metric)
-        is_rms = [summary is not None and summary.pooling == "rms"] * len(tables)
         groups = tables[0]["speaker"].tolist() if sources[0].record.interval.by == "speaker" else None
-        total, weight = (
-            stats.group_sums(np.column_stack([table[f"{metric}.{part}"].fillna(0.0) for table in tables]), groups)
-            for part in ("total", "weight")
-        )
-        if len(total) < stats.MIN_UNITS:
-            return np.empty((0, len(tables)))
-        return stats.resample(total, weight, rms=is_rms)
+        parts = [Components.of(table, metric) for table in tables]
+        total = stats.group_sums(np.column_stack([part.total for part in parts]), groups)
+        weight = stats.group_sums(np.column_stack([part.weight for part in parts]), groups)
+        is_rms = np.full(total.shape[1], summary is not None and summary.pooling == "rms")
+        rows = np.repeat(np.arange(len(parts)), [part.total.shape[1] for part in parts])
+        if stats.num_counted(weight) < stats.MIN_UNITS:
+            return _Drawn(np.empty((0, total.shape[1])), np.empty(total.shape[1]), rows, 0)
+        observed = stats.ratio(total.sum(axis=0), weight.sum(axis=0), rms=is_rms)
+        draws = stats.resample(total, weight, rms=is_rms.tolist())
+        return _Drawn(draws, observed, rows, stats.num_counted(weight))
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Values of the seeds of some rows, on the same draws of utterances or speakers."""
+
+    draws: np.ndarray
+    """[R, S], of all seeds of all rows; [0, S] for too few utterances."""
+    observed: np.ndarray
+    """[S], on all utterances."""
+    rows: np.ndarray
+    """int64 [S], the row of each."""
+    num_units: int
+
+    def is_tied(self, one: int, other: int) -> bool:
+        """Say whether the difference of two rows has an interval that contains 0."""
+        if one == other or not len(self.draws):
+            return True
+        mine, theirs = self.rows == one, self.rows == other
+        drawn = self.draws[:, mine].mean(axis=1) - self.draws[:, theirs].mean(axis=1)
+        return stats.over_seeds(drawn, self.observed[mine], self.observed[theirs], self.num_units).is_tied
 
 
 @dataclass(frozen=True)
@@ -143,28 +139,20 @@ class Compared:
     """Some rows in one column."""
 
     cells: Sequence[Cell]
-    draws: np.ndarray | None
-    """Values [R, N] on the same draws; [0, N] for too few utterances, None without any."""
+    drawn: _Drawn | None
+    """Values on the same draws; None where no utterance has one."""
 
     def tied_with(self, place: int) -> np.ndarray:
         """Return bool [N], true for the rows that cannot be told from the one at ``place``, itself included."""
-        if self.draws is None:
+        if self.drawn is None:
             return np.array([_is_near(cell, self.cells[place]) for cell in self.cells])
-        if not len(self.draws):
-            return np.ones(len(self.cells), bool)
-        intervals = [stats.percentile_interval(column) for column in (self.draws - self.draws[:, [place]]).T]
-        return np.array([low <= 0.0 <= high for low, high in intervals])
+        return np.array([self.drawn.is_tied(row, place) for row in range(len(self.cells))])
 
 
 def _is_near(cell: Cell, best: Cell) -> bool:
     """Say whether two values differ by no more than their independent errors explain."""
-    if cell.value is None or best.value is None:
+    if cell.summary is None or best.summary is None or cell.value is None or best.value is None:
         return False
-    return abs(cell.value - best.value) <= math.hypot(_half_width(cell), _half_width(best))
-
-
-def _half_width(cell: Cell) -> float:
-    summary = cell.summary
-    if summary is None or summary.low is None or summary.high is None:
-        return 0.0
-    return (summary.high - summary.low) / 2
+    values = ((each.value or 0.0, each.half_width or 0.0) for each in (cell.summary, best.summary))
+    _, low, high = stats.independent(*values)
+    return low <= 0.0 <= high

@@ -39,6 +39,7 @@ __all__ = [
     "frames_of",
     "pair_errors",
     "pooled",
+    "some_frames_of",
 ]
 
 Distance = Literal["angular", "cosine", "euclidean", "kl-symmetric", "identical"]
@@ -58,6 +59,20 @@ def frames_of(start_s: float, end_s: float, frame_rate_hz: float, *, drop_last: 
     first = ceil(Decimal(str(start_s)) * rate - _HALF)
     last = floor(Decimal(str(end_s)) * rate - _HALF)
     return slice(max(first, 0), max(last + (0 if drop_last else 1), 0))
+
+
+def some_frames_of(start_s: float, end_s: float, frame_rate_hz: float, num_frames: int) -> slice:
+    """Return the frames of an item among ``num_frames``: the one around its middle where no centre lies within it.
+
+    So every item is asked of every tokenizer, and a slow one pays for frames that blur two phones. There is none at
+    all where there are no frames.
+    """
+    found = frames_of(start_s, end_s, frame_rate_hz)
+    first, last = found.start, min(found.stop, num_frames)
+    if first < last:
+        return slice(first, last)
+    middle = min(int((start_s + end_s) / 2 * frame_rate_hz), num_frames - 1)
+    return slice(max(middle, 0), middle + 1)
 
 
 @dataclass(frozen=True)

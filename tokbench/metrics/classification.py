@@ -48,6 +48,23 @@ class Answers:
         units = [self.units[item] for item in index]
         return Answers(self.predicted[:, index], self.labels[index], units, self.nothing)
 
+    @property
+    def is_right(self) -> np.ndarray:
+        """Which answers are right, bool [N, S]."""
+        right: np.ndarray = (self.predicted == self.labels).T
+        return right
+
+    def parts(self, statistic: Statistic) -> np.ndarray | None:
+        """Return what each item adds to ``statistic``, totals and weights, float64 [N, S, 2]; None for no ratio."""
+        right = self.is_right.astype(np.float64)
+        if statistic == "accuracy":
+            return np.stack([right, np.ones_like(right)], axis=2)
+        if statistic == "micro_f1":
+            nothing = list(self.nothing)
+            given, true = ~np.isin(self.predicted.T, nothing), ~np.isin(self.labels, nothing)
+            return np.stack([2 * right * true[:, None], given.astype(np.float64) + true[:, None]], axis=2)
+        return None
+
     @cached_property
     def counts(self) -> "_Counts":
         """What adds up over units."""

@@ -55,6 +55,12 @@ class Readings:
     units: Sequence[str]
     """Speaker or utterance of each."""
 
+    @property
+    def parts(self) -> np.ndarray:
+        """What each utterance adds to errors and lengths, float64 [N, S, 2]."""
+        errors = self.errors.T.astype(np.float64)
+        return np.stack([errors, np.broadcast_to(self.lengths[:, None], errors.shape)], axis=2)
+
     def estimate(self) -> tuple[float, tuple[float, float] | None]:
         """Return all errors by all lengths, the mean over seeds, with its 95 % interval; None for one unit.
 

@@ -16,6 +16,7 @@ from tokbench.stats import NUM_RESAMPLES, percentile_interval
 __all__ = ["Trials", "bootstrap", "cross_trials", "equal_error_rate"]
 
 _MIN_SPEAKERS = 3
+_SCORED_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -42,21 +43,53 @@ def cross_trials(
     """Return the trials of each of ``enrolled`` against each of ``tested``, but for the same recording.
 
     Both are float [N, D] of unit length and of the same recordings, whose ``speakers`` are int [N]. Of trials of
-    one speaker, and of those of two, at most ``max_trials`` are drawn, once.
+    one speaker, and of those of two, at most ``max_trials`` are drawn, once: memory grows with them, and not with
+    the square of the recordings.
     """
-    scores = enrolled @ tested.T
-    row, column = np.nonzero(~np.eye(len(speakers), dtype=bool))
-    is_target = speakers[row] == speakers[column]
     generator = np.random.default_rng(seed)
-    kept = []
-    for places in (np.flatnonzero(is_target), np.flatnonzero(~is_target)):
-        if max_trials is not None and len(places) > max_trials:
-            kept.append(np.sort(generator.choice(places, max_trials, replace=False)))
-        else:
-            kept.append(places)
-    chosen = np.concatenate(kept)
-    row, column = row[chosen], column[chosen]
-    return Trials(scores[row, column], speakers[row], speakers[column])
+    rows, columns = [], []
+    for is_target in (True, False):
+        pairs = _Pairs(speakers, is_target=is_target)
+        places = np.arange(pairs.num) if max_trials is None or pairs.num <= max_trials else None
+        if places is None:
+            places = np.sort(generator.choice(pairs.num, max_trials, replace=False))
+        row, column = pairs.at(places)
+        rows.append(row)
+        columns.append(column)
+    row, column = np.concatenate(rows), np.concatenate(columns)
+    scores = np.empty(len(row), np.result_type(enrolled, tested))
+    for start in range(0, len(row), _SCORED_AT_ONCE):
+        some = slice(start, start + _SCORED_AT_ONCE)
+        scores[some] = (enrolled[row[some]] * tested[column[some]]).sum(axis=1)
+    return Trials(scores, speakers[row], speakers[column])
+
+
+class _Pairs:
+    """All ordered pairs of two recordings, of one speaker or of two, row by row; none of them is written out."""
+
+    def __init__(self, speakers: np.ndarray, *, is_target: bool) -> None:
+        self._codes = np.unique(speakers, return_inverse=True)[1]
+        self._is_target = is_target
+        sizes = np.bincount(self._codes)
+        self._members = np.split(np.argsort(self._codes, kind="stable"), np.cumsum(sizes)[:-1])
+        in_row = sizes[self._codes] - 1 if is_target else len(speakers) - sizes[self._codes]
+        self._ends = np.cumsum(in_row)
+        self.num = int(self._ends[-1]) if len(speakers) else 0
+
+    def at(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the row and the column of the pairs at ``places``, int64 [P], counted row by row."""
+        row = np.searchsorted(self._ends, places, side="right")
+        within = places - np.where(row > 0, self._ends[row - 1], 0)
+        column = np.empty_like(row)
+        for code, members in enumerate(self._members):
+            mine = self._codes[row] == code
+            if self._is_target:  # the others of the same speaker: the row itself is passed over
+                own = np.searchsorted(members, row[mine])
+                column[mine] = members[within[mine] + (within[mine] >= own)]
+            else:  # the n-th that is no member comes after as many members as have at most n others before them
+                before = members - np.arange(len(members))
+                column[mine] = within[mine] + np.searchsorted(before, within[mine], side="right")
+        return row, column
 
 
 def equal_error_rate(trials: Trials) -> float | None:

@@ -111,8 +111,11 @@ def _measure(  # noqa: PLR0913  (all that a cell is)
         if force:
             journal.clear()
         _measure_missing(cell, runner, journal, executor, reporter, timeout_s=timeout_s)
-        record = summarise(cell, journal, runner, loaded, key)
-        _guarded_write(cell.files.utterances, lambda path: write_utterances(path, journal, runner))
+        pooled = runner.pool(journal.payloads())
+        record = summarise(cell, journal, runner, pooled, loaded=loaded, key=key)
+        _guarded_write(
+            cell.files.utterances, lambda path: write_utterances(path, journal, runner, pooled.components)
+        )
         cost = Cost(
             metrics=tuple(summarise_costs(journal, runner)),
             machine=machine(),

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -21,11 +21,12 @@ from tokbench.records import (
     MetricSummary,
     Record,
     TaskSummary,
+    component_names,
 )
 from tokbench.run.journal import Entry, Journal
 from tokbench.run.plan import Cell
 from tokbench.run.worker import Loaded, describe_card
-from tokbench.runners.base import Runner
+from tokbench.runners.base import Pooled, Runner
 from tokbench.stats import LEVEL, NUM_RESAMPLES, bootstrap_interval
 
 __all__ = ["summarise", "summarise_costs", "unmeasured", "write_utterances"]
@@ -34,13 +35,13 @@ _ROWS_AT_ONCE = 4096
 _NOT_MEASURED = "the utterance could not be measured"
 
 
-def summarise(cell: Cell, journal: Journal, runner: Runner, loaded: Loaded, key: str) -> Record:
-    """Return the record of a measured cell."""
+def summarise(cell: Cell, journal: Journal, runner: Runner, pooled: Pooled, *, loaded: Loaded, key: str) -> Record:
+    """Return the record of a measured cell, of which ``runner`` has ``pooled`` what needs the whole corpus."""
     table = _Table(journal, [metric for metric in runner.metrics.values() if _is_per_utterance(metric, runner)])
-    pooled = {summary.name: [summary] for summary in table.summaries(cell)}
-    for summary in runner.summarise(journal.payloads()):
-        pooled.setdefault(summary.name, []).append(summary)
-    metrics = tuple(summary for name in runner.metrics for summary in pooled.get(name, []))
+    found = {summary.name: [summary] for summary in table.summaries(cell)}
+    for summary in pooled.summaries:
+        found.setdefault(summary.name, []).append(summary)
+    metrics = tuple(summary for name in runner.metrics for summary in found.get(name, []))
     values = [summary.value for summary in metrics if summary.group == "all"]
     status: Literal["ok", "partial", "failed"] = "ok"
     if None in values or table.num_errors:
@@ -198,17 +199,35 @@ def _cost(metric: Metric, parts: np.ndarray) -> tuple[float, tuple[float, float]
     return float(parts[:, 0].sum() / parts[:, 1].sum()), interval
 
 
-def write_utterances(path: Path, journal: Journal, runner: Runner) -> None:
-    """Write one row per utterance, in corpus order, a few thousand at a time."""
+def write_utterances(path: Path, journal: Journal, runner: Runner, components: Mapping[str, np.ndarray]) -> None:
+    """Write one row per utterance, in corpus order, a few thousand at a time.
+
+    ``components`` are those of :class:`tokbench.runners.base.Pooled`.
+    """
     names = [name for name in runner.metrics if name not in runner.corpus_metrics]
-    schema = pa.schema(_columns(names, runner))
-    entries = iter(journal)
+    pooled = _as_columns(components)
+    schema = pa.schema(_columns(names, pooled, runner))
     with atomic_write(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        while rows := [_row(entry, names) for entry in islice(entries, _ROWS_AT_ONCE)]:
-            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+        rows = (_row(entry, names) | _parts(place, pooled) for place, entry in enumerate(journal))
+        while some := list(islice(rows, _ROWS_AT_ONCE)):
+            writer.write_table(pa.Table.from_pylist(some, schema=schema))
 
 
-def _columns(names: Sequence[str], runner: Runner) -> list[tuple[str, pa.DataType]]:
+def _as_columns(components: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return ``components`` [N, S, 2] of metrics as columns [N]; one seed needs no name."""
+    return {
+        name: parts[:, seed, part]
+        for metric, parts in components.items()
+        for seed in range(parts.shape[1])
+        for part, name in enumerate(component_names(metric, seed if parts.shape[1] > 1 else None))
+    }
+
+
+def _parts(place: int, pooled: Mapping[str, np.ndarray]) -> dict[str, float | None]:
+    return {name: None if np.isnan(values[place]) else float(values[place]) for name, values in pooled.items()}
+
+
+def _columns(names: Sequence[str], pooled: Iterable[str], runner: Runner) -> list[tuple[str, pa.DataType]]:
     text, number = pa.string(), pa.float64()
     columns = [
         ("index", pa.int64()),
@@ -220,7 +239,8 @@ def _columns(names: Sequence[str], runner: Runner) -> list[tuple[str, pa.DataTyp
         ("error", text),
         ("reasons", text),
     ]
-    columns += [(f"{name}.{part}", number) for name in names for part in ("total", "weight")]
+    columns += [(column, number) for name in names for column in component_names(name)]
+    columns += [(column, number) for column in pooled]
     kinds = {"integer": pa.int64(), "number": number, "boolean": pa.bool_(), "text": text}
     return columns + [(name, kinds[kind]) for name, kind in runner.facts.items()]
 
@@ -241,8 +261,9 @@ def _row(entry: Entry, names: Sequence[str]) -> dict[str, Any]:
     }
     for name in names:
         score, failure = measurement.scores.get(name), measurement.failures.get(name)
+        total, weight = component_names(name)
         if score is not None:
-            row[f"{name}.total"], row[f"{name}.weight"] = score.total, score.weight
+            row[total], row[weight] = score.total, score.weight
         elif failure is not None and failure.is_not_applicable:
-            row[f"{name}.weight"] = 0.0
+            row[weight] = 0.0
     return row

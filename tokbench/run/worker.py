@@ -100,7 +100,7 @@ def _open_session(spec: CellSpec) -> _Session:
         bench = Bench(
             tokenizer,
             fingerprint(spec.codec, weights=spec.weights),
-            CodeStore(),
+            CodeStore(device=spec.device),
             reference=spec.codec.text,
             seed=spec.seed,
             device=spec.device,

@@ -17,6 +17,8 @@ from tokbench.records import CodecSummary, MetricSummary
 from tokbench.specs.task import Task
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tokbench.audio import Audio
     from tokbench.codecs.base import Tokenizer
     from tokbench.codes import Codes
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from tokbench.corpora.intervals import Tier
     from tokbench.store import CodeStore, StoredCodes
 
-__all__ = ["Bench", "Failure", "Measurement", "Runner", "attempt"]
+__all__ = ["Bench", "Failure", "Measurement", "Pooled", "Runner", "attempt"]
 
 Result = TypeVar("Result")
 Fact = str | int | float | bool | None
@@ -111,6 +113,18 @@ class Bench:
         return timed(lambda: codec.decode(codes, codebooks))
 
 
+@dataclass(frozen=True)
+class Pooled:
+    """What the utterances of a cell come to, taken together."""
+
+    summaries: Sequence[MetricSummary]
+    components: "Mapping[str, np.ndarray]" = field(default_factory=dict)
+    """What each utterance adds to a metric, as far as that is a ratio of sums: totals and weights, float64
+    [N, S, 2], of ``N`` utterances in corpus order and ``S`` seeds that a model was trained from, the mean of whose
+    ratios is the value. 0 where there is nothing to measure, NaN where measuring failed. With them, tokenizers are
+    compared utterance by utterance."""
+
+
 def timed(function: Callable[[], Result]) -> tuple[Result, float]:
     """Return ``function()`` and its wall time in seconds."""
     start = time.perf_counter()
@@ -176,3 +190,7 @@ class Runner(ABC):
     def summarise(self, payloads: Iterable[bytes | None]) -> list[MetricSummary]:  # noqa: ARG002
         """Return the numbers that are no sum over utterances, from the payloads in corpus order."""
         return []
+
+    def pool(self, payloads: Iterable[bytes | None]) -> Pooled:
+        """Return what :meth:`summarise` does, and what single utterances add to it where that can be told."""
+        return Pooled(self.summarise(payloads))

@@ -40,7 +40,7 @@ from tokbench.lm.pruning import narrowed_to
 from tokbench.metrics.base import Metric
 from tokbench.paths import cache_dir
 from tokbench.records import CodecSummary, MetricSummary
-from tokbench.runners.base import Bench, Failure, Measurement, Runner, attempt
+from tokbench.runners.base import Bench, Failure, Measurement, Pooled, Runner, attempt
 from tokbench.runners.lm_scores import (
     ALL,
     CEILING,
@@ -81,6 +81,7 @@ GROUPS = (ALL, CEILING, ORIGINAL, UNTRAINED, SHUFFLED)
 """In the order in which they are told."""
 _TAUGHT = "ctc"
 _LOST = "the utterance could not be measured"
+_LOST_PARTS = np.full((1, 2), np.nan)
 _LAYOUT = 1
 """Raised by any change that makes another model of the same task and codes."""
 
@@ -432,15 +433,25 @@ class LmRunner(Runner):
 
     def summarise(self, payloads: Iterable[bytes | None]) -> list[MetricSummary]:
         """Return each metric of the trained models, and of what stands beside them."""
+        return list(self.pool(payloads).summaries)
+
+    def pool(self, payloads: Iterable[bytes | None]) -> Pooled:
+        """Return each metric, and what utterances add to those of the trained models that are ratios."""
         collected = _Collected()
+        shape = self.arguments.num_seeds, 2
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in self.asked if name not in SUMS}
         for payload in payloads:
             collected.add(payload)
+            found = _ratios(payload, parts)
+            for name, rows in parts.items():
+                rows.append(np.broadcast_to(found.get(name, _LOST_PARTS), shape))
         is_by_speaker = self.task.interval_by == "speaker"
-        return [
+        summaries = [
             collected.summary(metric, group, is_by_speaker=is_by_speaker)
             for name, metric in self.metrics.items()
             for group in collected.groups(name)
         ]
+        return Pooled(summaries, {name: np.stack(rows) for name, rows in parts.items() if rows})
 
 
 class GeneratingLmRunner(LmRunner):
@@ -487,6 +498,20 @@ def _examination(arguments: str, bench: Bench, folder: Path) -> "Examination":
     from tokbench.runners.lm_outputs import Examination  # noqa: PLC0415  (imports torch)
 
     return Examination(LmArguments.model_validate_json(arguments), bench, folder)
+
+
+def _ratios(payload: bytes | None, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Return totals and weights [S, 2] of the trained models, of those ``names`` that an utterance has.
+
+    [1, 2] of zeros where an utterance has nothing to measure.
+    """
+    if payload is None:
+        return {}
+    with open_arrays(payload) as file:
+        reasons = json.loads(str(file["told"]))["reasons"]
+        keys = {name: f"{name}/{ALL}" for name in names}
+        found = {name: file[key].astype(np.float64) for name, key in keys.items() if key in file.files}
+        return found | {name: np.zeros((1, 2)) for name, key in keys.items() if reasons.get(key, ("", False))[1]}
 
 
 class _Collected:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tokbench.errors import NotSupportedError
 from tokbench.runners.base import Bench
-from tokbench.runners.probe_ceiling import LATENTS, TOKENS, Estimates, ProbedRunner
+from tokbench.runners.probe_ceiling import LATENTS, TOKENS, Estimate, Estimates, ProbedRunner
 from tokbench.runners.probe_items import SUBJECTS, Collected, Item, ItemsRunner, answers_of, pack
 
 if TYPE_CHECKING:
@@ -59,9 +59,12 @@ class ProbeRunner(ProbedRunner, ItemsRunner):
         """Return how often the answers to the items of the test are right."""
         from tokbench.metrics.classification import estimate  # noqa: PLC0415  (the planner needs it not)
 
-        answers, majority = answers_of(collected, view, self.arguments, self.task.interval_by)
-        asked = {name.removesuffix(f"_{LATENTS}") for name in self.metrics}
-        return {name: estimate(majority if name.endswith(_CHANCE) else answers, _statistic(name)) for name in asked}
+        found = answers_of(collected, view, self.arguments, self.task.interval_by)
+        numbers = {}
+        for name in {name.removesuffix(f"_{LATENTS}") for name in self.metrics}:
+            answers, statistic = found.majority if name.endswith(_CHANCE) else found.answers, _statistic(name)
+            numbers[name] = Estimate(*estimate(answers, statistic), parts=answers.parts(statistic))
+        return Estimates(numbers, found.tested)
 
 
 def _statistic(name: str) -> "Statistic":

@@ -16,7 +16,7 @@ Intervals: a bootstrap over the speakers (or utterances) of the test and over se
 Source: Graves et al. 2006, Connectionist temporal classification; DASB (Mousavi et al. 2024, arXiv:2406.14294).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -34,7 +34,7 @@ from tokbench.metrics.recognition import (
     word_errors,
 )
 from tokbench.runners.base import Bench, Measurement
-from tokbench.runners.probe_ceiling import LATENTS, TOKENS, Estimates, ProbedRunner
+from tokbench.runners.probe_ceiling import LATENTS, TOKENS, Estimate, Estimates, ProbedRunner
 from tokbench.runners.probe_items import Collected, Item, Views, group_of, pack_sequences, wanted_views
 from tokbench.runners.probe_parts import Splitting, parts_of
 from tokbench.runners.views import FeatureKind
@@ -150,13 +150,14 @@ class ProbeAsrRunner(ProbedRunner):
 
     def estimates(self, view: str, collected: Collected) -> Estimates:
         """Return how much is wrong in what the networks read of the test."""
-        return self.errors(list(self.taught(view, collected)), collected)
+        taught = list(self.taught(view, collected))
+        return Estimates(self.errors(taught, collected), tested_of(taught))
 
-    def errors(self, taught: "Sequence[Taught]", collected: Collected) -> Estimates:
+    def errors(self, taught: "Sequence[Taught]", collected: Collected) -> dict[str, Estimate]:
         """Return how much is wrong in what networks that were ``taught`` read of their tests."""
         from tokbench.training.ctc import transcribe  # noqa: PLC0415  (imports torch)
 
-        tested = [item for one in taught for item in one.index.tolist()]
+        tested = tested_of(taught).tolist()
         heard = [
             [
                 self._separator.join(one.labels[place] for place in reading)
@@ -166,7 +167,8 @@ class ProbeAsrRunner(ProbedRunner):
             for seed in range(self.arguments.recipe.num_seeds)
         ]
         names = _METRICS[self.arguments.units]
-        return {name: self._errors(name, heard, tested, collected.columns).estimate() for name in names}
+        readings = {name: self._errors(name, heard, tested, collected.columns) for name in names}
+        return {name: Estimate(*found.estimate(), parts=found.parts) for name, found in readings.items()}
 
     def taught(self, view: str, collected: Collected) -> "Iterator[Taught]":
         """Yield the networks of each part that is tested."""
@@ -207,6 +209,11 @@ class ProbeAsrRunner(ProbedRunner):
             np.array([count.length for count in counts[0]]),
             [columns[self.task.interval_by][item] for item in tested],
         )
+
+
+def tested_of(taught: Iterable[Taught]) -> np.ndarray:
+    """Return which items are in the tests, int64 [I]."""
+    return np.concatenate([one.index for one in taught])
 
 
 def _networks(train: "CtcItems", validation: "CtcItems", recipe: CtcRecipe, num_labels: int) -> "list[CtcNetwork]":

@@ -2,23 +2,42 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias
+from dataclasses import dataclass
+
+import numpy as np
 
 from tokbench.errors import UndefinedMetricError
 from tokbench.records import MetricSummary
-from tokbench.runners.base import Runner
+from tokbench.runners.base import Pooled, Runner
 from tokbench.runners.probe_items import Collected
 from tokbench.runners.views import ALL, FeatureKind
 
-__all__ = ["LATENTS", "TOKENS", "Estimates", "ProbedRunner"]
+__all__ = ["LATENTS", "TOKENS", "Estimate", "Estimates", "ProbedRunner"]
 
 TOKENS, LATENTS = "tokens", "latents"
 """Kinds of views; the names of metrics of latents end with theirs."""
 _BEFORE = f"{LATENTS}/{ALL}"
 _NO_LATENTS = "the tokenizer does not tell what it quantizes"
 
-Estimates: TypeAlias = Mapping[str, tuple[float, tuple[float, float] | None]]
-"""Value and interval, by the name of a metric without what it says of latents."""
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number of a view."""
+
+    value: float
+    interval: tuple[float, float] | None
+    parts: np.ndarray | None = None
+    """What each item of the test adds to it, totals and weights, float64 [I, S, 2]; None where it is no ratio."""
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """What is found on a view."""
+
+    numbers: Mapping[str, Estimate]
+    """By the name of a metric without what it says of latents."""
+    tested: np.ndarray
+    """int64 [I], which items are in the test."""
 
 
 class ProbedRunner(Runner):
@@ -35,24 +54,45 @@ class ProbedRunner(Runner):
 
     def summarise(self, payloads: Iterable[bytes | None]) -> list[MetricSummary]:
         """Return the metrics of tokens view by view, and those of latents, which have no codebooks."""
+        return list(self.pool(payloads).summaries)
+
+    def pool(self, payloads: Iterable[bytes | None]) -> Pooled:
+        """Return the metrics, and what utterances add to those of all codebooks together that are ratios."""
         collected = Collected(payloads)
         views = [view for view in collected.sequences if view != _BEFORE] or [f"{TOKENS}/{ALL}"]
-        return [summary for view in [*views, _BEFORE] for summary in self._of_view(view, collected)]
+        summaries: list[MetricSummary] = []
+        components: dict[str, np.ndarray] = {}
+        for view in [*views, _BEFORE]:
+            names = [name for name in self.metrics if _is_of_latents(name) == (view == _BEFORE)]
+            found = self._found(view, collected) if names else ""
+            summaries += self._summaries(names, view, found, collected)
+            if not isinstance(found, str) and view.endswith(f"/{ALL}"):
+                components |= self._components(names, found, collected)
+        return Pooled(summaries, components)
 
-    def _of_view(self, view: str, collected: Collected) -> Iterator[MetricSummary]:
-        names = [name for name in self.metrics if _is_of_latents(name) == (view == _BEFORE)]
-        found = self._found(view, collected) if names else ""
+    def _summaries(
+        self, names: Iterable[str], view: str, found: Estimates | str, collected: Collected
+    ) -> Iterator[MetricSummary]:
         for name in names:
-            value, interval = (None, None) if isinstance(found, str) else found[name.removesuffix(f"_{LATENTS}")]
+            number = None if isinstance(found, str) else found.numbers[_of_either(name)]
             reasons = {found: collected.num_total} if isinstance(found, str) and found else {}
             yield self.metrics[name].summary(
-                value=value,
-                interval=interval,
+                value=number.value if number else None,
+                interval=number.interval if number else None,
                 num_ok=0 if reasons else collected.num_ok,
                 num_total=collected.num_total,
                 reasons=reasons,
                 group=view.partition("/")[2],
             )
+
+    @staticmethod
+    def _components(names: Iterable[str], found: Estimates, collected: Collected) -> dict[str, np.ndarray]:
+        numbers = {name: found.numbers[_of_either(name)] for name in names}
+        return {
+            name: collected.by_utterance(found.tested, number.parts)
+            for name, number in numbers.items()
+            if number.parts is not None
+        }
 
     def _found(self, view: str, collected: Collected) -> Estimates | str:
         """Return what is found on a view, or why nothing is; empty where that is told by utterance."""
@@ -64,6 +104,10 @@ class ProbedRunner(Runner):
             return self.estimates(view, collected)
         except UndefinedMetricError as error:
             return str(error)
+
+
+def _of_either(name: str) -> str:
+    return name.removesuffix(f"_{LATENTS}")
 
 
 def _is_of_latents(name: str) -> bool:

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
@@ -32,6 +32,7 @@ __all__ = [
     "NOTHING_TOLD",
     "SLOTS",
     "SUBJECTS",
+    "Answered",
     "Collected",
     "Item",
     "ItemArguments",
@@ -306,6 +307,8 @@ def _sequences(
     bench: Bench, audio: "Audio", items: Sequence[Item], arguments: ItemArguments, kind: FeatureKind
 ) -> dict[str, list[np.ndarray]]:
     """Return the frames [F, D] of every item, by view."""
+    from tokbench.metrics.abx import some_frames_of  # noqa: PLC0415  (imports pandas)
+
     found: dict[str, list[np.ndarray]] = defaultdict(list)
     if arguments.alone:
         for item in items:
@@ -314,7 +317,7 @@ def _sequences(
         return found
     for view, features in wanted_views(bench, audio, arguments.views, kind) if items else ():
         for item in items:
-            frames = _frames(item, features.frame_rate_hz, len(features.values))
+            frames = some_frames_of(item.start_s, item.end_s, features.frame_rate_hz, len(features.values))
             found[view].append(_ready(features.values.numpy()[frames], features.frame_rate_hz, arguments, kind))
     return found
 
@@ -332,21 +335,6 @@ def _cut(audio: "Audio", item: Item) -> "Audio":
 
     first, last = (round(seconds * audio.sample_rate_hz) for seconds in (item.start_s, item.end_s))
     return Audio(audio.samples[:, first : max(last, first + 1)], audio.sample_rate_hz)
-
-
-def _frames(item: Item, frame_rate_hz: float, num_frames: int) -> slice:
-    """Return the frames whose centres lie within the item; the one around its middle where there is none.
-
-    So every item is asked of every tokenizer, and a slow one pays for frames that blur two phones.
-    """
-    from tokbench.metrics.abx import frames_of  # noqa: PLC0415  (imports pandas)
-
-    found = frames_of(item.start_s, item.end_s, frame_rate_hz)
-    first, last = found.start, min(found.stop, num_frames)
-    if first < last:
-        return slice(first, last)
-    middle = min(int((item.start_s + item.end_s) / 2 * frame_rate_hz), num_frames - 1)
-    return slice(middle, middle + 1)
 
 
 def _ready(frames: np.ndarray, frame_rate_hz: float, arguments: ItemArguments, kind: FeatureKind) -> np.ndarray:
@@ -383,7 +371,8 @@ class Collected:
         self.rates_hz: dict[str, float] = {}
         """Frame rates of the views, where they were told."""
         columns: list[np.ndarray] = []
-        for payload in payloads:
+        places: list[int] = []
+        for place, payload in enumerate(payloads):
             self.num_total += 1
             if payload is None:
                 continue
@@ -391,6 +380,8 @@ class Collected:
             with open_arrays(payload) as file:
                 self._add(file)
                 columns.append(file["columns"])
+                places += [place] * len(columns[-1])
+        self._places = np.array(places, np.int64)
         rows = np.concatenate(columns) if columns else np.empty((0, len(_COLUMNS)), np.str_)
         self.columns: dict[str, list[str]] = {name: rows[:, place].tolist() for place, name in enumerate(_COLUMNS)}
         """What is known of each item."""
@@ -399,6 +390,12 @@ class Collected:
     def is_complete(self) -> bool:
         """Whether every utterance was measured."""
         return self.num_ok == self.num_total
+
+    def by_utterance(self, items: np.ndarray, parts: np.ndarray) -> np.ndarray:
+        """Return ``parts`` [I, S, 2] of ``items`` int64 [I], added up for each utterance of all, [N, S, 2]."""
+        sums = np.zeros((self.num_total, *parts.shape[1:]))
+        np.add.at(sums, self._places[items], parts)
+        return sums
 
     def _add(self, file: Any) -> None:
         for key in file.files:
@@ -456,10 +453,20 @@ def trainings_of(
 _FEWEST_CLASSES = 2
 
 
+class Answered(NamedTuple):
+    """What probes said to the items of the test."""
+
+    answers: "Answers"
+    majority: "Answers"
+    """What the commonest class of training would have said."""
+    tested: np.ndarray
+    """int64 [I], which items they are."""
+
+
 def answers_of(
     collected: Collected, view: str, arguments: ItemArguments, unit: Literal["utterance", "speaker"]
-) -> "tuple[Answers, Answers]":
-    """Train the probes of a view; return what they answer, and what the commonest class of training would.
+) -> Answered:
+    """Train the probes of a view, and ask them.
 
     Raises :class:`UndefinedMetricError` where there is too little to train or to test.
     """
@@ -479,7 +486,8 @@ def answers_of(
     index = np.concatenate([training.part.test for training in trainings])
     units = [collected.columns[unit][item] for item in index]
     nothing = frozenset(place for place, name in enumerate(names) if name.endswith(f"\t{NOTHING_TOLD}"))
-    return (
+    return Answered(
         Answers(np.concatenate(predicted, axis=1), labels[index], units, nothing),
         Answers(np.concatenate(majority, axis=1), labels[index], units, nothing),
+        index,
     )

@@ -22,8 +22,8 @@ import numpy as np
 from pydantic import Field
 
 from tokbench.errors import UndefinedMetricError
-from tokbench.runners.probe_asr import ProbeAsrArguments, ProbeAsrRunner, Taught
-from tokbench.runners.probe_ceiling import LATENTS, Estimates
+from tokbench.runners.probe_asr import ProbeAsrArguments, ProbeAsrRunner, Taught, tested_of
+from tokbench.runners.probe_ceiling import LATENTS, Estimate, Estimates
 from tokbench.runners.probe_items import Collected
 
 if TYPE_CHECKING:
@@ -64,12 +64,13 @@ class TextAlignmentRunner(ProbeAsrRunner):
 
         taught = list(self.taught(view, collected))
         likelihoods = self._likelihoods(taught, collected)
-        found = {
+        numbers = {
             NATS: estimate(contrast, likelihoods),
             PER_CHARACTER: estimate(partial(contrast, per_character=True), likelihoods),
             BOUND: estimate(bound, likelihoods),
         }
-        return {**found, **self.errors(taught, collected)}
+        found = {name: Estimate(*number) for name, number in numbers.items()}
+        return Estimates({**found, **self.errors(taught, collected)}, tested_of(taught))
 
     def _likelihoods(self, taught: Sequence[Taught], collected: Collected) -> "Likelihoods":
         """Return the likelihoods of texts of the tests; recordings of two tests are no pairs."""
@@ -84,7 +85,7 @@ class TextAlignmentRunner(ProbeAsrRunner):
             others[:, row : row + height, column : column + width] = block.others
             columns.append(block.columns + row)
             row, column = row + height, column + width
-        index = np.concatenate([one.index for one in taught])
+        index = tested_of(taught)
         return Likelihoods(
             np.concatenate([block.own for block in blocks], axis=1),
             others,

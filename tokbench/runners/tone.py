@@ -15,14 +15,16 @@ Source: Osakuade and King 2024, arXiv:2410.19935, who find that k-means units of
 tones of Mandarin and Yoruba.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from tokbench.errors import NotSupportedError, SpecError, UndefinedMetricError
 from tokbench.metrics.base import Metric
 from tokbench.records import MetricSummary
-from tokbench.runners.base import Bench
-from tokbench.runners.probe_items import SUBJECTS, Collected, Item, ItemsRunner, answers_of, pack
+from tokbench.runners.base import Bench, Pooled
+from tokbench.runners.probe_items import SUBJECTS, Answered, Collected, Item, ItemsRunner, answers_of, pack
 from tokbench.runners.views import ALL
 from tokbench.specs.task import Task
 
@@ -59,59 +61,37 @@ class ToneRunner(ItemsRunner):
 
     def summarise(self, payloads: Iterable[bytes | None]) -> list[MetricSummary]:
         """Train, test, and compare."""
+        return list(self.pool(payloads).summaries)
+
+    def pool(self, payloads: Iterable[bytes | None]) -> Pooled:
+        """Train, test, and compare, all codebooks together utterance by utterance as well."""
         collected = Collected(payloads)
         if not collected.is_complete:
-            return [self._missing(metric, collected, {}) for metric in self.metrics.values()]
+            return Pooled([self._missing(metric, collected, {}) for metric in self.metrics.values()])
         before = self._answers(collected, _BEFORE) if _BEFORE in collected.sequences else _NO_LATENTS
         views = [view for view in collected.sequences if view != _BEFORE] or [f"{_CODES}/{ALL}"]
-        return [
-            summary
-            for view in views
-            for summary in self._view(
-                collected, view.removeprefix(f"{_CODES}/"), self._answers(collected, view), before
-            )
-        ]
+        summaries: list[MetricSummary] = []
+        components: dict[str, np.ndarray] = {}
+        for view in views:
+            after, group = self._answers(collected, view), view.removeprefix(f"{_CODES}/")
+            for name, metric in self.metrics.items():
+                if name.endswith(LATENTS) and group != ALL:
+                    continue  # there are no codebooks in what was quantized
+                sides = _sides(name, after, before)
+                if isinstance(sides, str):
+                    summaries.append(self._missing(metric, collected, {sides: collected.num_total}, group))
+                    continue
+                summaries.append(_number(metric, sides, collected, group))
+                if group == ALL:
+                    components[name] = collected.by_utterance(sides[0].tested, _parts(name, sides))
+        return Pooled(summaries, components)
 
-    def _answers(self, collected: Collected, view: str) -> "tuple[Answers, Answers] | str":
+    def _answers(self, collected: Collected, view: str) -> Answered | str:
         """Return what is answered from a view, and by the commonest class; or why nothing is."""
         try:
             return answers_of(collected, view, self.arguments, self.task.interval_by)
         except UndefinedMetricError as error:
             return str(error)
-
-    def _view(
-        self,
-        collected: Collected,
-        group: str,
-        after: "tuple[Answers, Answers] | str",
-        before: "tuple[Answers, Answers] | str",
-    ) -> Iterator[MetricSummary]:
-        from tokbench.metrics.classification import difference, estimate  # noqa: PLC0415  (the planner needs it not)
-
-        for name, metric in self.metrics.items():
-            if name.endswith(LATENTS) and group != ALL:
-                continue  # there are no codebooks in what was quantized
-            lacking = [side for side in self._sides(name, after, before) if isinstance(side, str)]
-            if lacking:
-                yield self._missing(metric, collected, {lacking[0]: collected.num_total}, group)
-                continue
-            sides = [side for side in self._sides(name, after, before) if not isinstance(side, str)]
-            if name.endswith(DROP):
-                value, interval = difference(sides[1][0], sides[0][0], "accuracy")
-            else:
-                value, interval = estimate(sides[0][1 if name.endswith(CHANCE) else 0], "accuracy")
-            yield metric.summary(
-                value=value, interval=interval, group=group, num_ok=collected.num_ok, num_total=collected.num_total
-            )
-
-    @staticmethod
-    def _sides(
-        name: str, after: "tuple[Answers, Answers] | str", before: "tuple[Answers, Answers] | str"
-    ) -> "list[tuple[Answers, Answers] | str]":
-        """Return what a metric is computed from."""
-        if name.endswith(LATENTS):
-            return [before]
-        return [after, before] if name.endswith(DROP) else [after]
 
     @staticmethod
     def _missing(metric: Metric, collected: Collected, reasons: dict[str, int], group: str = ALL) -> MetricSummary:
@@ -122,3 +102,35 @@ class ToneRunner(ItemsRunner):
 
 
 _NO_LATENTS = "the tokenizer does not tell what it quantizes"
+
+
+def _sides(name: str, after: Answered | str, before: Answered | str) -> list[Answered] | str:
+    """Return what a metric is computed from, or why it cannot be."""
+    sides = [before] if name.endswith(LATENTS) else [after, before] if name.endswith(DROP) else [after]
+    lacking = [side for side in sides if isinstance(side, str)]
+    return lacking[0] if lacking else [side for side in sides if not isinstance(side, str)]
+
+
+def _number(metric: Metric, sides: Sequence[Answered], collected: Collected, group: str) -> MetricSummary:
+    from tokbench.metrics.classification import difference, estimate  # noqa: PLC0415  (the planner needs it not)
+
+    if metric.name.endswith(DROP):
+        after, before = sides
+        value, interval = difference(before.answers, after.answers, "accuracy")
+    else:
+        value, interval = estimate(_answers(metric.name, sides[0]), "accuracy")
+    return metric.summary(
+        value=value, interval=interval, group=group, num_ok=collected.num_ok, num_total=collected.num_total
+    )
+
+
+def _answers(name: str, side: Answered) -> "Answers":
+    return side.majority if name.endswith(CHANCE) else side.answers
+
+
+def _parts(name: str, sides: Sequence[Answered]) -> np.ndarray:
+    """Return what each item adds to a metric, totals and weights, float64 [I, S, 2]."""
+    right = _answers(name, sides[0]).is_right.astype(np.float64)
+    if name.endswith(DROP):  # seeds of both sides are no pairs, but however they are put, their mean is the same
+        right = sides[1].answers.is_right - right
+    return np.stack([right, np.ones_like(right)], axis=2)
