@@ -31,6 +31,11 @@ def print_comparison(
             title=f"{found.task} on {found.corpus}: {codec} against {rows[0]['baseline']}",
             numeric=("codec", "baseline", "difference", "interval (95 %)", "p"),
         )
+    if any(_is_known(row.get("low")) and not _is_known(row.get("p_value")) for row in rows):
+        stdout().print(
+            "Without p: a metric of the whole corpus; the interval is that of two values with independent errors.",
+            markup=False,
+        )
     listed = metric or rows[0]["metric"]
     listing = found.utterances[found.utterances["metric"] == listed] if len(found.utterances) else pd.DataFrame()
     if listing.empty:
@@ -44,24 +49,27 @@ def print_comparison(
     )
 
 
+def _is_known(value: Any) -> bool:
+    return value is not None and not pd.isna(value)
+
+
 def _number(value: Any, *, signed: bool = False) -> str:
-    if value is None or pd.isna(value):
+    if not _is_known(value):
         return "—"
     return f"{value:+.4g}" if signed else f"{value:.4g}"
 
 
 def _difference(row: Mapping[Any, Any]) -> tuple[str, ...]:
     low, high, p_value = row.get("low"), row.get("high"), row.get("p_value")
-    has_interval = not (low is None or pd.isna(low))
     missing = row.get("num_missing")
-    is_short = missing and not pd.isna(missing)
+    is_short = missing and _is_known(missing)
     return (
         str(row["metric"]),
         _number(row["codec_value"]),
         _number(row["baseline_value"]),
         _number(row["difference"], signed=True),
-        f"{low:+.3g} .. {high:+.3g}" if has_interval else "—",
-        "—" if p_value is None or pd.isna(p_value) else f"{p_value:.3f}",
+        f"{low:+.3g} .. {high:+.3g}" if _is_known(low) else "—",
+        f"{p_value:.3f}" if _is_known(p_value) else "—",
         f"{row['verdict']} ({missing:g} utterances missing)" if is_short else str(row["verdict"]),
     )
 
