@@ -87,7 +87,8 @@ def test_a_second_task_encodes_nothing(cli: Cli, corpus: Path, task: Path, tmp_p
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("Raises", "ValueError: the tables are wrong"),
+        ("Raises", "ValueError: the tables are wrong (user_codecs.py:"),
+        ("Exits", "SystemExit: 3 (user_codecs.py:"),
         ("Hangs", "no result after 20 s (see --timeout)"),
         ("Dies", "the worker process died (exit code 7)"),
         ("WrongShape", "good advertises codes int64 [1, F] but returned int64 [3, 16001]"),
@@ -121,7 +122,7 @@ def test_a_codec_that_cannot_be_loaded_is_recorded_with_the_reason(cli: Cli, cor
     assert done.returncode == 1
     found = records(corpus.parent / "results")
     assert found["good"]["status"] == "failed"
-    assert found["good"]["reason"] == "RuntimeError: no licence file"
+    assert found["good"]["reason"].startswith("RuntimeError: no licence file (user_codecs.py:")
     assert metric(found["good"], "stoi")["num_ok"] == 0
     assert found["mulaw"]["status"] == "ok"
 
@@ -179,6 +180,50 @@ def test_a_limit_takes_the_beginning_of_the_corpus(cli: Cli, corpus: Path, task:
     record = records(corpus.parent / "results")["good"]
     assert record["corpus"]["num_utterances"] == 3
     assert metric(record, "stoi")["num_total"] == 3
+
+
+def test_a_part_of_a_corpus_is_another_corpus(cli: Cli, corpus: Path, task: Path) -> None:
+    arguments = ("run", "--codec", codec("Good"), "--task", task, "--corpus", f"folder:{corpus}")
+    for limit in ((), ("--limit", 3), ("--limit", 99)):
+        assert cli(*arguments, *limit).returncode == 0
+    found = [json.loads(path.read_text()) for path in (corpus.parent / "results").glob("*/*/good/default.json")]
+    names = {record["corpus"]["name"]: record["corpus"]["num_utterances"] for record in found}
+    assert names == {"corpus.first-3": 3, "corpus": 12}
+    assert {record["provenance"]["limit"] for record in found} == {None, 3}
+
+
+def test_a_run_in_which_everything_failed_does_not_destroy_what_was_measured(
+    cli: Cli, corpus: Path, task: Path
+) -> None:
+    arguments = ("--task", task, "--corpus", f"folder:{corpus}")
+    assert cli("run", "--codec", codec("Good"), *arguments).returncode == 0
+    before = stable_bytes(corpus.parent / "results")
+    assert cli("run", "--codec", codec("Hopeless"), *arguments).returncode == 1  # the same name: good
+    assert stable_bytes(corpus.parent / "results") == before
+    assert not list((corpus.parent / "results").rglob("*.journal*"))
+    cli("run", "--codec", codec("Hopeless"), *arguments, "--force")
+    assert records(corpus.parent / "results")["good"]["status"] == "failed"
+
+
+def test_two_codecs_of_one_name_are_refused(cli: Cli, corpus: Path, task: Path) -> None:
+    both = f"{codec('Good')},{codec('Hopeless')}"
+    done = cli("run", "--codec", both, "--task", task, "--corpus", f"folder:{corpus}")
+    assert done.returncode == 2
+    assert "are both called good:default, and would share a record" in " ".join(done.stderr.split())
+    assert cli("run", "--codec", f"{codec('Good')},{codec('Good')}", "--task", task).returncode == 0
+
+
+def test_a_codec_with_the_name_of_a_shipped_one_does_not_replace_its_record(
+    cli: Cli, corpus: Path, task: Path
+) -> None:
+    arguments = ("--task", "tokens", "--corpus", f"folder:{corpus}", "--limit", 1)
+    assert cli("run", "--codec", "mulaw:8bit", *arguments).returncode == 0
+    before = stable_bytes(corpus.parent / "results")
+    done = cli("run", "--codec", codec("OtherMulaw"), *arguments)
+    assert done.returncode == 2
+    assert "is of the mulaw:8bit that comes with tokbench" in " ".join(done.stderr.split())
+    assert stable_bytes(corpus.parent / "results") == before
+    assert cli("run", "--codec", codec("OtherMulaw"), *arguments, "--results", "other").returncode == 0
 
 
 @pytest.mark.parametrize(

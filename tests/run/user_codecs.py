@@ -1,6 +1,7 @@
 """Codecs as a user would hand them over: one that works, and one for each way of not working."""
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -39,6 +40,11 @@ class Raises(OnBadLength):
     def _break(self, codes: list[torch.Tensor]) -> list[torch.Tensor]:
         msg = "the tables are wrong"
         raise ValueError(msg)
+
+
+class Exits(OnBadLength):
+    def _break(self, codes: list[torch.Tensor]) -> list[torch.Tensor]:
+        sys.exit(3)
 
 
 class Hangs(OnBadLength):
@@ -116,3 +122,18 @@ class Random(Good):
 
     def _encode(self, samples: torch.Tensor) -> list[torch.Tensor]:
         return [torch.randint(0, 256, samples.shape)]
+
+
+class Hopeless(Good):
+    """Called as the good one, and fails at everything."""
+
+    def _encode(self, samples: torch.Tensor) -> list[torch.Tensor]:
+        msg = "no utterance is good enough"
+        raise ValueError(msg)
+
+
+class OtherMulaw(Good):
+    """Called as a codec that comes with tokbench, in a setting of the same name."""
+
+    settings = {"8bit": {}}  # noqa: RUF012  (a constant, typed in the base)
+    info = TokenizerInfo(sample_rate_hz=RATE_HZ, streams=(StreamInfo(1, 256, RATE_HZ),), name="mulaw")

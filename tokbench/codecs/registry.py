@@ -304,6 +304,8 @@ def fingerprint(reference: CodecReference, *, weights: Path | None = None) -> st
 
     card = reference.card
     digest = hashlib.sha256(repr((card.name, reference.setting, sorted(reference.arguments.items()))).encode())
+    if ".py:" in reference.adapter:  # a user's file may hold several codecs of one name
+        digest.update(reference.adapter.rpartition(":")[2].encode())
     for file in sorted(_source_files(_adapter_class(reference.adapter).__module__)):
         digest.update(file_sha256(Path(file)).encode())
     for package in card.packages:

@@ -113,9 +113,11 @@ def _measure(  # noqa: PLR0913  (all that a cell is)
         _measure_missing(cell, runner, journal, executor, reporter, timeout_s=timeout_s)
         pooled = runner.pool(journal.payloads())
         record = summarise(cell, journal, runner, pooled, loaded=loaded, key=key)
-        _guarded_write(
-            cell.files.utterances, lambda path: write_utterances(path, journal, runner, pooled.components)
-        )
+        is_kept = force or record.status != "failed" or not _has_numbers(cell)
+        if is_kept:
+            _guarded_write(
+                cell.files.utterances, lambda path: write_utterances(path, journal, runner, pooled.components)
+            )
         cost = Cost(
             metrics=tuple(summarise_costs(journal, runner)),
             machine=machine(),
@@ -124,10 +126,21 @@ def _measure(  # noqa: PLR0913  (all that a cell is)
             learning_s=learning_s,
             num_jobs=executor.num_workers,
         )
-    write_json(cell.files.cost, cost)
-    write_json(cell.files.record, record)  # last: its presence says that the cell is complete
+    if is_kept:
+        write_json(cell.files.cost, cost)
+        write_json(cell.files.record, record)  # last: its presence says that the cell is complete
     journal.remove()
     return CellOutcome(cell, record.status, record, was_done=False)
+
+
+def _has_numbers(cell: Cell) -> bool:
+    """Say whether an earlier run measured something, which is worth more than a run in which everything failed."""
+    if not (cell.files.record.is_file() and cell.files.utterances.is_file()):
+        return False
+    try:
+        return read_record(cell.files.record).status in {"ok", "partial"}
+    except RecordError:
+        return False
 
 
 def _learn(cell: Cell, runner: Runner, executor: Executor) -> str | None:

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokbench.codecs.registry import CodecReference, expand, require_installed
+from tokbench.codecs.registry import CodecReference, expand, fingerprint, list_cards, require_installed
 from tokbench.corpora.base import Corpus
 from tokbench.corpora.registry import open_corpus
-from tokbench.errors import MissingLibraryError, MissingPackageError, RecordError
+from tokbench.errors import MissingLibraryError, MissingPackageError, RecordError, UsageError
 from tokbench.paths import write_bytes
-from tokbench.records import RecordFiles
+from tokbench.records import RecordFiles, read_record
 from tokbench.runners.base import Runner
 from tokbench.runners.registry import make_runner
 from tokbench.specs.task import Task, find_task
@@ -63,13 +63,22 @@ class Cell:
     @property
     def label(self) -> str:
         """``codec:setting · task · corpus``, for people."""
-        return f"{self.spec.codec.label} · {self.spec.task.id} · {self.corpus.name}"
+        return f"{self.spec.codec.label} · {self.spec.task.id} · {self.corpus_name}"
+
+    @property
+    def limit(self) -> int | None:
+        """How many utterances are measured where that is not all of them."""
+        return _limit(self.corpus, self.options)
+
+    @property
+    def corpus_name(self) -> str:
+        """What the record calls the corpus, and where it lies: a part of a corpus is another one."""
+        return _name(self.corpus, self.options)
 
     @property
     def num_utterances(self) -> int:
         """Utterances to measure, ``limit`` considered."""
-        total = len(self.corpus)
-        return total if self.options.limit is None else min(total, self.options.limit)
+        return len(self.corpus) if self.limit is None else self.limit
 
     def key(self, runner: Runner, fingerprint: str, versions: str) -> str:
         """Return the hash of all that decides the numbers that ``runner`` finds in this cell."""
@@ -79,7 +88,7 @@ class Cell:
             self.corpus.sha256,
             self.spec.device.partition(":")[0],
             str(self.spec.seed),
-            str(self.options.limit),
+            str(self.limit),
             str(self.options.num_examples),
             versions,
             *([self.corpus.intervals_sha256] if runner.tier else []),
@@ -94,16 +103,57 @@ def build_plan(codecs: Sequence[str], tasks: Sequence[str], options: Options) ->
     Raises :class:`tokbench.errors.UsageError` for anything that the user has to correct, a results folder that
     cannot be written included.
     """
-    references = [reference for text in codecs for reference in expand(text)]
+    references = _told_apart([reference for text in codecs for reference in expand(text)])
     found = [_on_corpus(*find_task(name), options.corpus) for name in tasks]
     runners = {task.id: make_runner(task) for task, _ in found}
     _check_writable(options.results)
     corpora = {name: open_corpus(name) for name in dict.fromkeys(task.corpus for task, _ in found)}
-    return [
+    plan = [
         _cell(runners[task.id], sha256, reference, corpora[task.corpus], options)
         for task, sha256 in found
         for reference in references
     ]
+    for cell in plan:
+        _keep_shipped(cell)
+    return plan
+
+
+def _limit(corpus: Corpus, options: Options) -> int | None:
+    return options.limit if options.limit is not None and options.limit < len(corpus) else None
+
+
+def _name(corpus: Corpus, options: Options) -> str:
+    limit = _limit(corpus, options)
+    return corpus.name if limit is None else f"{corpus.name}.first-{limit}"
+
+
+def _told_apart(references: Sequence[CodecReference]) -> list[CodecReference]:
+    """Return ``references`` once each; raises :class:`UsageError` for two codecs of one name."""
+    found: dict[str, CodecReference] = {}
+    for reference in references:
+        other = found.setdefault(reference.label, reference)
+        if other.text != reference.text:
+            msg = (
+                f"{other.text} and {reference.text} are both called {reference.label}, and would share a record: "
+                "give one of them another name, or run it by itself with other --results"
+            )
+            raise UsageError(msg)
+    return list(found.values())
+
+
+def _keep_shipped(cell: Cell) -> None:
+    """Raise :class:`UsageError` where another codec would replace a record of the shipped one of its name."""
+    codec = cell.spec.codec
+    is_shipped = codec.folder is None and ".py:" not in codec.card.adapter
+    if is_shipped or codec.card.name not in list_cards() or not cell.files.record.is_file():
+        return
+    shipped = next((each for each in expand(f"{codec.card.name}:all") if each.setting == codec.setting), None)
+    if shipped is not None and read_record(cell.files.record).codec.fingerprint == fingerprint(shipped):
+        msg = (
+            f"{cell.files.record} is of the {codec.label} that comes with tokbench, and {codec.text} is another "
+            "codec of that name: give it another name, or run it with other --results"
+        )
+        raise UsageError(msg)
 
 
 def _on_corpus(task: Task, sha256: str, corpus: str | None) -> tuple[Task, str]:
@@ -118,7 +168,11 @@ def _cell(runner: Runner, sha256: str, codec: CodecReference, corpus: Corpus, op
         task_sha256=sha256,
         corpus=corpus,
         files=RecordFiles(
-            options.results, task=task.id, corpus=corpus.name, codec=codec.card.name, setting=codec.setting
+            options.results,
+            task=task.id,
+            corpus=_name(corpus, options),
+            codec=codec.card.name,
+            setting=codec.setting,
         ),
         options=options,
         skip_reason=_skip_reason(runner, codec, corpus),

@@ -80,7 +80,7 @@ def _record(cell: Cell, *, resampler: str, duration_s: float | None, **fields: A
     return Record(
         task=TaskSummary(id=task.id, kind=task.kind, question=task.question, sha256=cell.task_sha256),
         corpus=CorpusSummary(
-            name=corpus.name,
+            name=cell.corpus_name,
             reference=corpus.reference,
             num_utterances=cell.num_utterances,
             duration_s=duration_s,
@@ -93,7 +93,7 @@ def _record(cell: Cell, *, resampler: str, duration_s: float | None, **fields: A
         provenance=provenance(
             device=options.device,
             seed=options.seed,
-            limit=options.limit,
+            limit=cell.limit,
             resampler=resampler,
             requires=cell.spec.codec.card.packages,
         ),
