@@ -185,6 +185,22 @@ def test_a_corpus_must_be_named_where_there_are_several(measured: Results) -> No
     assert compare(measured.folder, task="reconstruction", codecs=codecs, corpus="synth").corpus == "synth"
 
 
+def test_what_was_run_can_be_compared_as_it_was_asked_for(results: Results, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from tokbench.codecs.waveform import G722\n\n\nclass Mine(G722):\n    settings = {'a': {}, 'b': {}}\n"
+    )
+    results.corpus = "synth.v1"
+    for name, setting in (("mine", "a"), ("mine", "b"), ("opus", "6kbps")):
+        results.add(name, setting, {"pesq_wb": [1.0, 2.0, 3.0, 4.0]})
+    for corpus in ("synth", "synth.v1", None):
+        codecs = ["opus", f"{file}:Mine:b"]
+        found = compare(results.folder, task="reconstruction", codecs=codecs, corpus=corpus)
+        assert found.differences["codec"].tolist() == ["mine:b"]
+    with pytest.raises(RecordNotFoundError, match="several settings; name one: mine:a, mine:b"):
+        compare(results.folder, task="reconstruction", codecs=["opus", f"{file}:Mine"])
+
+
 def test_the_newest_version_of_a_task_is_taken(results: Results) -> None:
     for version in (2, 10, 9):
         for codec in ("a", "b"):

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from tokbench import stats
+from tokbench.codecs.registry import one
 from tokbench.errors import UsageError
 from tokbench.leaderboard.cells import SourceRecord, check_comparable, read_task
 from tokbench.leaderboard.components import Components, are_measured, difference, read_utterances
@@ -74,8 +75,9 @@ def compare(results: Path, *, task: str, codecs: Sequence[str], corpus: str | No
     """Compare each of ``codecs`` (``name:setting``, or a name with one setting) with the first of them.
 
     ``task`` is an id, or a name whose newest measured version is taken; ``corpus`` may be left out where there is
-    only one. Raises :class:`RecordNotFoundError` with the command that makes what is missing, and
-    :class:`tokbench.leaderboard.cells.MixedRecordsError` for records that must not be compared.
+    only one. A folder, a file and a corpus may be given as they are run. Raises :class:`RecordNotFoundError` with
+    the command that makes what is missing, and :class:`tokbench.leaderboard.cells.MixedRecordsError` for records
+    that must not be compared.
     """
     if len(codecs) < 2:  # noqa: PLR2004
         msg = "a comparison needs two codecs or more"
@@ -107,19 +109,33 @@ def _on_corpus(sources: Sequence[SourceRecord], results: Path, task: str, corpus
     names = sorted({source.record.corpus.name for source in sources})
     if not names:
         raise RecordNotFoundError.of_task(results, task)
-    if (corpus is None and len(names) > 1) or corpus not in (None, *names):
+    meant = {source.record.corpus.name for source in sources if _is_meant(source, corpus)}
+    if len(meant) != 1:
         raise RecordNotFoundError.of_corpus(task, corpus, names)
-    return [source for source in sources if source.record.corpus.name == (corpus or names[0])]
+    return [source for source in sources if source.record.corpus.name in meant]
+
+
+def _is_meant(source: SourceRecord, corpus: str | None) -> bool:
+    """Say whether a record is of ``corpus``, as records call it or as it is asked for; None for any."""
+    return corpus in {None, source.record.corpus.name, source.record.corpus.reference}
 
 
 def _find(sources: Sequence[SourceRecord], codec: str) -> SourceRecord:
-    exact = [source for source in sources if source.label == codec]
-    named = exact or [source for source in sources if source.record.codec.name == codec]
+    name = _name(codec) if "/" in codec or ".py:" in codec else codec
+    exact = [source for source in sources if source.label == name]
+    named = exact or [source for source in sources if source.record.codec.name == name]
     if not named:
         raise RecordNotFoundError.of_codec(codec, sources[0])
     if len(named) > 1:
         raise RecordNotFoundError.of_setting(codec, [source.label for source in named])
     return named[0]
+
+
+def _name(codec: str) -> str:
+    """Return what records call a codec that is asked for by its folder or its file."""
+    name = one(codec).label
+    _, _, setting = name.partition(":")
+    return name if codec.endswith(f":{setting}") else name.removesuffix(f":{setting}")
 
 
 class _Pair:
