@@ -7,7 +7,7 @@ from findings_records import Records, number, rate, table, told
 
 from tokbench.leaderboard.cells import SourceRecord
 from tokbench.metrics.catalogue import METRICS
-from tokbench.runners.lm_scores import ALL, CEILING, ORIGINAL, SHUFFLED, UNTRAINED
+from tokbench.runners.lm_scores import ALL, CEILING, INPUT, ORIGINAL, SHUFFLED, UNTRAINED
 from tokbench.specs.codec import find_spec, list_lms
 from tokbench.specs.layouts import Parallel
 from tokbench.specs.lm import LmSpec, Stage
@@ -20,6 +20,7 @@ GROUPS = {
     ALL: "model",
     CEILING: "resynthesis",
     ORIGINAL: "original",
+    INPUT: "input",
     UNTRAINED: "untrained",
     SHUFFLED: "shuffled codes",
 }

@@ -2,10 +2,11 @@
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
-from tiny.lms import drawn_example, predictions, shaken, tiny_lm
+from tiny.lms import NETWORK, drawn_example, predictions, shaken, tiny_lm
 from torch import Tensor
 
 from tokbench.lm.decoding import ContextError, _Beam, write
@@ -46,11 +47,10 @@ def network_of(name: str, stage: str) -> StageNetwork:
     return shaken(StageNetwork(tiny_lm(name), stage))
 
 
-def examples_of(network: StageNetwork, number: int = 2) -> list[Example]:
-    """Return examples whose inputs differ in length."""
-    form = next(iter(network.writing.stage.forms))
-    spec = network.writing.spec
-    return [drawn_example(spec, form, seed=seed, seconds=0.12 + 0.08 * seed) for seed in range(number)]
+def examples_of(network: StageNetwork, number: int = 2, *, form: str = "", seconds: float = 0.12) -> list[Example]:
+    """Return examples whose inputs differ in length, of the first form if none is named."""
+    form, spec = form or next(iter(network.writing.stage.forms)), network.writing.spec
+    return [drawn_example(spec, form, seed=seed, seconds=seconds * (3 + 2 * seed) / 3) for seed in range(number)]
 
 
 def output_of(network: StageNetwork, example: Example) -> tuple[str, Part]:
@@ -95,7 +95,8 @@ def rewritten(network: StageNetwork, example: Example, num_begun: int, scale: fl
 
 def emptied(network: StageNetwork, example: Example) -> Example:
     parts = [network.writing.stage.part(name) for name in network.writing.form(example.form).inputs]
-    nothing = {part.stream: example.streams[part.stream][:, :0] for part in parts}
+    streams = {part.stream: example.streams[part.stream] for part in parts}
+    nothing = {name: each[:0] if each.is_floating_point() else each[:, :0] for name, each in streams.items()}
     return Example({**example.streams, **nothing}, example.form)
 
 
@@ -144,17 +145,23 @@ def between(sentences: Sentences, first: int, end: int) -> Sentences:
     )
 
 
-def test_guided_writing_is_guided_recomputing() -> None:
-    network = network_of("musicgen", "lm")
-    examples = examples_of(network)
-    sampling = Sampling(temperature=(0.0,), guidance=3.0)
-    written = write(
-        network, examples, asked(network, examples, NUM_FRAMES), sampling=sampling, generators=generators()
-    )
-    plain = write(network, examples, asked(network, examples, NUM_FRAMES), sampling=GREEDY, generators=generators())
+@pytest.mark.parametrize("positions", ["sinusoidal", "learned", "rotary", "relative"])
+@pytest.mark.parametrize(
+    ("name", "form"), [("musicgen", "mg"), ("musicgen", "mg-melody"), ("audiogen", "ttso"), ("valle", "tts")]
+)
+def test_guided_writing_is_guided_recomputing(name: str, form: str, positions: str) -> None:
+    """Also where what is left empty stands in the sequence, which is then shorter."""
+    spec = tiny_lm(name, {"network": {**NETWORK, "positions": positions}})
+    torch.manual_seed(0)
+    network = shaken(StageNetwork(spec, next(iter(spec.stages))))
+    examples = examples_of(network, form=form, seconds=1.2)
+    output, _ = output_of(network, examples[0])
+    orders, sampling = asked(network, examples, NUM_FRAMES), Sampling(temperature=(0.0,), guidance=3.0)
+    written = write(network, examples, orders, sampling=sampling, generators=generators())
+    plain = write(network, examples, orders, sampling=GREEDY, generators=generators())
     for example, found, other in zip(examples, written, plain, strict=True):
-        assert torch.equal(found.streams["codes"], rewritten(network, example, 0, scale=3.0))
-        assert not torch.equal(found.streams["codes"], other.streams["codes"])
+        assert torch.equal(found.streams[output], rewritten(network, example, 0, scale=3.0))
+        assert not torch.equal(found.streams[output], other.streams[output])
 
 
 def test_what_is_drawn_is_the_same_alone_and_beside_others() -> None:
@@ -167,6 +174,70 @@ def test_what_is_drawn_is_the_same_alone_and_beside_others() -> None:
             network, [examples[index]], [orders[index]], sampling=sampling, generators=[generators(3)[index]]
         )
         assert torch.equal(alone.streams["acoustic"], together[index].streams["acoustic"])
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+@pytest.mark.parametrize("positions", ["sinusoidal", "learned", "rotary", "relative"])
+def test_what_fits_does_not_depend_on_what_is_beside_it(positions: str, guidance: float) -> None:
+    """A prompt leaves as many steps as alone; the first that fills the context does not stop the others."""
+    network = narrow_network("speechx", positions=positions)
+    examples, sampling = examples_of(network, 3, form="tts", seconds=0.06), Sampling(guidance=guidance)
+    nothing = torch.zeros(1, 0, dtype=torch.int64)
+    orders = [{"first": Order(nothing, 99, is_known=False, num_least=98)} for _ in examples]
+    together = write(network, examples, orders, sampling=sampling, generators=generators(3))
+    lengths = [found.streams["first"].shape[1] for found in together]
+    assert lengths == sorted(set(lengths), reverse=True), "longer prompts leave less"
+    for index, found in enumerate(together):
+        (alone,) = write(
+            network, [examples[index]], [orders[index]], sampling=sampling, generators=[generators(3)[index]]
+        )
+        assert torch.equal(found.streams["first"], alone.streams["first"])
+        assert not found.is_ended["first"]
+
+
+def narrow_network(name: str, **network: Any) -> StageNetwork:
+    """Return the network of the first stage, with a context of 40 steps."""
+    spec = tiny_lm(name, {"network": {**NETWORK, "context": 40, "restarted": False, **network}})
+    torch.manual_seed(0)
+    return shaken(StageNetwork(spec, next(iter(spec.stages))))
+
+
+def test_a_known_length_that_fits_is_written_beside_a_longer_prompt() -> None:
+    network = narrow_network("speechx")
+    examples = examples_of(network, 3, form="tts", seconds=0.06)
+    nothing, lengths = torch.zeros(1, 0, dtype=torch.int64), (18, 5, 5)
+    orders = [{"first": Order(nothing, length, is_known=True)} for length in lengths]
+    together = write(network, examples, orders, sampling=GREEDY, generators=generators(3))
+    assert [found.streams["first"].shape[1] for found in together] == [*lengths]
+    assert all(found.is_ended["first"] for found in together)
+
+
+def test_a_beam_fills_the_context_as_what_is_drawn_does() -> None:
+    network = narrow_network("speechx")
+    (example,) = examples_of(network, 1, form="tts", seconds=0.06)
+    orders = [{"first": Order(torch.zeros(1, 0, dtype=torch.int64), 99, is_known=False, num_least=98)}]
+    drawn, beam = (
+        write(network, [example], orders, sampling=sampling, generators=generators(1))[0]
+        for sampling in (Sampling(), Sampling(beam=3))
+    )
+    assert drawn.streams["first"].shape == beam.streams["first"].shape
+    assert not beam.is_ended["first"]
+
+
+def test_an_output_that_is_cut_by_the_context_has_not_ended() -> None:
+    """Of two outputs, the first may take so much that the second, whose length is known, is not complete."""
+    network = narrow_network("viola")
+    example = drawn_example(network.writing.spec, "s2tt", seed=0, seconds=0.06)
+    nothing = torch.zeros(1, 0, dtype=torch.int64)
+    known = Order(nothing, 10, is_known=True)
+    orders = [
+        {"source_told": Order(nothing, length, is_known=False, num_least=length), "told": known}
+        for length in (4, 24)
+    ]
+    short, long = write(network, [example] * 2, orders, sampling=GREEDY, generators=generators(2))
+    assert [found.streams["source_told"].shape[1] for found in (short, long)] == [4, 24]
+    assert [found.streams["told"].shape[1] for found in (short, long)] == [10, 8]
+    assert [found.is_ended["told"] for found in (short, long)] == [True, False]
 
 
 @pytest.mark.parametrize("name", ["delay", "flatten"])
@@ -254,11 +325,56 @@ def test_a_beam_as_wide_as_all_there_is_finds_the_likeliest_sequence() -> None:
     assert score(tuple(best)) >= max(score(tuple(other)) for other in others) - 1e-4
 
 
+def spoken_of_few_codes(seed: int) -> tuple[StageNetwork, Example]:
+    """Return VioLA's first stage, to whose every step the vector of a language is added, over three codes."""
+    spec = tiny_lm("viola")
+    acoustic = spec.streams["acoustic"].model_copy(update={"codebook_size": 3})
+    spec = spec.model_copy(update={"streams": {**spec.streams, "acoustic": acoustic}})
+    torch.manual_seed(seed)
+    network = shaken(StageNetwork(spec, "ar"))
+    with torch.no_grad():
+        network.embedding.weight *= 5  # against what positions add: what is read decides
+    example = drawn_example(network.writing.spec, "tts", seed=seed)
+    return network, Example({**example.streams, "language": torch.tensor([[seed % 2]])}, "tts")
+
+
+def costs_of_all(network: StageNetwork, example: Example, num_frames: int, *, is_ended: bool) -> dict[tuple, float]:
+    """Return the mean log probability of the symbols of each sequence of three codes, each scored by a pass."""
+    scores = {}
+    for codes in itertools.product(range(3), repeat=num_frames):
+        # What comes after an end may be anything: it is not looked at.
+        grid = torch.tensor([[*codes, 0]] * 6)
+        found = predictions(network, Example({**example.streams, "acoustic": grid}, "tts"), with_end=True)
+        wanted = [*(code + 1 for code in codes), *([0] if is_ended else [])]
+        chances = [found[0, frame].log_softmax(dim=0)[place] for frame, place in enumerate(wanted)]
+        scores[codes] = float(torch.stack(chances).mean())
+    return scores
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("is_known", "num_least"), [(True, 0), (False, 0), (False, 1), (False, 3)])
+def test_no_sequence_is_likelier_than_what_a_wide_beam_finds(seed: int, num_least: int, *, is_known: bool) -> None:
+    """Against all that there are, among them what is found by taking the likeliest symbol at each step."""
+    network, example = spoken_of_few_codes(seed)
+    orders = [{"first": Order(torch.zeros(1, 0, dtype=torch.int64), 4, is_known=is_known, num_least=num_least)}]
+    (beam,) = write(network, [example], orders, sampling=Sampling(beam=81), generators=generators(1))
+    (greedy,) = write(network, [example], orders, sampling=GREEDY, generators=generators(1))
+    lengths = [4] if is_known else range(num_least, 4)
+    scores: dict[tuple, float] = {}
+    for length in lengths:
+        scores |= costs_of_all(network, example, length, is_ended=not is_known)
+    found = tuple(beam.streams["first"][0].tolist())
+    assert beam.is_ended["first"]
+    assert found == max(scores, key=lambda codes: scores[codes])
+    if greedy.is_ended["first"]:
+        assert scores[found] >= scores[tuple(greedy.streams["first"][0].tolist())]
+
+
 @pytest.mark.parametrize("width", [1, 2, 4])
 def test_a_beam_goes_on_with_what_is_nearly_certain_though_others_have_ended(width: int) -> None:
     """A right answer of seven symbols, and an end, symbol 0, that is the next likeliest at each step before."""
     answer = [3, 1, 2, 2, 3, 1, 1]
-    beam = _Beam(width, has_end=True, is_known=False)
+    beam = _Beam(width, has_end=True)
     chances = torch.full((len(answer) + 1, 4), 0.01)
     for step, right in enumerate([*answer, 0]):
         chances[step, right], chances[step, 0] = 0.95, 0.95 if right == 0 else 0.03

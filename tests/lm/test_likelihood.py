@@ -1,18 +1,22 @@
 """What is learnt from and what a sequence costs: in nats, and in the bytes of an arithmetic coder."""
 
 import math
+from collections import Counter
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import pytest
 import torch
 from tiny.lms import drawn_example, predictions, shaken, tiny_lm
 
+from tokbench.lm.decoding import ContextError
 from tokbench.lm.examples import Example, edges
 from tokbench.lm.layouts import ABSENT
 from tokbench.lm.network import StageNetwork
 from tokbench.lm.objectives import losses, teacher_forced
-from tokbench.lm.sentences import collate
+from tokbench.lm.sentences import Piece, collate
 from tokbench.models.arithmetic_coder import ArithmeticDecoder, ArithmeticEncoder, cumulative_widths
+from tokbench.specs.lm import Form, Levels
 
 
 def network_of(name: str, stage: str) -> StageNetwork:
@@ -80,9 +84,33 @@ def test_the_mean_is_over_all_codes_of_a_batch() -> None:
     assert float(together.shown["bits_per_code"]) == pytest.approx(expected / math.log(2), rel=1e-4)
 
 
+def test_inputs_are_left_empty_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As guidance leaves them; one that is so more often is so on its own as well, and never the other alone."""
+    network = network_of("musicgen", "lm")
+    writing, parts = network.writing, network.writing.stage.parts
+    example = drawn_example(writing.spec, "mg-melody", seed=0, seconds=1.0)
+    seen: list[tuple[str, ...]] = []
+    inputs = writing.inputs
+
+    def noted(example: Example, form: Form, empty: Collection[str] = ()) -> Iterator[Piece]:
+        seen.append(tuple(empty))
+        return inputs(example, form, empty)
+
+    monkeypatch.setattr(writing, "inputs", noted)
+    for tune, expected in ((0.3, {(): 0.7, ("about", "tune"): 0.3}), (0.6, {(): 0.4, ("about", "tune"): 0.3})):
+        parts["tune"] = parts["tune"].model_copy(update={"dropped": tune})
+        seen.clear()
+        torch.manual_seed(0)
+        for _ in range(400):
+            losses(network, [example])
+        shares = {empty: count / 400 for empty, count in Counter(seen).items()}
+        wanted = expected if tune == 0.3 else {**expected, ("tune",): 0.3}
+        assert shares == pytest.approx(wanted, abs=0.07)
+
+
 def test_the_loss_of_levels_is_over_what_comes_after_the_prompt() -> None:
     """The denominator counts only frames without a prompt."""
-    network = network_of("valle", "nar")
+    network = network_of("valle", "nar").train()
     example = drawn_example(network.writing.spec, "tts", seed=0)
     num_frames = example.streams["acoustic"].shape[1]
     counts = set()
@@ -90,6 +118,42 @@ def test_the_loss_of_levels_is_over_what_comes_after_the_prompt() -> None:
         torch.manual_seed(seed)
         counts.add(losses(network, [example]).num_predicted)
     assert counts == set(range(num_frames - num_frames // 2, num_frames + 1))
+
+
+@pytest.mark.parametrize("name", ["valle", "uslm"])
+def test_what_is_held_out_costs_all_levels(name: str) -> None:
+    """Which of them a step of training is about is chance; what decides on the best weights is none."""
+    network = network_of(name, "nar")
+    writing = network.writing
+    writing.stage = writing.stage.model_copy(update={"objective": Levels(kind="levels", prompt_s=0.0)})
+    network.objective = writing.stage.objective
+    form = next(iter(writing.stage.forms))
+    examples = [drawn_example(writing.spec, form, seed=seed) for seed in range(2)]
+    costs = torch.cat([each.nats.detach() for level in teacher_forced(network, examples) for each in level])
+    for seed in range(8):
+        torch.manual_seed(seed)
+        found = losses(network, examples)
+        assert found.num_predicted == len(costs)
+        assert float(found.total.detach()) == pytest.approx(float(costs.mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize(("name", "stage"), [("audiolm", "coarse"), ("valle", "nar"), ("musicgen", "lm")])
+def test_what_is_longer_than_the_context_is_not_scored(name: str, stage: str) -> None:
+    """Training may cut it: there, nothing is divided by how long it was."""
+    network = network_of(name, stage)
+    form = next(iter(network.writing.stage.forms))
+    long = drawn_example(network.writing.spec, form, seed=0, seconds=6.0)
+    with pytest.raises(ContextError, match=rf"to be scored takes \d+ steps of {name}, whose context is 256"):
+        teacher_forced(network, [long])
+    assert losses(network, [long]).num_predicted > 0
+
+
+def test_an_input_that_is_attended_to_is_not_cut_either_where_something_is_scored() -> None:
+    network = network_of("musicgen", "lm")
+    example = drawn_example(network.writing.spec, "mg", seed=0)
+    streams = {**example.streams, "description": torch.zeros(1, 300, dtype=torch.int64)}
+    with pytest.raises(ContextError, match="what is to be scored takes 302 steps of musicgen"):
+        teacher_forced(network, [Example(streams, "mg")])
 
 
 def test_weights_are_those_of_codebooks() -> None:

@@ -13,13 +13,15 @@ from tokbench.audio import Audio
 from tokbench.codecs.base import Codec, TokenizerInfo
 from tokbench.codecs.registry import load, one
 from tokbench.codes import StreamInfo
+from tokbench.corpora.pronunciation import pronounce
 from tokbench.errors import NotSupportedError, UsageError
 from tokbench.lm.crops import cropped, narrowed, shortened
 from tokbench.lm.examples import Example, deduplicated, edges, only_edges
 from tokbench.lm.pruning import pruned
 from tokbench.lm.requantizing import code_vectors, nearest_codes
-from tokbench.lm.streams import ContentError, Streams, Tool, _informed
+from tokbench.lm.streams import ContentError, Streams, Tool, _informed, load_tools
 from tokbench.specs.codec import find_spec
+from tokbench.specs.layouts import Delay
 from tokbench.specs.lm import LmSpec, Part
 from tokbench.specs.lm_streams import CodeSource
 
@@ -101,6 +103,32 @@ def test_each_channel_is_tokenized_on_its_own_and_decoded_so() -> None:
     torch.testing.assert_close(streams.audio("acoustic", made).samples, stereo.samples)
 
 
+def test_channels_that_a_codec_makes_two_of_are_still_one_each() -> None:
+    class Doubling(Steps):
+        def _decode(self, streams: list[Tensor]) -> Tensor:
+            return super()._decode(streams).repeat(2, 1)
+
+    stereo = Audio(torch.cat([stairs([1, 2]).samples, stairs([5, 3]).samples]), RATE_HZ)
+    codec = Doubling()
+    codec.info = replace(codec.info, num_channels=2)
+    streams = Streams(spec_of({"acoustic": CODES | {"channels": 2}}), {"acoustic": tool(codec)})
+    heard = streams.audio("acoustic", streams.made({"audio": stereo})["acoustic"])
+    torch.testing.assert_close(heard.samples, stereo.samples)
+
+
+@pytest.mark.parametrize(("setting", "num_codebooks"), [("4x256", 4), ("8x256", 8)])
+def test_codebooks_of_the_same_number_of_either_side_are_equally_late(setting: str, num_codebooks: int) -> None:
+    declared, _ = find_spec("musicgen-stereo", "tiny")
+    assert isinstance(declared, LmSpec)
+    _, spec = load_tools(declared, f"spectrogram-kmeans:{setting}")
+    (part,) = (part for part in spec.stages["lm"].outputs.values())
+    assert spec.stream(part.stream).sizes == (256,) * (2 * num_codebooks)  # type: ignore[union-attr]
+    assert part.layout == Delay(kind="delay", delays=(*range(num_codebooks),) * 2)
+    mono, _ = find_spec("musicgen", "tiny")
+    assert isinstance(mono, LmSpec)
+    assert load_tools(mono, f"spectrogram-kmeans:{setting}")[1].stages == mono.stages
+
+
 UNITS = {"kind": "codes", "codebook_size": 8, "frame_rate_hz": 50.0, "end": 1}
 
 
@@ -164,6 +192,27 @@ def test_phones_and_labels_are_learnt_once_and_known_later() -> None:
         known.made({"text": "ooh", "language": "en-us"})
     with pytest.raises(ContentError, match="no label 'angry' in the stream 'other', only glad, sad"):
         known.made({"other": "angry"})
+
+
+def test_what_is_translated_is_spoken_in_its_own_language() -> None:
+    spec = spec_of(
+        {
+            "phones": {"kind": "text", "unit": "phones"},
+            "source_phones": {"kind": "text", "of": "source_text", "like": "phones"},
+        }
+    )
+    texts = {"text": "seven", "source_text": "sieben"}
+    streams = Streams(spec, {}, is_learning=True)
+
+    def spoken(languages: dict[str, str]) -> dict[str, str]:
+        made = streams.made(texts | languages)
+        return {name: streams.text(name, symbols) for name, symbols in made.items()}
+
+    english, german = " ".join(pronounce("seven", "en-us")), " ".join(pronounce("sieben", "de"))
+    both = spoken({"language": "en-us", "source_language": "de"})
+    assert both == {"phones": english, "source_phones": german}
+    # An item of one language, such as speech of which a word is edited, tells but that.
+    assert spoken({"language": "de"})["source_phones"] == german != english
 
 
 def test_labels_may_be_units() -> None:

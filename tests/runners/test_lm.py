@@ -1,7 +1,11 @@
 """Tasks for language models: what is declared can be asked, and a model that is trained on codes is asked it."""
 
+import gc
 import io
+import weakref
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
@@ -12,6 +16,7 @@ from tiny.little_lm import write_little
 from tokbench.codecs.registry import fingerprint, load, one
 from tokbench.corpora.registry import open_corpus
 from tokbench.errors import SpecError
+from tokbench.lm.streams import load_tools
 from tokbench.runners.base import Bench
 from tokbench.runners.lm import GeneratingLmRunner, LmRunner
 from tokbench.runners.registry import make_runner
@@ -40,12 +45,16 @@ def task(manifest: Path, form: str, *metrics: str, kind: str = "lm", **arguments
     )
 
 
+def bench_of(manifest: Path, seed: int = 0) -> Bench:
+    reference = one(f"{manifest.parent}/level.py:Level")
+    return Bench(load(reference), fingerprint(reference), CodeStore(), reference=reference.text, seed=seed)
+
+
 def found(manifest: Path, asked: Task, seed: int = 0) -> dict[tuple[str, str], float | None]:
     """Learn, measure everything, and return the values of the summary and of the rows, by metric and group."""
     runner = make_runner(asked)
     assert runner.missing() is None
-    reference = one(f"{manifest.parent}/level.py:Level")
-    bench = Bench(load(reference), fingerprint(reference), CodeStore(), reference=reference.text, seed=seed)
+    bench = bench_of(manifest, seed)
     runner.prepare()
     runner.learn(bench)
     rows = [runner.measure(bench, item, with_examples=True) for item in open_corpus(asked.corpus)]
@@ -82,9 +91,55 @@ def test_what_is_written_and_what_is_heard_has_floors_and_a_ceiling(manifest: Pa
     written = found(manifest, task(manifest, "asr", "answer_accuracy", "cer"))
     assert {group for _, group in written} == {"all", "untrained", "shuffled"}
     assert written["answer_accuracy", "untrained"] == 0.0
-    heard = found(manifest, task(manifest, "tts", "duration_ratio", kind="lm-generation"))
-    assert {group for _, group in heard} == {"all", "untrained", "shuffled", "ceiling", "original"}
+    heard = found(manifest, task(manifest, "tts", "duration_ratio", "warped_mcd_db", kind="lm-generation"))
+    groups = {"all", "untrained", "shuffled", "ceiling", "original"}
+    assert {group for name, group in heard if name == "warped_mcd_db"} == groups
+    # Codes that are shuffled are as long as the reference, whatever the model.
+    assert {group for name, group in heard if name == "duration_ratio"} == groups - {"shuffled"}
     assert heard["duration_ratio", "original"] == 1.0
+
+
+def test_an_untrained_model_says_itself_where_it_ends_and_is_stopped_where_it_does_not(manifest: Path) -> None:
+    asked = task(manifest, "tts", "duration_ratio", kind="lm-generation", sampling={"max_s": 30.0, "top_k": 5})
+    runner, bench = make_runner(asked), bench_of(manifest)
+    assert isinstance(runner, LmRunner)
+    runner.learn(bench)
+    first = next(iter(open_corpus(asked.corpus)))
+    (examination,) = runner._examinations(bench)
+    blank = examination._blank(first, runner._asked_items.item(first))
+    assert blank.wanted.duration_s == 0.4
+    assert examination._stopped(blank) == {"max_s": 30.0, "top_k": 5, "all": {"max_s": 1.6}}
+    again = replace(examination, arguments=runner.arguments.model_copy(update={"sampling": {"max_s": 1.0}}))
+    assert again._stopped(blank)["all"] == {"max_s": 1.0}
+    (row, *_) = [runner.measure(bench, item, with_examples=False) for item in open_corpus(asked.corpus)]
+    (untrained,) = [each for each in pooled(runner, [row.payload]) if each.group == "untrained"]
+    assert untrained.value is not None
+    assert untrained.value <= 4.0
+    assert untrained.value != 1.0
+
+
+def test_models_of_one_tokenizer_are_held_at_a_time_and_share_what_they_read_with(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = []
+
+    def load_counted(*args: Any, **keys: Any) -> Any:
+        loaded.append(args)
+        return load_tools(*args, **keys)
+
+    monkeypatch.setattr("tokbench.lm.language_model.load_tools", load_counted)
+    asked = task(manifest, "asr", "cer", num_seeds=2)
+    runner, (one_bench, other) = make_runner(asked), (bench_of(manifest), bench_of(manifest))
+    runner.learn(one_bench)
+    for bench in (one_bench, other):
+        for item in open_corpus(asked.corpus):
+            assert not runner.measure(bench, item, with_examples=False).failures
+    # Of two seeds, trained and untrained: four models for each bench.
+    assert len(loaded) == 2
+    left = weakref.ref(one_bench.tokenizer)
+    del one_bench, bench
+    gc.collect()
+    assert left() is None
 
 
 def test_numbers_of_several_seeds_are_the_means_of_models_that_learnt_from_each(manifest: Path) -> None:
@@ -97,9 +152,8 @@ def test_numbers_of_several_seeds_are_the_means_of_models_that_learnt_from_each(
 
 
 def test_what_is_generated_is_kept_to_be_listened_to_with_what_was_asked(manifest: Path) -> None:
-    asked = task(manifest, "tts", "duration_ratio", kind="lm-generation", length="reference")
-    runner, reference = make_runner(asked), one(f"{manifest.parent}/level.py:Level")
-    bench = Bench(load(reference), fingerprint(reference), CodeStore(), reference=reference.text)
+    asked = task(manifest, "tts", "warped_mcd_db", kind="lm-generation", length="reference")
+    runner, bench = make_runner(asked), bench_of(manifest)
     runner.learn(bench)
     first = next(iter(open_corpus(asked.corpus)))
     row = runner.measure(bench, first, with_examples=True)
@@ -125,6 +179,22 @@ def test_a_task_that_makes_no_sense_is_told_before_work_starts(
 ) -> None:
     with pytest.raises(SpecError, match=problem):
         make_runner(task(manifest, form, *metrics))
+
+
+def test_a_likelihood_is_asked_of_models_alone_all_stages_of_which_have_one(manifest: Path) -> None:
+    asked = task(manifest, "sc", "lm_bits_per_second", "pair_accuracy")
+    arguments = {"lm": "soundstorm", "form": "sc"}
+    problem = "metrics: the stage parallel of soundstorm is masked, without a likelihood for lm_bits_per_second"
+    with pytest.raises(SpecError, match=problem):
+        make_runner(asked.model_copy(update={"arguments": arguments}))
+    make_runner(asked.model_copy(update={"arguments": {"lm": "valle", "form": "tts"}}))
+
+
+def test_lengths_that_are_given_are_not_measured_and_sampling_is_checked(manifest: Path) -> None:
+    with pytest.raises(SpecError, match=r"duration_ratio says nothing where arguments\.length is 'reference'"):
+        make_runner(task(manifest, "tts", "duration_ratio", kind="lm-generation", length="reference"))
+    with pytest.raises(SpecError, match=r"arguments\.sampling: beem: unknown key \(stage all\)"):
+        make_runner(task(manifest, "asr", "cer", sampling={"beem": 4}))
 
 
 def test_a_judge_that_is_needed_is_told_too(manifest: Path) -> None:

@@ -5,8 +5,10 @@ tells the level of each 20 ms, and is its own oracle: codes that are right sound
 """
 
 import csv
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,11 +25,11 @@ from tokbench.records import CodecSummary
 from tokbench.runners.base import Bench, Measurement
 from tokbench.runners.lm import LmRunner
 from tokbench.runners.lm_items import TaskItems
-from tokbench.runners.lm_outputs import written_content
-from tokbench.runners.lm_scores import SUMS
+from tokbench.runners.lm_outputs import Examination, written_content
+from tokbench.runners.lm_scores import SUMS, Output
 from tokbench.runners.registry import make_runner
 from tokbench.specs.codec import find_spec
-from tokbench.specs.lm import LmSpec
+from tokbench.specs.lm import LmSpec, Prompts
 from tokbench.specs.scales import overlaid
 from tokbench.specs.task import Task, find_task
 from tokbench.store import CodeStore
@@ -218,10 +220,54 @@ def test_what_is_learnt_by_heart_sounds_like_the_resynthesis_and_nothing_else_do
         own |= {"begun_s": 0.1, "changes": {"streams": {"semantic": semantic}}}
     values = found(manifest, small(manifest, name, ("log_spectral_distance_db",), HEARD[name], **own))
     distances = {group: value for (metric, group), value in values.items() if metric.startswith("log_spectral")}
-    assert set(distances) == {"all", "untrained", "shuffled", "ceiling", "original"}
+    is_made_of = {"input"} if name == "lm-s2st" else set()
+    assert set(distances) == {"all", "untrained", "shuffled", "ceiling", "original"} | is_made_of
     assert distances["original"] == 0.0
     assert distances["all"] == pytest.approx(distances["ceiling"], abs=0.1)
-    assert min(distances["untrained"], distances["shuffled"]) > distances["ceiling"] + 1.0
+    floors = {"untrained", "shuffled"} | is_made_of
+    assert min(distances[group] for group in floors) > distances["ceiling"] + 1.0
+
+
+def test_what_is_to_be_cleaned_is_heard_as_it_is(manifest: Path) -> None:
+    for path in manifest.parent.glob("*target.wav"):
+        shutil.copy(path.with_name(path.name.replace("target", "")), path)
+    values = found(manifest, small(manifest, "lm-se", ("log_spectral_distance_db",), 1))
+    assert values["log_spectral_distance_db", "input"] == 0.0
+    assert values["log_spectral_distance_db", "shuffled"] > 1.0
+
+
+def test_a_voice_that_is_changed_is_compared_with_the_one_that_was_asked_for(manifest: Path) -> None:
+    runner = make_runner(find_task("lm-vc")[0])
+    assert isinstance(runner, LmRunner)
+    assert runner.asked == ("speaker_similarity", "warped_mcd_db")
+    assert runner.arguments.speaker == "resemblyzer"
+    runner = make_runner(small(manifest, "lm-vc", ("stoi",), 1))
+    assert isinstance(runner, LmRunner)
+    first = next(iter(open_corpus(runner.task.corpus)))
+    item = runner._asked_items.item(first)
+    examination = Examination(runner.arguments, bench_of(manifest), manifest.parent)
+    examination.__dict__["trained"] = SimpleNamespace(spec=runner._spec, given=lambda _, contents: contents)
+    outputs = dict(examination.recordings(first, item))
+    original, given = (outputs[group] for group in ("original", "input"))
+    assert isinstance(original, Output)
+    assert isinstance(given, Output)
+    assert original.voice is not None
+    assert original.voice.samples.equal(first.read_companion("enrolment").samples)
+    assert given.sound.samples.equal(first.read().samples)
+
+
+def test_each_side_of_stereo_is_heard_by_itself(manifest: Path) -> None:
+    """A codec that loses nothing of either side leaves them where they are."""
+    without_companions(manifest)
+    for path in manifest.parent.glob("*.wav"):
+        left, rate_hz = soundfile.read(path)
+        right = np.sign(left) * np.floor(8 * np.abs(left)) / 16
+        soundfile.write(path, np.stack([left, right], axis=1), rate_hz)
+    values = found(manifest, small(manifest, "lm-sg", ("side_error_db",), 1))
+    sides = {group: value for (metric, group), value in values.items() if metric == "side_error_db"}
+    assert set(sides) == {"all", "untrained", "shuffled", "ceiling", "original"}
+    assert sides["ceiling"] == sides["original"] == 0.0
+    assert sides["shuffled"] == pytest.approx(0.0, abs=1e-6)
 
 
 SWITCHES = {
@@ -293,6 +339,15 @@ def test_a_prompted_model_stays_as_it_is(manifest: Path) -> None:
     assert row.facts["written"] in {"", *(" ".join(words) for words in WORDS)}
 
 
+def test_prompts_have_no_key_that_nothing_reads() -> None:
+    changes = {"stages": {"lm": {"prompts": {"dropout": 0.1}}}}
+    with pytest.raises(SpecError, match=r"stages\.lm\.prompts\.dropout: unknown key"):
+        find_spec("speechprompt", "tiny", changes=changes)
+    spec, _ = find_spec("speechprompt", "tiny")
+    assert isinstance(spec, LmSpec)
+    assert spec.stages["lm"].prompts == Prompts(length=5)
+
+
 def test_a_model_that_another_one_begins_with_may_have_other_forms(manifest: Path) -> None:
     items = TaskItems(open_corpus(f"manifest:{manifest}?split=train"), form="kws", renamed={})
     again = InAnyForm(items)
@@ -328,7 +383,7 @@ def test_only_what_a_task_is_about_is_built(manifest: Path) -> None:
 
 
 def test_a_word_is_edited_where_it_is_known_when_it_is_said(manifest: Path) -> None:
-    runner = make_runner(small(manifest, "lm-sped", ("duration_ratio",), 1))
+    runner = make_runner(small(manifest, "lm-sped", ("stoi",), 1))
     assert isinstance(runner, LmRunner)
     assert runner.tier == "word"
     (utterance, *_) = open_corpus(runner.task.corpus).with_intervals("word")
@@ -363,13 +418,34 @@ def test_what_cannot_be_asked_is_told_before_work_starts(manifest: Path) -> None
     assert make_runner(chosen).declines(differing) is None
 
 
+def test_a_beam_for_one_codebook_declines_codecs_of_several_before_work_starts(manifest: Path) -> None:
+    codec = CodecSummary(name="eight", title="", setting="", licence="", source="", trained_on=())
+    eight = codec.model_copy(update={"streams": ("8 x 1024 at 50 Hz",)})
+    single = codec.model_copy(update={"streams": ("1 x 500 at 50 Hz",)})
+    runner = make_runner(small(manifest, "lm-s2st-units", ("stoi",), 1))
+    assert runner.declines(single) is None
+    assert runner.declines(eight) == (
+        "eight has 8 codebooks that s2st-units is to write, and the beam of its stage units is for one"
+    )
+    assert make_runner(small(manifest, "lm-s2st-unity", ("stoi",), 1)).declines(eight) is not None
+    without = small(manifest, "lm-s2st-units", ("stoi",), 1, sampling={"beam": 1})
+    assert make_runner(without).declines(eight) is None
+    # What is read may have any number, and so may what is only found likely.
+    for name, metric in (("lm-slu", "slot_f1"), ("lm-perplexity", "lm_perplexity"), ("lm-s2st", "stoi")):
+        assert make_runner(small(manifest, name, (metric,), 1)).declines(eight) is None
+    two = codec.model_copy(update={"streams": ("semantic 1 x 8 at 50 Hz", "acoustic 7 x 8 at 50 Hz")})
+    assert "eight has 8 codebooks" in str(runner.declines(two))
+    units = {"changes": {"streams": {"units": {"stream": "semantic"}}}}
+    assert make_runner(small(manifest, "lm-s2st-units", ("stoi",), 1, **units)).declines(two) is None
+
+
 def test_a_text_without_phones_and_a_prompt_that_is_too_long_cost_their_utterance(manifest: Path) -> None:
     manifest.write_text(manifest.read_text().replace("on fan bath", "..."))
     short = {"network": {"context": 24}}
-    runner = make_runner(small(manifest, "lm-sped", ("duration_ratio",), 1, changes=short))
+    runner = make_runner(small(manifest, "lm-sped", ("log_spectral_distance_db",), 1, changes=short))
     assert isinstance(runner, LmRunner)
     bench = bench_of(manifest)
     runner.learn(bench)
-    reasons = [row.failures["duration_ratio"].reason for row in measured(runner, bench)]
+    reasons = [row.failures["log_spectral_distance_db"].reason for row in measured(runner, bench)]
     assert reasons[0] == "espeak-ng: nothing to say in '...'"
     assert "whose context is 24: shorten it, or ask for less" in reasons[1]

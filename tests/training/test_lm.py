@@ -24,8 +24,11 @@ from tokbench.lm.tokens import open_tokens, token_folder
 from tokbench.shards import ShardError
 from tokbench.specs.codec import find_spec
 from tokbench.specs.lm import LmSpec
+from tokbench.training.learner import Progress
 from tokbench.training.lm import LmLearner, train_lm
-from tokbench.training.lm_data import DrawnTokens, TokenBatches, split
+from tokbench.training.lm_data import DrawnTokens, TokenBatch, TokenBatches, split
+from tokbench.training.loop import Loop
+from tokbench.training.processes import Processes
 from tokbench.training.train import Options
 from tokbench.training.watcher import Watcher
 
@@ -167,6 +170,19 @@ def test_what_is_right_is_likelier_and_nothing_learnt_knows_no_better(model_fold
     assert likely.streams["acoustic"].num_symbols == 2 * 3 + 1
     assert floor.score([right])[0].nats == pytest.approx(7 * np.log(8), rel=0.3)
     assert likely.streams["acoustic"].bits == pytest.approx(likely.nats / np.log(2))
+
+
+def test_what_is_filled_in_by_confidence_has_no_likelihood(tmp_path: Path) -> None:
+    """And a score without it would be that of the first codebook alone."""
+    stages = {"nar": {**SPEC["stages"]["nar"], "objective": {"kind": "masked", "num_given": 1}}}
+    changes = {"stages": {**SPEC["stages"], **stages}, "training": {**SPEC["training"], "num_steps": 1}}
+    model = LanguageModel(train_lm(spec_file(tmp_path, changes), Letters(), tmp_path / "lm", scale="paper"))
+    item = Letters.item(0)
+    message = "mini does not offer a likelihood of 'tts': the objective 'masked' of its stage 'nar' has none"
+    with pytest.raises(NotSupportedError, match=message):
+        model.score([Item("spoken", item.contents, "tts")])
+    (heard,) = model.score([Item("heard", item.contents, "asr")])
+    assert heard.nats > 0
 
 
 def test_what_is_wrong_with_a_request_is_told(model_folder: Path) -> None:
@@ -374,6 +390,43 @@ def test_prompts_are_learnt_and_nothing_else(model_folder: Path, tmp_path: Path)
     )
     assert {name for name in after if name not in before} == {"transformer.stack._layers.0.prompts"}
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+
+
+def test_a_stage_without_an_example_takes_its_turn_and_stays_as_it_is(tmp_path: Path) -> None:
+    """Where one process has none, another may have, and waits for the gradients of all."""
+    optimizer = {"learning_rate": 1e-2, "clip_norm": 1.0, "weight_decay": 0.1}
+    changes = {"training": {**SPEC["training"], "num_steps": 4, "optimizer": optimizer}}
+    declared, _ = find_spec(spec_file(tmp_path, changes))
+    assert isinstance(declared, LmSpec)
+    tokens = open_tokens(declared, Letters(), {})
+    both, heard = (TokenBatch(tuple(tokens.example(row, form) for row in range(4))) for form in ("tts", "asr"))
+    learner = LmLearner(tokens.spec)
+    for batch in (both, heard):
+        assert [turn.optimizer for turn in learner.turns(batch, Progress(0, 4))] == ["ar", "nar"]
+    loop = Loop(learner, Batches([both, heard, heard, both]), Processes.start("cpu"), seed=0)
+    steps, states = iter(loop), []
+    for _ in range(3):
+        next(steps)
+        states.append({name: tensor.clone() for name, tensor in loop.state().items()})
+    own = [name for name in states[0] if name.startswith(("learner.networks.nar.", "optimizer.nar."))]
+    assert any("exp_avg" in name for name in own), "momentum is there, which would go on"
+    assert all(torch.equal(states[0][name], later[name]) for name in own for later in states[1:])
+    assert not torch.equal(*(state["learner.networks.ar.embedding.weight"] for state in states[:2]))
+
+
+@dataclass
+class Batches:
+    """Batches that are given."""
+
+    given: list[TokenBatch]
+    batch_size: int = 4
+    num_processes: int = 1
+
+    def __getitem__(self, step: int) -> TokenBatch:
+        return self.given[step]
+
+    def steps(self, first: int, end: int) -> Iterator[TokenBatch]:
+        return iter(self.given[first:end])
 
 
 def test_a_codec_is_spoken_and_heard(corpus: Corpus, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ recording the companion ``wrong``, in words ``wrong_text``, is one that a model 
 - ``agreement``: a sentence against one whose verb does not agree with its subject, in the manner of sBLIMP;
 - ``story``: a story against one whose second sentence is of another person, in the manner of the spoken StoryCloze.
 
-Speakers and stories of the test are others than those of training.
+Speakers, stories and sentences of ``agreement`` in the test are others than those of training. Its words are those
+of training, said by others, and so are some first sentences of its stories.
 
 Source: Nguyen et al. 2020, The Zero Resource Speech Benchmark 2021 (arXiv:2011.11588), of sWUGGY and sBLIMP; Hassid
 et al. 2023, TWIST (arXiv:2305.13009), of the spoken StoryCloze.
@@ -29,6 +30,7 @@ __all__ = ["RECIPE", "Story", "list_stories"]
 _GRAMMAR = Path(__file__).parent / "grammars" / "sentences.toml"
 _LANGUAGE = "en-us"
 _NUM_STORIES: dict[Split, int] = {"train": 240, "test": 48}
+_NUM_AGREEMENTS = 48
 
 
 class _Person(StrictModel):
@@ -80,16 +82,25 @@ class Story:
 
 
 def list_stories(split: Split) -> list[Story]:
-    """Return the stories of ``split``: all there are, dealt out by their hashes."""
+    """Return the stories of ``split``: of all there are, dealt out by their hashes."""
+    first = 0 if split == "train" else _NUM_STORIES["train"]
+    return _all_stories()[first : first + _NUM_STORIES[split]]
+
+
+def _all_stories() -> list[Story]:
     grammar = read_toml(_GRAMMAR, _Grammar)
     told = [
         Story(person, tuple(other for other in grammar.people if other != person), adjective, is_one, deeds)
         for person, adjective, is_one in product(grammar.people, grammar.adjectives, (True, False))
         for deeds in permutations(person.does, 2)
     ]
-    told.sort(key=lambda story: text_hash(story.text))
-    first = 0 if split == "train" else _NUM_STORIES["train"]
-    return told[first : first + _NUM_STORIES[split]]
+    return sorted(told, key=lambda story: text_hash(story.text))
+
+
+def _unheard() -> list[Story]:
+    """Return a story for each first sentence that no story of training begins with."""
+    heard = {story.first() for story in list_stories("train")}
+    return list({story.first(): story for story in _all_stories() if story.first() not in heard}.values())
 
 
 def _rows() -> list[Row]:
@@ -100,11 +111,20 @@ def _rows() -> list[Row]:
         for index, story in enumerate(list_stories(split)):
             speaker = speakers[index % len(speakers)]
             rows.append(_row(split, "story", f"{index:03d}", speaker, story.text, story.wrong_text))
-            if split == "test":
-                texts = story.first(), story.first(agrees=False)
-                rows.append(_row(split, "agreement", f"{index:03d}", speaker, *texts))
         rows += _words(split)
-    return rows
+    return [*rows, *_agreements()]
+
+
+def _agreements() -> Iterator[Row]:
+    """Yield as many sentences about one as about several: who always adds an s, or never, is right by halves."""
+    stories, speakers = _unheard(), speakers_of("test")
+    by_number = [[story for story in stories if story.is_one is is_one] for is_one in (True, False)]
+    for index in range(_NUM_AGREEMENTS):
+        mine = by_number[index % 2]
+        turn, place = divmod(index // 2, len(mine))
+        # Who says a sentence again is somebody else.
+        story, speaker = mine[place], speakers[(place + turn) % len(speakers)]
+        yield _row("test", "agreement", f"{index:03d}", speaker, story.first(), story.first(agrees=False))
 
 
 def _words(split: Split) -> Iterator[Row]:

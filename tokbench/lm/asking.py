@@ -7,6 +7,7 @@ from typing import Any
 
 from tokbench.audio import Audio
 from tokbench.errors import UsageError
+from tokbench.lm.generation import takes_length
 from tokbench.lm.items import Content, notes_of
 from tokbench.lm.language_model import LANGUAGES, LanguageModel, Request
 from tokbench.specs.lm import LmSpec
@@ -34,7 +35,7 @@ class Wish:
     others: Mapping[str, str] = field(default_factory=dict)
     """Further contents by name: text, files of audio, notes as ``60:25 62:50``."""
     duration_s: float | None = None
-    """Of the audio to come."""
+    """Of the audio to come, where it comes in frames."""
 
 
 def requested(model: LanguageModel, wish: Wish) -> Request:
@@ -60,6 +61,8 @@ def requested(model: LanguageModel, wish: Wish) -> Request:
     elif wish.text:
         begun[desk.begun_text] = wish.text
     desk.require(contents)
+    if wish.duration_s is not None and not takes_length(model.spec, desk.form):
+        raise desk.refusal("--seconds", "no length: the model says where what it writes ends")
     if _AUDIO in desk.written:
         model.heard_stream(model.spec.forms[desk.form].outputs)
     return Request(contents, desk.form, begun=begun, duration_s=wish.duration_s)

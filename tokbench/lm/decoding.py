@@ -25,11 +25,11 @@ __all__ = ["ContextError", "Written", "droppable", "write"]
 
 
 class ContextError(TokbenchError):
-    """A prompt that leaves no room for what it asks for."""
+    """A prompt that leaves no room for what it asks for, or something else that does not fit."""
 
-    def __init__(self, spec: str, *, num_steps: int, context: int) -> None:
+    def __init__(self, spec: str, *, num_steps: int, context: int, what: str = "the prompt") -> None:
         super().__init__(
-            f"the prompt takes {num_steps} steps of {spec}, whose context is {context}: shorten it, or ask for less"
+            f"{what} takes {num_steps} steps of {spec}, whose context is {context}: shorten it, or ask for less"
         )
 
 
@@ -40,7 +40,7 @@ class Written:
     streams: Mapping[str, Tensor]
     """int64 [K, F] by the name of the part."""
     is_ended: Mapping[str, bool]
-    """Whether the model said that it ends, or the length was asked for."""
+    """Whether all is there, up to where the model said that it ends or to the length that was asked for."""
 
 
 @torch.inference_mode()
@@ -86,6 +86,20 @@ def droppable(writing: Writing, form_name: str) -> list[str]:
     return [name for name in inputs if writing.stage.part(name).dropped > 0] or list(inputs)
 
 
+@dataclass(frozen=True)
+class _Opening:
+    """What is read of an example before anything is drawn."""
+
+    writer: Writer
+    sentence: Sentence
+    null: Sentence
+    """The same without the inputs that guidance leads away from."""
+    room: int
+    """Steps that may be read after it: as many with any other examples beside it."""
+    lead: int
+    """By how much its positions are ahead of those of ``null``."""
+
+
 class _Desk:
     """Where several examples are written at once."""
 
@@ -99,12 +113,10 @@ class _Desk:
         self.network, self.writing, self.sampling = network, network.writing, sampling
         self.device = network.embedding.weight.device
         self.is_guided = sampling.guidance != 1
-        begun = [self._begin(example, order) for example, order in zip(examples, orders, strict=True)]
-        self.writers = [writer for writer, _, _ in begun]
-        self.sentences = [sentence for _, sentence, _ in begun]
-        self.nulls = [null for _, _, null in begun] if self.is_guided else []
+        self.openings = [self._begin(example, order) for example, order in zip(examples, orders, strict=True)]
+        self.writers = [opening.writer for opening in self.openings]
 
-    def _begin(self, example: Example, orders: Mapping[str, Order]) -> tuple[Writer, Sentence, Sentence]:
+    def _begin(self, example: Example, orders: Mapping[str, Order]) -> _Opening:
         writing, name = self.writing, self.writing.form_name(example)
         form = writing.form(name)
         inputs = list(writing.inputs(example, form))
@@ -120,23 +132,28 @@ class _Desk:
         start[:: writing.num_rows // writing.network.towers] = writing.vocabulary.start(first)
         known = Piece(first, torch.cat([start, writer.known_steps()], dim=1))
         sentence = writing.sentence(name, inputs, [known])
-        self._check_room(sentence, writer)
-        empty = writing.inputs(example, form, droppable(writing, name)) if self.is_guided else ()
-        return writer, sentence, writing.sentence(name, list(empty), [known])
+        empty = list(writing.inputs(example, form, droppable(writing, name))) if self.is_guided else inputs
+        null = writing.sentence(name, empty, [known])
+        room = self._room(sentence, writer)
+        lead = 0 if writing.network.restarted else self._num_steps(sentence) - self._num_steps(null)
+        return _Opening(writer, sentence, null, room, lead)
 
-    def _check_room(self, sentence: Sentence, writer: Writer) -> None:
-        context, own = self.network.spec.context, self.writing.split(sentence)[0]
+    def _num_steps(self, sentence: Sentence) -> int:
+        return self.writing.split(sentence)[0].num_steps
+
+    def _room(self, sentence: Sentence, writer: Writer) -> int:
+        context, num_steps = self.network.spec.context, self._num_steps(sentence)
         known = [output for output in writer.outputs if output.order.is_known]
-        needed = own.num_steps + sum(output.num_steps - output.step for output in known)
-        if own.num_steps >= context or needed > context:
+        needed = num_steps + sum(output.num_steps - output.step for output in known)
+        if num_steps >= context or needed > context:
             raise ContextError(self.writing.spec.name, num_steps=needed, context=context)
+        return context - num_steps
 
-    def _opened(self, sentences: Sequence[Sentence], num_left: int) -> tuple[LmPast, Hidden, int]:
-        """Read ``sentences``; return what was read, what was made of the last step of each, and the steps left."""
+    def _opened(self, sentences: Sequence[Sentence], num_left: int) -> tuple[LmPast, Hidden]:
+        """Read ``sentences`` before ``num_left`` steps at most; return the past, and what their last became."""
         batch = collate(self.writing, sentences, is_right_aligned=True).to(self.device)
-        room = self.network.spec.context - batch.symbols.shape[1]
-        past = self.network.begin(len(sentences), batch.symbols.shape[1] + min(num_left, room))
-        return past, self._last(self.network(batch, past)), room
+        past = self.network.begin(len(sentences), batch.symbols.shape[1] + num_left)
+        return past, self._last(self.network(batch, past))
 
     def _last(self, hidden: Hidden) -> Hidden:
         return Hidden(self.network, hidden.values[..., -1:, :])
@@ -156,20 +173,32 @@ class _Desk:
 
     def sample(self, generators: Sequence[torch.Generator], on_share: Callable[[float], None]) -> None:
         """Write all examples, drawing what is not known."""
-        writers = self.writers
-        if not writers:
+        if not self.openings:
             return
-        num_left = max(writer.num_left for writer in writers)
-        past, hidden, room = self._opened([*self.sentences, *self.nulls], num_left)
-        times, num_steps = 2 if self.is_guided else 1, max(min(num_left, room), 1)
+        sentences = [opening.sentence for opening in self.openings]
+        sentences += [opening.null for opening in self.openings] if self.is_guided else []
+        num_left = max(min(opening.writer.num_left, opening.room) for opening in self.openings)
+        past, hidden = self._opened(sentences, num_left)
         for step in itertools.count():
             self._decide(hidden, generators)
-            on_share(min(step / num_steps, 1.0))
-            columns, positions = zip(*(writer.next_column() for writer in writers), strict=True)
-            if all(writer.is_done for writer in writers) or not room:
+            on_share(min(step / max(num_left, 1), 1.0))
+            columns = torch.stack([writer.next_column() for writer in self.writers])
+            for opening in self.openings:
+                if step == opening.room:
+                    opening.writer.stop()
+            if all(writer.is_done for writer in self.writers):
                 break
-            room -= 1
-            hidden = self._read(past, torch.stack(columns).repeat(times, 1), torch.tensor(positions).repeat(times))
+            hidden = self._read_on(past, columns)
+
+    def _read_on(self, past: LmPast, columns: Tensor) -> Hidden:
+        """Read the step that each writer has gone on to, int64 [B, R]: with guidance, without inputs as well."""
+        # What is done reads nothing, wherever that stands.
+        places = [(0, 0) if each.writer.is_done else (each.writer.position, each.lead) for each in self.openings]
+        positions = [position for position, _ in places]
+        if self.is_guided:
+            columns = columns.repeat(2, 1)
+            positions += [position - lead for position, lead in places]
+        return self._read(past, columns, torch.tensor(positions))
 
     def _decide(self, hidden: Hidden, generators: Sequence[torch.Generator]) -> None:
         """Decide on the codes of the step of each writer."""
@@ -245,35 +274,35 @@ class _Desk:
 
     def search(self, index: int) -> Written:
         """Return the likeliest output that is found with several beginnings side by side: of one codebook."""
-        writer, width = self.writers[index], self.sampling.beam
-        output = writer.output
+        opening = self.openings[index]
+        writer, output, order = opening.writer, opening.writer.output, opening.writer.output.order
         if len(writer.outputs) > 1 or output.num_rows > 1 or self.is_guided:
             msg = "a beam is for one output of one codebook, without guidance"
             raise TokbenchError(msg)
         (block,) = self.writing.vocabulary.blocks(output.part)
-        past, hidden, room = self._opened([self.sentences[index]], output.num_steps)
-        beam = _Beam(width, has_end=block.has_end, is_known=output.order.is_known)
-        num_new = min(output.order.num_frames - output.num_begun, room)
-        for step in range(num_new + (not output.order.is_known)):
+        past, hidden = self._opened([opening.sentence], min(output.num_steps, opening.room))
+        beam = _Beam(self.sampling.beam, has_end=block.has_end)
+        num_new = min(order.num_frames - output.num_begun, opening.room + 1)
+        for step in range(num_new):
             logits = self.network.logits(hidden.values[:, 0], block).float().log_softmax(dim=-1).cpu()
-            parents, places = beam.grow(logits)
-            if beam.is_done or step >= num_new - 1:
+            may_end = not order.is_known and output.num_begun + step >= order.num_least
+            parents, places = beam.grow(logits, may_end=may_end)
+            if beam.is_done or step == num_new - 1:
                 break
             past.choose_(parents.to(self.device))
-            columns = torch.full((len(places), self.writing.num_rows), NOTHING)
-            columns[:, 0] = places + block.start
+            columns = writer.columns(output.part, places[None] + block.start - block.first)
             hidden = self._read(past, columns, torch.full((len(places),), writer.position + 1 + step))
         found_places, is_ended = beam.best()
         codes = torch.tensor([found_places], dtype=torch.int64) + block.start - block.first
         found = torch.cat([output.codes[:, : output.num_begun], codes], dim=1)
-        return Written({output.name: found}, {output.name: is_ended or output.order.is_known})
+        return Written({output.name: found}, {output.name: is_ended or order.is_known})
 
 
 class _Beam:
     """Beginnings side by side, the likeliest that were found, and those that have ended."""
 
-    def __init__(self, width: int, *, has_end: bool, is_known: bool) -> None:
-        self._width, self._has_end, self._is_known = width, has_end, is_known
+    def __init__(self, width: int, *, has_end: bool) -> None:
+        self._width, self._has_end = width, has_end
         self._alive: list[tuple[float, list[int]]] = [(0.0, [])]
         """The log probability of each, and its places among the symbols of the codebook."""
         self._ended: list[tuple[float, list[int]]] = []
@@ -290,9 +319,9 @@ class _Beam:
         alive = [score / len(places) for score, places in self._alive]
         return max(alive, default=-math.inf) <= max(score for score, _ in self._ended)
 
-    def grow(self, log_probabilities: Tensor) -> tuple[Tensor, Tensor]:
+    def grow(self, log_probabilities: Tensor, *, may_end: bool = True) -> tuple[Tensor, Tensor]:
         """Go on by a symbol, by [N, V] of each; return the parent and the last place of each, int64 [N']."""
-        if self._has_end and self._is_known:
+        if self._has_end and not may_end:
             log_probabilities = log_probabilities.index_fill(1, torch.tensor([0]), -torch.inf)
         before = torch.tensor([score for score, _ in self._alive])[:, None]
         scores = (before + log_probabilities).flatten()
@@ -313,7 +342,7 @@ class _Beam:
         return torch.tensor(parents), torch.tensor([places[-1] for _, places in grown])
 
     def best(self) -> tuple[list[int], bool]:
-        """Return the places of the best one, and whether it has ended."""
+        """Return the places of the best one, and whether it has ended: any that has is better than all others."""
         if self._ended:
             return max(self._ended, key=lambda each: each[0])[1], True
         return max(self._alive, key=lambda each: each[0])[1], False

@@ -18,10 +18,10 @@ from tokbench.lm.layouts import ABSENT
 from tokbench.lm.network import StageNetwork
 from tokbench.lm.writers import Order
 from tokbench.models.frame_rates import num_within
-from tokbench.specs.lm import Next, Part, Regression, Sampling
+from tokbench.specs.lm import LmSpec, Next, Part, Regression, Sampling
 from tokbench.specs.lm_streams import CodeSource
 
-__all__ = ["Generation", "LengthError", "Task"]
+__all__ = ["Generation", "LengthError", "Task", "takes_length"]
 
 
 class LengthError(UsageError):
@@ -29,6 +29,17 @@ class LengthError(UsageError):
 
     def __init__(self, spec: str, stream: str) -> None:
         super().__init__(f"{spec} cannot tell how long {stream!r} is to be: ask for a duration (--seconds)")
+
+
+def takes_length(spec: LmSpec, form: str) -> bool:
+    """Say whether a duration tells how long any output of ``form`` is: not of runs, nor of what another tells."""
+    for stage in spec.stages.values():
+        for part in map(stage.part, stage.forms[form].outputs if form in stage.forms else ()):
+            source, others = spec.stream(part.stream), [spec.stream(stage.part(each).stream) for each in part.plus]
+            is_in_time = isinstance(source, CodeSource) and frame_rate_hz(source) is not None
+            if is_in_time and not part.deduplicated and not any(map(frame_rate_hz, others)):
+                return True
+    return False
 
 
 @dataclass
@@ -39,7 +50,7 @@ class Task:
     streams: dict[str, Tensor]
     """Inputs."""
     begun: dict[str, Tensor]
-    """Beginnings of outputs."""
+    """Beginnings of outputs, runs of units where those come out."""
     duration_s: float | None
     """Of what comes after them; None where the model says when it ends."""
     generator: torch.Generator
@@ -49,7 +60,7 @@ class Task:
     is_ended: dict[str, bool] = field(default_factory=dict)
 
     def num_begun(self, stream: str) -> int:
-        """Return the frames of ``stream`` that were given."""
+        """Return the frames, or runs, of ``stream`` that were given."""
         if stream not in self.begun:
             return 0
         values = self.begun[stream]

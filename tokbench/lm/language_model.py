@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import ValidationError
@@ -18,14 +18,14 @@ from tokbench.audio import Audio
 from tokbench.codecs.checkpoints import load_strictly, read_tensors
 from tokbench.errors import NotSupportedError, SpecError, TokbenchError, UsageError, WeightsError
 from tokbench.lm.crops import shortened
-from tokbench.lm.examples import Example, frame_rate_hz
+from tokbench.lm.examples import Example, deduplicated, frame_rate_hz
 from tokbench.lm.generation import Generation, Task
 from tokbench.lm.items import Content, Item
 from tokbench.lm.network import StageNetwork
 from tokbench.lm.objectives import teacher_forced
 from tokbench.lm.streams import ContentError, Streams, Tool, load_tools
 from tokbench.specs.base import file_sha256, problems, read_toml
-from tokbench.specs.lm import Levels, LmSpec, Next, Sampling
+from tokbench.specs.lm import Levels, LmSpec, Next, Part, Sampling
 from tokbench.specs.lm_card import LmCard
 from tokbench.specs.lm_streams import FeatureSource, LabelSource, Source, TextSource
 from tokbench.specs.scales import overlaid
@@ -68,7 +68,8 @@ class Request:
     begun: Mapping[str, Content] = field(default_factory=dict)
     """Beginnings of outputs that are to be continued, by content."""
     duration_s: float | None = None
-    """Of the audio that is to be generated, what is begun apart; None where the model says when it ends."""
+    """Of the audio that is to be generated, what is begun apart; None where the model says when it ends, as it
+    always does of runs of units (:func:`tokbench.lm.generation.takes_length`)."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,14 @@ class Generated:
     streams: Mapping[str, Tensor]
     """Outputs, with what was begun: symbols int64 [K, F], features float32 [F, D]."""
     num_begun: Mapping[str, int]
-    """Frames of each that were given."""
+    """Frames of each that were given; runs of units where those come out."""
     text: Mapping[str, str]
     """Outputs that are text or labels, by content, without what was begun."""
     is_ended: Mapping[str, bool]
     """Whether each ended by itself, or has the length that was asked for."""
 
     def num_new(self, stream: str) -> int:
-        """Return the frames of ``stream`` that were not given."""
+        """Return the frames, or runs, of ``stream`` that were not given."""
         values = self.streams[stream]
         return values.shape[0 if values.is_floating_point() else 1] - self.num_begun[stream]
 
@@ -250,25 +251,30 @@ class LanguageModel:
                 needed = self.spec.stream(missing).of
                 raise ContentError(f"the form {name!r} of {self.spec.name} needs the content {needed!r}")
             streams[missing] = _nothing(self.spec.stream(missing))
+        begun = self.streams.made(request.begun, form.outputs)
+        begun |= {each: deduplicated(values) for each, values in begun.items() if self._comes_in_runs(name, each)}
         digest = hashlib.sha256(f"{seed} {index}".encode()).digest()
         return Task(
             form=name,
             streams=self._shortened(name, streams),
-            begun=self.streams.made(request.begun, form.outputs),
+            begun=begun,
             duration_s=request.duration_s,
             generator=torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1),
         )
 
     def _may_lack(self, form: str, stream: str) -> bool:
         """Say whether an input is sometimes left empty in training, wherever it goes in."""
-        parts = [
-            stage.part(name)
-            for stage in self.spec.stages.values()
-            if form in stage.forms
-            for name in stage.forms[form].inputs
-        ]
-        own = [part for part in parts if part.stream == stream]
+        own = [part for part in self._parts(form, "inputs") if part.stream == stream]
         return bool(own) and all(part.dropped > 0 for part in own)
+
+    def _comes_in_runs(self, form: str, stream: str) -> bool:
+        """Say whether of an output, equal frames in succession are one."""
+        return any(part.deduplicated for part in self._parts(form, "outputs") if part.stream == stream)
+
+    def _parts(self, form: str, side: Literal["inputs", "outputs"]) -> list[Part]:
+        """Return the parts that go into ``form``, or come out of it, in all stages."""
+        stages = [stage for stage in self.spec.stages.values() if form in stage.forms]
+        return [stage.part(name) for stage in stages for name in getattr(stage.forms[form], side)]
 
     def _shortened(self, form: str, streams: Mapping[str, Tensor]) -> dict[str, Tensor]:
         short = dict(streams)
@@ -320,15 +326,17 @@ class LanguageModel:
 
     @torch.inference_mode()
     def score(self, items: Sequence[Item]) -> list[Scores]:
-        """Return how unlikely each item is, as far as the objectives of the stages have a likelihood.
+        """Return how unlikely each item is.
 
-        Raises :class:`ContentError` for an item that is no example of its form.
+        Raises :class:`ContentError` for an item that is no example of its form,
+        :class:`tokbench.lm.decoding.ContextError` for one that is longer than the context of a stage, and
+        :class:`NotSupportedError` for a form of which a stage has no likelihood.
         """
         return [self._scores(item) for item in items]
 
     def _scores(self, item: Item) -> Scores:
         form = self.form_name(item.form)
-        needed = self.spec.forms[form]
+        stages, needed = self._likely_stages(form), self.spec.forms[form]
         made = self.streams.made(item.contents, (*needed.inputs, *needed.outputs))
         for name in (*needed.inputs, *needed.outputs):
             if name not in made:
@@ -337,13 +345,21 @@ class LanguageModel:
                 )
         example = Example(self._shortened(form, made), form)
         found: dict[str, StreamScore] = {}
-        for name, stage in self.spec.stages.items():
-            if form in stage.forms and isinstance(stage.objective, Next | Levels):
-                for stream, score in self._stage_scores(self.network(name), example).items():
-                    old = found.get(stream, StreamScore(0.0, 0))
-                    found[stream] = StreamScore(old.nats + score.nats, old.num_symbols + score.num_symbols)
+        for name in stages:
+            for stream, score in self._stage_scores(self.network(name), example).items():
+                old = found.get(stream, StreamScore(0.0, 0))
+                found[stream] = StreamScore(old.nats + score.nats, old.num_symbols + score.num_symbols)
         audio = item.contents.get("audio")
         return Scores(found, audio.duration_s if isinstance(audio, Audio) else 0.0)
+
+    def _likely_stages(self, form: str) -> list[str]:
+        """Return the stages of ``form``; raises :class:`NotSupportedError` where one has no likelihood."""
+        stages = {name: stage.objective for name, stage in self.spec.stages.items() if form in stage.forms}
+        for name, objective in stages.items():
+            if not isinstance(objective, Next | Levels):
+                what = f"a likelihood of {form!r}: the objective {objective.kind!r} of its stage {name!r} has none"
+                raise NotSupportedError(self.spec.name, what)
+        return list(stages)
 
     @staticmethod
     def _stage_scores(network: StageNetwork, example: Example) -> dict[str, StreamScore]:

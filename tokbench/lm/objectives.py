@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tokbench.lm.decoding import ContextError
 from tokbench.lm.examples import Example, frame_rate_hz
 from tokbench.lm.layouts import ABSENT
 from tokbench.lm.masks import draw_hidings
@@ -56,17 +57,20 @@ class Losses:
 
 
 def losses(network: StageNetwork, examples: Sequence[Example]) -> Losses:
-    """Return what ``examples`` cost ``network``: codes nats, features errors."""
-    writing, objective, device = network.writing, network.objective, network.embedding.weight.device
+    """Return what ``examples`` cost ``network``: codes nats, features errors.
+
+    Of levels those that a step is about, or, out of training mode, all.
+    """
+    writing, objective = network.writing, network.objective
     if isinstance(objective, Regression):
-        sentences = collate(writing, [_regressed(writing, example) for example in examples]).to(device)
+        sentences = _together(network, [_regressed(writing, example) for example in examples])
         return _errors(network, sentences, objective)
     if isinstance(objective, Levels):
-        levels = _drawn_levels(network, objective)
+        levels = _drawn_levels(network, objective) if network.training else _levels(network, objective)
         found = [each for level in levels for each in _level_costs(network, examples, objective, level)]
     else:
         write = _next if isinstance(objective, Next) else _masked
-        sentences = collate(writing, [write(writing, example) for example in examples]).to(device)
+        sentences = _together(network, [write(writing, example) for example in examples])
         found = list(costs(network, sentences))
     num = sum(len(each.nats) for each in found)
     if not num:
@@ -79,29 +83,54 @@ def losses(network: StageNetwork, examples: Sequence[Example]) -> Losses:
 def teacher_forced(network: StageNetwork, examples: Sequence[Example]) -> list[list[Costs]]:
     """Return, for each network pass that the likelihood of ``examples`` needs, the costs of their codes.
 
-    Of a masked objective and of features there is none: see :meth:`tokbench.lm.language_model.LanguageModel.score`.
+    Raises :class:`tokbench.lm.decoding.ContextError` for what is longer than the context: cut, it would seem
+    likelier than it is. Of a masked objective and of features there is no likelihood: see
+    :meth:`tokbench.lm.language_model.LanguageModel.score`.
     """
     writing, objective = network.writing, network.objective
     if isinstance(objective, Levels):
         prompts = [0] * len(examples)
-        return [
-            list(costs(network, _level_sentences(network, examples, level, prompts=prompts), level=level))
-            for level in range(objective.num_given, network.num_levels)
-        ]
-    sentences = collate(writing, [_next(writing, example, is_dropping=False) for example in examples])
-    return [list(costs(network, sentences.to(network.embedding.weight.device)))]
+        levels = _levels(network, objective)
+        passes = {level: _level_sentences(network, examples, level, prompts=prompts) for level in levels}
+    else:
+        passes = {0: [_next(writing, example, is_dropping=False) for example in examples]}
+    return [list(costs(network, _whole(network, found), level=level)) for level, found in passes.items()]
+
+
+def _whole(network: StageNetwork, sentences: Sequence[Sentence]) -> Sentences:
+    """Return ``sentences`` side by side, none of them cut."""
+    writing, context = network.writing, network.spec.context
+    read = [each for sentence in sentences for each in writing.split(sentence) if each is not None]
+    longest = max((each.num_steps for each in read), default=0)
+    if longest > context:
+        what = "what is to be scored"
+        raise ContextError(writing.spec.name, num_steps=longest, context=context, what=what)
+    return _together(network, sentences)
+
+
+def _together(network: StageNetwork, sentences: Sequence[Sentence]) -> Sentences:
+    return collate(network.writing, sentences).to(network.embedding.weight.device)
 
 
 def _inputs(writing: Writing, example: Example, *, is_dropping: bool = True) -> tuple[str, Form, list[Piece]]:
     """Return the form of ``example`` and its inputs, some of them left empty by chance."""
     name = writing.form_name(example)
     form = writing.form(name)
-    dropped = [each for each in form.inputs if is_dropping and _is_drawn(writing.stage.part(each).dropped)]
+    dropped = _drawn_inputs(writing, form) if is_dropping else []
     return name, form, list(writing.inputs(example, form, dropped))
 
 
-def _is_drawn(probability: float) -> bool:
-    return probability > 0 and float(torch.rand(())) < probability
+def _drawn_inputs(writing: Writing, form: Form) -> list[str]:
+    """Return the inputs of ``form`` that are left empty: by one draw for all, as guidance does without all at once.
+
+    Drawn one by one, those of one content would hardly ever be empty together (AudioGen's text goes in twice). In
+    audiocraft, one draw even is for a whole batch (``ClassifierFreeGuidanceDropout``, commit 896ec7c).
+    """
+    chances = {each: writing.stage.part(each).dropped for each in form.inputs}
+    if not any(chances.values()):
+        return []
+    number = float(torch.rand(()))
+    return [each for each, chance in chances.items() if number < chance]
 
 
 def _next(writing: Writing, example: Example, *, is_dropping: bool = True) -> Sentence:
@@ -132,7 +161,12 @@ def _masked(writing: Writing, example: Example) -> Sentence:
     return writing.sentence(name, inputs, [writing.frames_piece(output, part, shown, wanted, example)])
 
 
-def _drawn_levels(network: StageNetwork, objective: Levels) -> list[int]:
+def _levels(network: StageNetwork, objective: Levels) -> Sequence[int]:
+    """Return the codebooks that are predicted."""
+    return range(objective.num_given, network.num_levels)
+
+
+def _drawn_levels(network: StageNetwork, objective: Levels) -> Sequence[int]:
     """Return the codebooks that a step is about."""
     num_levels, first = network.num_levels, objective.num_given
     if not objective.always_first or num_levels == first + 1:
@@ -144,7 +178,8 @@ def _level_costs(
     network: StageNetwork, examples: Sequence[Example], objective: Levels, level: int
 ) -> Iterator[Costs]:
     prompts = [_drawn_prompt(network.writing, example, objective) for example in examples]
-    return costs(network, _level_sentences(network, examples, level, prompts=prompts), level=level)
+    sentences = _level_sentences(network, examples, level, prompts=prompts)
+    return costs(network, _together(network, sentences), level=level)
 
 
 def _drawn_prompt(writing: Writing, example: Example, objective: Levels) -> int:
@@ -156,7 +191,7 @@ def _drawn_prompt(writing: Writing, example: Example, objective: Levels) -> int:
 
 def _level_sentences(
     network: StageNetwork, examples: Sequence[Example], level: int, *, prompts: Sequence[int]
-) -> Sentences:
+) -> list[Sentence]:
     writing, sentences = network.writing, []
     for example, prompt in zip(examples, prompts, strict=True):
         name, form, inputs = _inputs(writing, example, is_dropping=network.training)
@@ -164,7 +199,7 @@ def _level_sentences(
         sentences.append(
             writing.sentence(name, inputs, [level_piece(writing, output, part, codes, example, level, prompt)])
         )
-    return collate(writing, sentences).to(network.embedding.weight.device)
+    return sentences
 
 
 def level_piece(

@@ -5,7 +5,7 @@ Axes: ``K`` codebooks, ``F`` frames, ``D`` features, ``C`` channels, ``T`` sampl
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -24,15 +24,20 @@ from tokbench.lm.items import Content
 from tokbench.lm.layouts import ABSENT
 from tokbench.lm.requantizing import code_vectors, nearest_codes
 from tokbench.models.f0 import track_f0
-from tokbench.specs.lm import LmSpec
+from tokbench.specs.layouts import Delay
+from tokbench.specs.lm import LmSpec, Part
 from tokbench.specs.lm_streams import CodeSource, FeatureSource, LabelSource, NoteSource, Source, TextSource
 from tokbench.store import CodeStore, StoredCodes
 
-__all__ = ["ContentError", "Streams", "Tool", "load_tools"]
+__all__ = ["ContentError", "Streams", "Tool", "joined", "load_tools", "sides"]
 
 PITCH_RANGE = math.log(2)
 """Of log F0 around its mean that bins divide: an octave on either side."""
 F0_PERIOD_MS = 10.0
+_SOURCE_TEXT = "source_text"
+"""Content that is said in the ``source_language``, where an item tells one."""
+_DELAY = Delay(kind="delay")
+"""The layout of a part that says no delays."""
 
 
 class ContentError(TokbenchError):
@@ -69,7 +74,28 @@ def load_tools(spec: LmSpec, codec: str | None = None, *, device: str = "cpu") -
         if wanted:
             tools[name] = first_of(wanted, shelf.load)
             sources[name] = _informed(name, source, tools[name])
-    return tools, spec.model_copy(update={"streams": sources})
+    return tools, _laid_out(spec.model_copy(update={"streams": sources}))
+
+
+def _laid_out(spec: LmSpec) -> LmSpec:
+    """Return ``spec`` with the delays that it leaves out, where codebooks are those of several channels.
+
+    Each channel begins anew, so that codebooks of the same number are equally late, however many there are: the
+    ``stereo`` of MusicGen, whose delays are 0 0 1 1 2 2 … for codebooks of both sides by turns.
+    """
+    stages = {}
+    for name, stage in spec.stages.items():
+        parts = {each: _delayed(part, spec.stream(part.stream)) for each, part in stage.parts.items()}
+        stages[name] = stage.model_copy(update={"parts": parts})
+    return spec.model_copy(update={"stages": stages})
+
+
+def _delayed(part: Part, source: Source) -> Part:
+    is_whole = part.first == 0 and part.end is None
+    if not is_whole or not isinstance(source, CodeSource) or source.channels == 1 or part.layout != _DELAY:
+        return part
+    own = range(len(source.sizes) // source.channels)
+    return part.model_copy(update={"layout": Delay(kind="delay", delays=(*own,) * source.channels)})
 
 
 class _Shelf:
@@ -212,7 +238,7 @@ class Streams:
                     raise ContentError(f"{source.of}: expected text for the stream {name!r}")
                 if isinstance(source, LabelSource):
                     return self._label(name, source, content)
-                return self._text(name, source, content, str(contents.get("language", source.language)))
+                return self._text(name, source, content, _language(source, contents))
             case NoteSource():
                 return _checked(name, source, content)
             case FeatureSource(features="given"):
@@ -243,11 +269,7 @@ class Streams:
         return torch.tensor([numbers])
 
     def _codes(self, name: str, source: CodeSource, audio: Audio) -> Tensor:
-        channels = [audio]
-        if source.channels > 1:
-            stereo = audio.to_channels(source.channels)
-            channels = [Audio(channel[None], audio.sample_rate_hz) for channel in stereo.samples]
-        return torch.cat([self._channel(name, source, channel) for channel in channels])
+        return torch.cat([self._channel(name, source, side) for side in sides(audio, source.channels)])
 
     def _channel(self, name: str, source: CodeSource, audio: Audio) -> Tensor:
         tool = self.tool(name)
@@ -313,16 +335,30 @@ class Streams:
             return _spoken(tool.tokenizer, nearest_codes(stacked, code_vectors(tool.tokenizer)))
         if not isinstance(source, CodeSource) or not isinstance(tool.tokenizer, Codec):
             raise NotSupportedError(tool.reference, f"decoding, which the stream {name!r} needs")
-        channels = [self._decoded(source, tool.tokenizer, channel) for channel in codes.chunk(source.channels)]
-        num_samples = min(channel.num_samples for channel in channels)
-        samples = torch.cat([channel.samples[:, :num_samples] for channel in channels])
-        return Audio(samples, channels[0].sample_rate_hz)
+        return joined([self._decoded(source, tool.tokenizer, side) for side in codes.chunk(source.channels)])
 
     def _decoded(self, source: CodeSource, codec: Codec, codes: Tensor) -> Audio:
         units = codes[: source.num_codebooks]
         if source.durations and not source.edges:
             units = units.repeat_interleave(codes[source.num_codebooks] + 1, dim=1)
         return _spoken(codec, units)
+
+
+def sides(audio: Audio, num_channels: int) -> list[Audio]:
+    """Return the channels of ``audio`` one by one, as a tokenizer hears them; for one, ``audio`` as it is."""
+    if num_channels == 1:
+        return [audio]
+    channels = audio.to_channels(num_channels).samples
+    return [Audio(channel[None].contiguous(), audio.sample_rate_hz) for channel in channels]
+
+
+def joined(audios: Sequence[Audio]) -> Audio:
+    """Return the channels ``audios`` as one [C, T], as long as the shortest; for one, what it is."""
+    if len(audios) == 1:
+        return audios[0]
+    # Of each channel, a codec for stereo makes two.
+    num_samples, mono = min(audio.num_samples for audio in audios), [audio.to_channels(1) for audio in audios]
+    return Audio(torch.cat([audio.samples[:, :num_samples] for audio in mono]), audios[0].sample_rate_hz)
 
 
 def _spoken(codec: Codec, units: Tensor) -> Audio:
@@ -351,6 +387,12 @@ def phones_of(text: str, language: str) -> tuple[str, ...]:
         return pronounce(text, language)
     except NotApplicableError as error:
         raise ContentError(str(error)) from error
+
+
+def _language(source: TextSource, contents: Mapping[str, Content]) -> str:
+    """Return the language that a text is spoken in: what is to be translated may have one of its own."""
+    language = contents.get("language", source.language)
+    return str(contents.get("source_language", language) if source.of == _SOURCE_TEXT else language)
 
 
 def _checked(name: str, source: Source, content: Content) -> Tensor:

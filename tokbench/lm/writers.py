@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from tokbench.lm.examples import Example
 from tokbench.lm.layouts import ABSENT, frame_table, with_end
@@ -65,8 +66,8 @@ class Output:
 
     @property
     def is_ended(self) -> bool:
-        """Whether the model said that it ends, or its length was known."""
-        return self.num_frames is not None
+        """Whether all is written, up to where the model said that it ends or to the length that was known."""
+        return self.num_frames is not None and self.is_done
 
     def rows(self) -> list[int]:
         """Return the rows that have a code at this step, in the order in which they are decided."""
@@ -206,30 +207,34 @@ class Writer:
             for row in self.output.rows():
                 code = self.output.known(row)
                 self.output.put(row, ABSENT if code is None else code, is_drawn=False)
-            yield self.next_column()[0]
+            yield self.next_column()
 
-    def next_column(self) -> tuple[Tensor, int]:
-        """Return the symbols int64 [R] of the step that was decided on, or that begins an output, and its position.
+    def stop(self) -> None:
+        """Write nothing more, whatever is left."""
+        self._index = len(self.outputs)
 
-        Where nothing is left to be written, there are none.
+    def next_column(self) -> Tensor:
+        """Return the symbols int64 [R] of the step that was decided on, or that begins an output; go on to it.
+
+        Where nothing is left to be written, there are none, and the position stays.
         """
-        restarted, num_rows = self._writing.network.restarted, self._writing.num_rows
-        column = torch.full((num_rows,), NOTHING)
-        self.position += 1
+        column = torch.full((self._writing.num_rows,), NOTHING)
         if self.is_done:
-            return column, self.position
+            return column
+        self.position += 1
         if self._wants_start:
             self._wants_start = False
             column[0] = self._writing.vocabulary.start(self.output.name)
-            self.position = 0 if restarted else self.position
-            return column, self.position
+            self.position = 0 if self._writing.network.restarted else self.position
+            return column
         output = self.output
-        symbols = self._symbols(output.part, output.finish_step())
-        column[: len(symbols)] = symbols
+        column = self.columns(output.part, output.finish_step()[:, None])[0]
         if output.is_done:
             self._index, self._wants_start = self._index + 1, True
-        return column, self.position
+        return column
 
-    def _symbols(self, part: Part, codes: Tensor) -> Tensor:
-        plus = [self._writing.added(part, name, 1, self._example)[:, 0] for name in part.plus]
-        return torch.cat([self._writing.vocabulary.symbols(part, codes[:, None])[:, 0], *plus])
+    def columns(self, part: Part, codes: Tensor) -> Tensor:
+        """Return int64 [N, R], the symbols of a step with each of ``codes`` int64 [K, N] of the output ``part``."""
+        plus = [self._writing.added(part, name, codes.shape[1], self._example) for name in part.plus]
+        symbols = torch.cat([self._writing.vocabulary.symbols(part, codes), *plus])
+        return pad(symbols, (0, 0, 0, self._writing.num_rows - len(symbols)), value=NOTHING).T

@@ -12,8 +12,9 @@ seconds of audio.
 
 Groups: ``all`` is the trained model. ``untrained`` is the same model with its first weights, and ``shuffled`` has
 the frames of all codes in a random order: the trained model reads them, or, where it would generate, they are what
-is heard. These are the floor. ``ceiling`` is the tokenizer's own resynthesis of the reference through the same
-judge, and ``original`` the reference itself.
+is heard. These are the floor. ``input`` is what was to be made into something else, as it is given: what is no
+better than that was better left alone. ``ceiling`` is the tokenizer's own resynthesis of the reference through the
+same judge, and ``original`` the reference itself.
 
 Intervals: a bootstrap over utterances or speakers and over seeds; a model that is the only one is taken as it is.
 """
@@ -23,13 +24,14 @@ import hashlib
 import importlib.metadata
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from pydantic import ValidationError
 
 from tokbench.corpora.registry import open_corpus
 from tokbench.corpora.training_part import require_apart, training_part
@@ -44,6 +46,7 @@ from tokbench.runners.base import Bench, Failure, Measurement, Pooled, Runner, a
 from tokbench.runners.lm_scores import (
     ALL,
     CEILING,
+    INPUT,
     LISTENING,
     ORIGINAL,
     SCORES,
@@ -56,10 +59,11 @@ from tokbench.runners.lm_scores import (
     estimate,
 )
 from tokbench.runners.payload import open_arrays, pack_arrays
+from tokbench.specs.base import problems
 from tokbench.specs.codec import find_spec
-from tokbench.specs.lm import LmSpec
+from tokbench.specs.lm import Levels, LmSpec, Next
 from tokbench.specs.lm_streams import CodeSource
-from tokbench.specs.lm_task import AROUND, MOST_SEEDS, LmArguments
+from tokbench.specs.lm_task import AROUND, LmArguments
 from tokbench.specs.task import Task
 
 if TYPE_CHECKING:
@@ -77,8 +81,11 @@ PAIRS = "pair_accuracy"
 BITS = ("lm_bits_per_second", "lm_bits_per_phone", "lm_bits_per_token", "lm_perplexity")
 FACTS = ("lm_num_parameters", "lm_num_steps", "lm_num_tokens", "lm_audio_s")
 _OF_WRITING = frozenset({"wer", "cer", "per", "bleu", "chrf", "cider", "event_f1", "answer_accuracy", "slot_f1"})
-GROUPS = (ALL, CEILING, ORIGINAL, UNTRAINED, SHUFFLED)
+GROUPS = (ALL, CEILING, ORIGINAL, INPUT, UNTRAINED, SHUFFLED)
 """In the order in which they are told."""
+DURATION = "duration_ratio"
+_TOLD_BEFORE = frozenset({(DURATION, SHUFFLED)})
+"""Metrics and groups that are known without measuring: shuffled codes are as long as the reference."""
 _TAUGHT = "ctc"
 _LOST = "the utterance could not be measured"
 _LOST_PARTS = np.full((1, 2), np.nan)
@@ -114,8 +121,9 @@ class LmRunner(Runner):
         super().__init__(task)
         self.arguments = task.checked_arguments(LmArguments)
         self.asked = tuple(name for name in task.metrics if name not in FACTS)
-        if problems := list(self._problems()):
-            raise SpecError(task.id, problems)
+        self._loaded: tuple[Bench, list[Examination]] | None = None
+        if found := list(self._problems()):
+            raise SpecError(task.id, found)
 
     def _problems(self) -> Iterator[str]:
         """Yield what is wrong with the task."""
@@ -129,7 +137,10 @@ class LmRunner(Runner):
             needed = [name for name in LISTENING[who] if name in self.asked]
             if needed and not there and (self.needs_decoder or who != "recognizer"):
                 yield f"arguments.{who}: missing, and {', '.join(needed)} cannot do without"
-        yield from self._wrong_forms()
+        if DURATION in self.asked and asked.length == "reference":
+            yield f"metrics: {DURATION} says nothing where arguments.length is 'reference'"
+        wrong_forms = list(self._wrong_forms())
+        yield from wrong_forms or self._wrong_stages()
 
     def _wrong_forms(self) -> Iterator[str]:
         asked = self.arguments
@@ -140,6 +151,19 @@ class LmRunner(Runner):
                     yield f"arguments.{key}: {asked.lm} has no form {name!r}, but {', '.join(known)}"
         if {*self._forms} <= known.keys() and not self._spec.codec:
             yield f"arguments.form: no code of a tokenizer goes in or out where {asked.lm} does {asked.form!r}"
+
+    def _wrong_stages(self) -> Iterator[str]:
+        """Yield what the stages of the form cannot do."""
+        likely = [name for name in self.asked if name in {PAIRS, *BITS}]
+        stages = {name: stage for name, stage in self._spec.stages.items() if self.arguments.form in stage.forms}
+        for name, stage in stages.items():
+            if likely and not isinstance(stage.objective, Next | Levels):
+                told = f"the stage {name} of {self._spec.name} is {stage.objective.kind}, without a likelihood"
+                yield f"metrics: {told} for {', '.join(likely)}"
+            try:
+                self.arguments.sampling_of(self._spec, name)
+            except ValidationError as error:
+                yield from (f"arguments.sampling: {problem} (stage {name})" for problem in problems(error))
 
     @property
     def _known(self) -> frozenset[str]:
@@ -341,18 +365,46 @@ class LmRunner(Runner):
         return [replace(bench, seed=bench.seed + place) for place in range(self.arguments.num_seeds)]
 
     def declines(self, codec: CodecSummary) -> str | None:
-        """Return that the streams of ``codec`` differ, where the model does not say which of them it is for."""
+        """Return that the streams of ``codec`` differ, where the model does not say which of them it is for.
+
+        Or else that it has several codebooks, where a beam, which is for one, searches for its codes.
+        """
         told = codec.streams or ()
         # Each says how many codebooks of which size at which rate; how many there are makes no difference.
         kinds = {stream.rpartition(" x ")[2] for stream in told}
-        if len(kinds) <= 1 or all(self._is_chosen(name) for name in self._spec.codec):
-            return None
-        listing = " and ".join(told)
-        return f"{codec.name} has streams that differ in rate or size ({listing}), and {self._spec.name} reads one"
+        if len(kinds) > 1 and not all(self._is_chosen(name) for name in self._spec.codec):
+            listing, model = " and ".join(told), self._spec.name
+            return f"{codec.name} has streams that differ in rate or size ({listing}), and {model} reads one"
+        for stage, num_rows in self._searched(told):
+            if num_rows > 1:
+                wanted = f"{num_rows} codebooks that {self._spec.name} is to write"
+                return f"{codec.name} has {wanted}, and the beam of its stage {stage} is for one"
+        return None
 
     def _is_chosen(self, name: str) -> bool:
         source = self._spec.stream(name)
         return isinstance(source, CodeSource) and bool(source.stream)
+
+    def _searched(self, told: Sequence[str]) -> Iterator[tuple[str, int]]:
+        """Yield each stage that finds codes of the tokenizer by a beam, and their codebooks.
+
+        ``told`` is what the tokenizer says of its streams.
+        """
+        asked, spec = self.arguments, self._spec
+        for name, stage in spec.stages.items():
+            is_writing = self._is_generating and asked.form in stage.forms and isinstance(stage.objective, Next)
+            if not is_writing or asked.sampling_of(spec, name).beam == 1:
+                continue
+            for part in map(stage.part, stage.forms[asked.form].outputs):
+                owner = getattr(spec.streams[part.stream], "like", None) or part.stream
+                source = spec.stream(owner)
+                if owner in spec.codec and isinstance(source, CodeSource):
+                    yield name, len(range(_num_rows(source, told))[part.first : part.end])
+
+    @property
+    def _is_generating(self) -> bool:
+        """Whether anything is written, and not only found likely or not."""
+        return bool({*self.asked} & _OF_WRITING)
 
     # What is asked of it.
 
@@ -362,8 +414,7 @@ class LmRunner(Runner):
         findings, measurement = _Findings(), Measurement()
         audio = utterance.read()
         measurement.audio_sha256, measurement.duration_s = audio.sha256, audio.duration_s
-        arguments = self.arguments.model_dump_json()
-        examinations = [_examination(arguments, each, self.folder(each)) for each in self._benches(bench)]
+        examinations = self._examinations(bench)
         for examination in examinations:
             self._ask(examination, utterance, item, findings)
             for group, output in self._outputs(examination, utterance, item):
@@ -375,6 +426,18 @@ class LmRunner(Runner):
             self._score(output, group, findings)
         self._keep(findings, measurement, utterance)
         return measurement
+
+    def _examinations(self, bench: Bench) -> "list[Examination]":
+        """Return the models of each seed, loaded once; those for another tokenizer are let go first."""
+        from tokbench.runners.lm_outputs import Examination  # noqa: PLC0415  (imports torch)
+
+        if self._loaded is None or self._loaded[0] != bench:
+            self._loaded = None
+            found: list[Examination] = []
+            for each in self._benches(bench):
+                found.append(Examination(self.arguments, each, self.folder(each), next(iter(found), None)))
+            self._loaded = bench, found
+        return self._loaded[1]
 
     def _ask(self, examination: "Examination", utterance: "Utterance", item: "Item", findings: _Findings) -> None:
         """Note how likely the models of a seed find what there is, and what they are."""
@@ -392,19 +455,19 @@ class LmRunner(Runner):
         self, examination: "Examination", utterance: "Utterance", item: "Item"
     ) -> "Iterator[tuple[str, Output | Failure]]":
         """Yield, by group, what comes out of the models of a seed."""
-        if {*self.asked} & _OF_WRITING:
+        if self._is_generating:
             yield from examination.texts(utterance, item)
 
     def _others(
         self, examination: "Examination", utterance: "Utterance", item: "Item"
     ) -> "Iterator[tuple[str, Output | Failure]]":
         """Yield, by group, what stands beside it and is the same for every seed."""
-        if {*self.asked} & _OF_WRITING:
+        if self._is_generating:
             yield from examination.readings(utterance, item, self.listeners)
 
     def _score(self, output: Output | Failure, group: str, findings: _Findings) -> None:
         for name in self.asked:
-            if name in SCORES:
+            if name in SCORES and (name, group) not in _TOLD_BEFORE:
                 found = (
                     output
                     if isinstance(output, Failure)
@@ -459,6 +522,7 @@ class GeneratingLmRunner(LmRunner):
 
     needs_decoder: ClassVar[bool] = True
     facts = {"asked": "text"}  # noqa: RUF012  (as above)
+    _is_generating = True
 
     @property
     def _known(self) -> frozenset[str]:
@@ -492,12 +556,13 @@ def _examples(output: Output) -> dict[str, bytes]:
     return files
 
 
-@functools.lru_cache(maxsize=MOST_SEEDS)
-def _examination(arguments: str, bench: Bench, folder: Path) -> "Examination":
-    """Return the models of a cell and a seed, loaded once in a process; ``arguments`` as JSON."""
-    from tokbench.runners.lm_outputs import Examination  # noqa: PLC0415  (imports torch)
-
-    return Examination(LmArguments.model_validate_json(arguments), bench, folder)
+def _num_rows(source: CodeSource, told: Sequence[str]) -> int:
+    """Return the codebooks of ``source`` where its tokenizer has the streams ``told``, over all channels."""
+    # Such as ``1 x 500 at 50 Hz``, or with a name before it.
+    heads = [stream.rpartition(" x ")[0].rpartition(" ") for stream in told]
+    total = sum(int(number) for name, _, number in heads if source.stream in {"", name})
+    taken = len(range(total)[source.first : source.end])
+    return len(source.model_copy(update={"num_codebooks": taken}).sizes)
 
 
 def _ratios(payload: bytes | None, names: Iterable[str]) -> dict[str, np.ndarray]:

@@ -1,9 +1,10 @@
 """Asking language models: what a trained one makes of an item, and what stands beside it as floor and ceiling."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,15 +17,23 @@ from tokbench.corpora.base import Utterance
 from tokbench.errors import NotApplicableError
 from tokbench.lm.items import Content, Item
 from tokbench.lm.language_model import LANGUAGES, LanguageModel, Request, Scores
+from tokbench.lm.streams import joined, sides
 from tokbench.runners.base import Bench, Failure, attempt
-from tokbench.runners.lm_scores import ALL, CEILING, ORIGINAL, SHUFFLED, UNTRAINED, Listeners, Output
+from tokbench.runners.lm_scores import ALL, CEILING, INPUT, ORIGINAL, SHUFFLED, UNTRAINED, Listeners, Output
 from tokbench.runners.perturbations import generator_for
 from tokbench.specs.lm import LmSpec
 from tokbench.specs.lm_streams import CodeSource, FeatureSource, LabelSource, TextSource
 from tokbench.specs.lm_task import LmArguments
+from tokbench.specs.scales import overlaid
 from tokbench.training.recognizer import labels_of
 
 __all__ = ["Examination", "written_content"]
+
+_LONGEST_UNTRAINED = 4.0
+"""Times the reference, where an untrained model is stopped that is to say itself where it ends: it hardly ever
+does, and more would take its time and tell nothing new."""
+_SOURCE = "source"
+"""Content that an output is made from."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +44,20 @@ class Examination:
     bench: Bench
     folder: Path
     """Of the trained model."""
+    first: "Examination | None" = None
+    """That of the first seed, where this is of another one: its tokenizers are loaded already."""
 
     @cached_property
     def trained(self) -> LanguageModel:
         """The model that has learnt."""
-        return LanguageModel(self.folder, device=self.bench.device)
+        model = LanguageModel(self.folder, device=self.bench.device)
+        return model if self.first is None else _sharing(model, self.first.trained)
 
     @cached_property
     def untrained(self) -> LanguageModel:
         """The same model before it learnt."""
-        return LanguageModel.floor(self.folder, seed=self.bench.seed, device=self.bench.device)
+        model = LanguageModel.floor(self.folder, seed=self.bench.seed, device=self.bench.device)
+        return _sharing(model, self.trained)
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
@@ -124,19 +137,19 @@ class Examination:
 
     def sounds(self, utterance: Utterance, item: Item) -> Iterator[tuple[str, Output | Failure]]:
         """Yield, by group, what the models let be heard."""
-        blank = self._blank(utterance, item)
-        length_s = blank.reference.duration_s if blank.reference is not None else None
-        own_s = length_s if self.arguments.length == "reference" else None
-        yield ALL, attempt(lambda: replace(blank, audio=self._generated(self.trained, item, own_s)))
-        yield UNTRAINED, attempt(lambda: replace(blank, audio=self._generated(self.untrained, item, length_s)))
+        blank, own = self._blank(utterance, item), self.arguments.sampling
+        yield ALL, attempt(lambda: self._heard(self.trained, blank, item, own))
+        yield UNTRAINED, attempt(lambda: self._heard(self.untrained, blank, item, self._stopped(blank)))
 
     def recordings(self, utterance: Utterance, item: Item) -> Iterator[tuple[str, Output | Failure]]:
-        """Yield, by group, the reference and what the tokenizer makes of it, if there is one."""
+        """Yield, by group, the reference, what the tokenizer makes of it, and what was to be made into it."""
         blank = self._blank(utterance, item)
         if (reference := blank.reference) is not None:
             yield CEILING, attempt(lambda: replace(blank, audio=self._resynthesized(reference)))
             yield ORIGINAL, replace(blank, audio=reference)
             yield SHUFFLED, attempt(lambda: replace(blank, audio=self._shuffled_audio(item, reference)))
+        if isinstance(source := self._given(item).get(_SOURCE), Audio):
+            yield INPUT, replace(blank, audio=source)
 
     def _blank(self, utterance: Utterance, item: Item) -> Output:
         """Return what is known of an output before there is one."""
@@ -171,13 +184,28 @@ class Examination:
         (found,) = model.generate([Request(given, self.arguments.form)], sampling=self.arguments.sampling)
         return replace(blank, text=found.text[self._text])
 
-    def _generated(self, model: LanguageModel, item: Item, duration_s: float | None) -> Audio:
+    def _heard(self, model: LanguageModel, blank: Output, item: Item, sampling: Mapping[str, Any]) -> Output:
         begun: dict[str, Content] = {}
         if self.arguments.begun_s is not None and isinstance(audio := item.contents.get("audio"), Audio):
             begun["audio"] = _cut(audio, self.arguments.begun_s)[0]
-        request = Request(self._given(item), self.arguments.form, begun=begun, duration_s=duration_s)
-        (found,) = model.generate([request], seed=_seed(item), sampling=self.arguments.sampling)
-        return model.audio(found)
+        form, given = self.arguments.form, self._given(item)
+        request = Request(given, form, begun=begun, duration_s=self._asked_s(blank))
+        (found,) = model.generate([request], seed=_seed(item), sampling=sampling)
+        return replace(blank, audio=model.audio(found))
+
+    def _asked_s(self, blank: Output) -> float | None:
+        """Return the length that is asked for; None where the model is to say where it ends."""
+        is_told = self.arguments.length == "reference" and blank.reference is not None
+        return blank.wanted.duration_s if is_told else None
+
+    def _stopped(self, blank: Output) -> Mapping[str, Any]:
+        """Return how the untrained model chooses symbols, whose stages are stopped if they do not end."""
+        asked, spec = self.arguments, self.trained.spec
+        if blank.reference is None or self._asked_s(blank) is not None:
+            return asked.sampling
+        longest_s = _LONGEST_UNTRAINED * blank.reference.duration_s
+        limits = {name: {"max_s": min(asked.sampling_of(spec, name).max_s, longest_s)} for name in spec.stages}
+        return overlaid(asked.sampling, limits)
 
     def _is_timed(self, names: Sequence[str]) -> bool:
         return any(isinstance(self.trained.spec.stream(name), CodeSource | FeatureSource) for name in names)
@@ -194,17 +222,34 @@ class Examination:
         }
 
     def _shuffled_audio(self, item: Item, reference: Audio) -> Audio:
-        codes = self.bench.encode(reference).codes
-        streams = tuple(
-            CodeStream(
-                stream.indices[:, _order(item, stream.num_frames)], stream.codebook_size, stream.frame_rate_hz
+        def shuffled(codes: Codes) -> Codes:
+            streams = tuple(
+                CodeStream(
+                    stream.indices[:, _order(item, stream.num_frames)], stream.codebook_size, stream.frame_rate_hz
+                )
+                for stream in codes.streams
             )
-            for stream in codes.streams
-        )
-        return self.bench.decode(Codes(streams, codes.num_samples, codes.sample_rate_hz))[0]
+            return Codes(streams, codes.num_samples, codes.sample_rate_hz)
 
-    def _resynthesized(self, audio: Audio) -> Audio:
-        return self.bench.decode(self.bench.encode(audio).codes)[0]
+        return self._resynthesized(reference, shuffled)
+
+    def _resynthesized(self, audio: Audio, changed: Callable[[Codes], Codes] = lambda codes: codes) -> Audio:
+        """Return what the tokenizer makes of ``audio``, side by side where the model reads or writes two sides."""
+        heard = [self.bench.encode(side).codes for side in sides(audio, self._num_channels)]
+        return joined([self.bench.decode(changed(codes))[0] for codes in heard])
+
+    @cached_property
+    def _num_channels(self) -> int:
+        """Channels that are tokenized on their own."""
+        sources = [self.trained.spec.stream(name) for name in (*self.inputs, *self.outputs)]
+        return max((source.channels for source in sources if isinstance(source, CodeSource)), default=1)
+
+
+def _sharing(model: LanguageModel, other: LanguageModel) -> LanguageModel:
+    """Return ``model`` with the tokenizers of ``other``, if both were trained with the same ones."""
+    if model.spec == other.spec:
+        model.streams = other.streams
+    return model
 
 
 def written_content(spec: LmSpec, form: str) -> str:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ALL",
     "CEILING",
+    "INPUT",
     "LISTENING",
     "ORIGINAL",
     "SCORES",
@@ -44,7 +45,14 @@ __all__ = [
     "estimate",
 ]
 
-ALL, UNTRAINED, SHUFFLED, CEILING, ORIGINAL = "all", "untrained", "shuffled", "ceiling", "original"
+ALL, UNTRAINED, SHUFFLED, CEILING, ORIGINAL, INPUT = (
+    "all",
+    "untrained",
+    "shuffled",
+    "ceiling",
+    "original",
+    "input",
+)
 """Groups of a metric: the trained model, and what stands beside it."""
 RATE_HZ = 16000
 _SMALLEST_PROBABILITY = 1e-6

@@ -63,7 +63,7 @@ class Part(StrictModel):
     plus: tuple[str, ...] = ()
     """Parts or streams of which the vectors are added: a label's everywhere, or to a frame those of its time."""
     dropped: float = Field(default=0.0, ge=0, lt=1)
-    """Probability of an input to be left empty in training, which guidance needs."""
+    """Probability of an input to be left empty in training, which guidance needs; one draw is for all inputs."""
     encoder: Encoder | None = None
     """Of an input."""
     longest_s: float | None = Field(default=None, gt=0)
@@ -155,7 +155,6 @@ class Prompts(StrictModel):
     """Vectors that are learnt in front of the keys and values of each layer of a network that stays as it is."""
 
     length: int = Field(gt=0)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
 class Stage(StrictModel):

@@ -38,7 +38,8 @@ class CodeSource(StrictModel):
     codebook_size: int = Field(default=1024, gt=0)
     frame_rate_hz: float | None = Field(default=None, gt=0)
     channels: int = Field(default=1, ge=1, le=2)
-    """Above 1, each channel of the audio is tokenized on its own: codebooks of the left one come first."""
+    """Above 1, each channel of the audio is tokenized on its own: codebooks of the left one come first, and where a
+    layout tells no delays, those of each channel are late by 0, 1, 2 …"""
     durations: int = Field(default=0, ge=0)
     """If not 0, codes of one codebook that repeat are one, with a second codebook for how often: once, twice, and
     so on up to this number or more (pGSLM)."""
@@ -69,7 +70,7 @@ class TextSource(StrictModel):
     unit: Literal["bytes", "phones"] = "bytes"
     """``phones`` are those that espeak-ng speaks, in IPA."""
     language: str = "en-us"
-    """Of the phones, for an item that tells none."""
+    """Of the phones, for an item that tells none; an item's ``source_language`` is that of its ``source_text``."""
     symbols: tuple[str, ...] = ()
     """Phones that there are; filled in by training."""
     num_symbols: int = Field(default=128, gt=0)

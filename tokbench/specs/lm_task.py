@@ -9,10 +9,12 @@ from pydantic import Field, field_validator, model_validator
 from tokbench.specs.base import StrictModel
 from tokbench.specs.classifier import ClassLesson
 from tokbench.specs.ctc import Lesson
+from tokbench.specs.lm import LmSpec, Sampling
+from tokbench.specs.scales import overlaid
 
-__all__ = ["AROUND", "MOST_SEEDS", "LmArguments", "names_in"]
+__all__ = ["AROUND", "LmArguments", "names_in"]
 
-MOST_SEEDS = 16
+_MOST_SEEDS = 16
 """Models that a task trains on the codes of one tokenizer, at most."""
 
 AROUND = ("before", "after")
@@ -50,7 +52,7 @@ class LmArguments(StrictModel):
     the text, and ``text = "room {room}"`` a sentence with the label ``room`` in it."""
     changes: Mapping[str, Any] = {}
     """In what the spec differs."""
-    num_seeds: int = Field(default=1, ge=1, le=MOST_SEEDS)
+    num_seeds: int = Field(default=1, ge=1, le=_MOST_SEEDS)
     """Models that are trained, each from a seed of its own; numbers are means of them."""
     sampling: Mapping[str, Any] = {}
     """In what the spec's way of choosing symbols differs."""
@@ -72,6 +74,12 @@ class LmArguments(StrictModel):
     """Who knows voices: ``resemblyzer``, ``ecapa``, ``wavlm-sv``."""
     names: tuple[str, ...] = ()
     """Names of all sound events, as captions have them."""
+
+    def sampling_of(self, spec: LmSpec, stage: str) -> Sampling:
+        """Return how symbols are chosen in a stage of ``spec``; raises pydantic's error for what cannot be."""
+        shared = {key: value for key, value in self.sampling.items() if key not in spec.stages}
+        own = overlaid(shared, self.sampling.get(stage, {}))
+        return Sampling.model_validate(overlaid(spec.stages[stage].sampling.model_dump(), own))
 
     @field_validator("contents")
     @classmethod

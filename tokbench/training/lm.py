@@ -79,16 +79,21 @@ class LmLearner(Learner[TokenBatch]):
         return [parameter for name, parameter in parameters.items() if name.endswith(".prompts")]
 
     def turns(self, batch: TokenBatch, progress: Progress) -> Iterator[Turn]:
-        """Yield the turn of each stage that has something to learn from ``batch``."""
+        """Yield the turn of each stage, whether or not it has something to learn from ``batch``.
+
+        Another process may have, and they average gradients together: all take the same turns.
+        """
         del progress
         pieces = {name: self._pieces(name, batch) for name in self.spec.stages}
         # Stages may learn from pieces of different lengths: the audio that was heard is that of the longest.
         self.audio_s += max(sum(piece.duration_s for piece in each) for each in pieces.values())
         for name, each in pieces.items():
-            if each:
-                found = losses(self.network(name), each)
-                self.num_tokens += found.num_predicted
-                yield Turn(name, found.total, {f"{name}.{key}": value for key, value in found.shown.items()})
+            yield self._turn(name, each) if each else Turn(name, _nothing_learnt())
+
+    def _turn(self, stage: str, pieces: list[Example]) -> Turn:
+        found = losses(self.network(stage), pieces)
+        self.num_tokens += found.num_predicted
+        return Turn(stage, found.total, {f"{stage}.{key}": value for key, value in found.shown.items()})
 
     def _pieces(self, stage: str, batch: TokenBatch) -> list[Example]:
         """Return pieces of the examples that are of a form of ``stage``."""
@@ -137,6 +142,11 @@ class LmLearner(Learner[TokenBatch]):
             remarks=origin.remarks,
         )
         write_toml(folder / CARD_FILE, card)
+
+
+def _nothing_learnt() -> Tensor:
+    """Return a loss of no parameter, which leaves all as they are: for a gradient of 0, momentum would go on."""
+    return torch.zeros((), requires_grad=True)
 
 
 def _begin_with(learner: LmLearner, other: LanguageModel) -> None:
