@@ -32,6 +32,16 @@ def test_the_peak_is_that_of_a_loop_over_delays(rng: np.random.Generator, length
     assert found.correlation == pytest.approx(correlation, abs=1e-5)
 
 
+def test_audio_that_fits_a_little_better_upside_down_is_upright(rng: np.random.Generator) -> None:
+    reference = rng.standard_normal(16000).astype(np.float32)
+    later = np.roll(reference, 17)
+    found = find_alignment(reference, 0.59 * reference - 0.72 * later, 40)
+    assert (found.delay_samples, found.inverted) == (0, False)
+    assert found.correlation == pytest.approx(0.63, abs=0.02)
+    far = find_alignment(reference, 0.3 * reference - 0.9 * later, 40)
+    assert (far.delay_samples, far.inverted) == (17, True)
+
+
 def test_without_room_for_a_delay_only_polarity_is_looked_at(rng: np.random.Generator) -> None:
     reference = rng.standard_normal(100).astype(np.float32)
     found = find_alignment(reference, -np.roll(reference, 3), 0)

@@ -8,11 +8,17 @@ import scipy.fft
 __all__ = ["CREDIBLE_CORRELATION", "Alignment", "align", "find_alignment"]
 
 CREDIBLE_CORRELATION = 0.5
-"""Least absolute correlation at which a delay and a polarity are believed.
+"""Least correlation, of audio turned upright, at which a delay and a polarity are believed.
 
 A parametric codec keeps the sound but not the waveform: its correlation with the original peaks by chance, at a
 lag that says nothing. At 0.5 a quarter of the degraded energy is explained by the shifted original
 (``1 - error / energy = correlation ** 2``), which chance does not reach on signals of some thousand samples.
+"""
+_INVERTED_ERROR = 0.5
+"""Share of the error of the best upright delay that an inverted one must stay below to be believed.
+
+Voiced speech half a period later looks much like itself turned round: where a filter changed its phases, that may
+fit a little better than the truth. Audio that is inverted fits far better than any delay explains.
 """
 
 
@@ -37,23 +43,27 @@ class Alignment:
     @property
     def credible(self) -> "Alignment":
         """What may be compensated: ``self`` from :data:`CREDIBLE_CORRELATION` on, else :attr:`none`."""
-        return self if abs(self.correlation) >= CREDIBLE_CORRELATION else self.none
+        is_credible = (-self.correlation if self.inverted else self.correlation) >= CREDIBLE_CORRELATION
+        return self if is_credible else self.none
 
 
 def find_alignment(reference: np.ndarray, degraded: np.ndarray, max_delay_samples: int) -> Alignment:
-    """Return the delay within ``± max_delay_samples`` at which the absolute cross-correlation is largest.
+    """Return the delay within ``± max_delay_samples`` at which the cross-correlation is largest.
 
-    ``reference`` is float32 [T], ``degraded`` float32 [T'], at one sample rate. The correlation is divided by the
-    norms of both whole signals, so a shift that drops sound at an end lowers it.
+    Or the one at which it is lowest, where that fits so much better that the polarity must be reversed
+    (:data:`_INVERTED_ERROR`). ``reference`` is float32 [T], ``degraded`` float32 [T'], at one sample rate. The
+    correlation is divided by the norms of both whole signals, so a shift that drops sound at an end lowers it.
     """
     length_difference = len(degraded) - len(reference)
     norm = float(np.linalg.norm(reference)) * float(np.linalg.norm(degraded))
     if norm == 0:
         return Alignment(0, inverted=False, correlation=0.0, length_difference=length_difference)
-    correlation = _cross_correlation(reference, degraded, max_delay_samples)
-    peak = int(np.argmax(np.abs(correlation)))
-    value = float(np.clip(correlation[peak] / norm, -1.0, 1.0))
-    return Alignment(peak - max_delay_samples, value < 0, value, length_difference)
+    correlation = np.clip(_cross_correlation(reference, degraded, max_delay_samples) / norm, -1.0, 1.0)
+    upright, inverted = int(np.argmax(correlation)), int(np.argmin(correlation))
+    errors = [1 - max(fit, 0.0) ** 2 for fit in (correlation[upright], -correlation[inverted])]
+    is_inverted = bool(errors[1] < _INVERTED_ERROR * errors[0])
+    peak = inverted if is_inverted else upright
+    return Alignment(peak - max_delay_samples, is_inverted, float(correlation[peak]), length_difference)
 
 
 def _cross_correlation(reference: np.ndarray, degraded: np.ndarray, max_delay_samples: int) -> np.ndarray:
