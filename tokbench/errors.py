@@ -237,6 +237,14 @@ class RecordError(TokbenchError):
     """A result file that cannot be read or written."""
 
     @classmethod
+    def in_use(cls, path: Path) -> Self:
+        """Build the error for a cell that another process is measuring."""
+        return cls(
+            f"{path.parent}: another run is measuring {path.name.partition('.journal')[0]}. Wait until it is done, "
+            "or choose another --results DIR."
+        )
+
+    @classmethod
     def not_writable(cls, path: Path, error: OSError) -> Self:
         """Build the error for a results folder that refuses a write."""
         return cls(

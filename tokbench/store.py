@@ -63,7 +63,8 @@ class CodeStore:
         path = self._path(fingerprint, audio_sha256)
         try:
             codes, facts = _unpack(path.read_bytes())
-            os.utime(path)
+            with contextlib.suppress(PermissionError):  # another user's, in a folder that is shared
+                os.utime(path)
         except FileNotFoundError:
             return None
         except _DAMAGE:

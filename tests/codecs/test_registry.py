@@ -178,11 +178,30 @@ def test_a_file_with_a_card_beside_it_has_the_settings_of_the_card(card_folder: 
     assert fingerprint(one(f"{file}:loud")) != fingerprint(one(file))
 
 
-@pytest.mark.parametrize("adapter", ["my_codec.py:Sign", "os:system", "some_package.codec:Codec"])
+@pytest.mark.parametrize(
+    "adapter",
+    [
+        "my_codec.py:Sign",
+        "os:system",
+        "some_package.codec:Codec",
+        "tokbench.x.py:Evil",
+        "tokbench.codecs.x.py:Evil",
+    ],
+)
 def test_a_folder_may_not_choose_code_to_run(card_folder: Path, adapter: str) -> None:
     (card_folder / "card.toml").write_text(CARD.replace("my_codec.py:Sign", adapter))
     with pytest.raises(UsageError, match=f"adapter: {adapter} is code that the folder brings along"):
         expand(str(card_folder))
+
+
+@pytest.mark.parametrize(
+    "weights",
+    ['folder = "../sign"', 'folder = "sign"\nfiles = { "../level.txt" = "" }', 'folder = "/sign"'],
+)
+def test_a_card_may_not_lead_out_of_its_folder(card_folder: Path, weights: str) -> None:
+    (card_folder / "card.toml").write_text(CARD + f"[weights]\n{weights}\n")
+    with pytest.raises(SpecError, match="leads out of the folder of the weights"):
+        expand(f"{card_folder}/my_codec.py:Sign")
 
 
 def test_weights_beside_a_card_are_checked_and_handed_over(card_folder: Path) -> None:

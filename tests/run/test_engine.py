@@ -213,9 +213,7 @@ def test_two_codecs_of_one_name_are_refused(cli: Cli, corpus: Path, task: Path) 
     assert cli("run", "--codec", f"{codec('Good')},{codec('Good')}", "--task", task).returncode == 0
 
 
-def test_a_codec_with_the_name_of_a_shipped_one_does_not_replace_its_record(
-    cli: Cli, corpus: Path, task: Path
-) -> None:
+def test_a_codec_with_the_name_of_a_shipped_one_does_not_replace_its_record(cli: Cli, corpus: Path) -> None:
     arguments = ("--task", "tokens", "--corpus", f"folder:{corpus}", "--limit", 1)
     assert cli("run", "--codec", "mulaw:8bit", *arguments).returncode == 0
     before = stable_bytes(corpus.parent / "results")
@@ -261,6 +259,17 @@ def test_the_plan_is_shown_without_running(cli: Cli, corpus: Path, task: Path) -
     assert done.returncode == 0
     assert done.stdout.count("quick.v1") >= 3
     assert not list((corpus.parent / "results").rglob("*.json"))
+
+
+def test_the_plan_tells_what_will_not_run_as_far_as_it_is_known(cli: Cli, corpus: Path, task: Path) -> None:
+    codecs = "mulaw,mimi,hubert-base-units,hubert-base-features"
+    done = cli("run", "--codec", codecs, "--task", task, "--corpus", f"folder:{corpus}", "--plan")
+    assert done.returncode == 0, done.stderr
+    mulaw, mimi, units, features = (line.split("\t")[4] for line in done.stdout.splitlines()[1:])
+    assert mulaw == ""
+    assert mimi.startswith("no weights for mimi. Download ")
+    assert units == "hubert-base-units only encodes"
+    assert features == "hubert-base-features has no codes"
 
 
 def test_the_process_that_hands_out_work_needs_no_torch(corpus: Path, task: Path, tmp_path: Path) -> None:

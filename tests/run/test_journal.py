@@ -1,7 +1,13 @@
 """The journal: what was added is there, in corpus order, whatever the order of adding."""
 
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+
+from tokbench.errors import RecordError
 from tokbench.metrics.base import Score
 from tokbench.run.journal import Entry, Journal
 from tokbench.runners.base import Failure, Measurement
@@ -57,3 +63,52 @@ def test_nothing_is_left_when_it_is_removed(tmp_path: Path) -> None:
         journal.add(entry(0))
     journal.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from tokbench.run.journal import Journal
+with Journal(Path(sys.argv[1]), "key"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_another_process_is_kept_out_until_the_first_is_done_or_dead(tmp_path: Path) -> None:
+    path = tmp_path / "8bit.journal.sqlite"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(RecordError, match=r"another run is measuring 8bit\. Wait until it is done"):
+            Journal(path, "key")
+        holder.kill()
+    with Journal(path, "key") as journal:
+        journal.add(entry(0))
+
+
+@pytest.mark.parametrize("content", [b"no journal at all, but long enough to be taken for one" * 9, b"\0" * 4096])
+def test_a_file_that_is_no_journal_is_made_anew(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "j.sqlite").write_bytes(content)
+    with Journal(tmp_path / "j.sqlite", "key") as journal:
+        assert journal.positions() == set()
+
+
+def test_a_disk_that_refuses_costs_no_finished_utterance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Journal(tmp_path / "j.sqlite", "key") as journal:
+        journal.add(entry(0))
+
+    def refuse(*_: object, **__: object) -> sqlite3.Connection:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", refuse)
+        with pytest.raises(RecordError, match="database or disk is full"):
+            Journal(tmp_path / "j.sqlite", "key")
+    with Journal(tmp_path / "j.sqlite", "key") as journal:
+        assert journal.positions() == {0}

@@ -315,7 +315,7 @@ def test_tokens_are_made_once_and_damage_to_them_is_told(tmp_path: Path) -> None
     train_lm(spec, material, tmp_path / "two", scale="paper", seed=2)
     declared, _ = find_spec(spec)
     assert isinstance(declared, LmSpec)
-    folder = token_folder(declared, material)
+    folder = token_folder(declared, material, {})
     shard = folder / "acoustic-00000.bin"
     content = bytearray(shard.read_bytes())
     content[:2] = np.int16(99).tobytes()

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -32,6 +32,16 @@ class WeightsSource(StrictModel):
     """Commit of that repository."""
     page: str = ""
     """Where a person finds the files, for a model that is not on the hub."""
+
+    @model_validator(mode="after")
+    def _check_paths(self) -> Self:
+        tables = (self.files, *self.by_setting.values(), *self.alternatives)
+        for name in (self.folder, *(name for table in tables for name in table)):
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts:
+                msg = f"{name!r} leads out of the folder of the weights"
+                raise ValueError(msg)
+        return self
 
     def choices(self, setting: str) -> tuple[Mapping[str, str], ...]:
         """Return every set of files that will do for ``setting``, the usual one first."""

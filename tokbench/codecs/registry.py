@@ -16,6 +16,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Mapping
 from ctypes.util import find_library
@@ -48,6 +49,7 @@ TRAINED = Path(__file__).parent / "weights_data"
 ENTRY_POINTS = "tokbench.codecs"
 ALL_SETTINGS = "all"
 CARD_FILE = "card.toml"
+_OWN_ADAPTER = re.compile(r"tokbench\.codecs\.\w+:\w+")
 _DECIDING = ("tokbench.codecs.", "tokbench.models.")
 """Modules whose source decides which codes an adapter that imports them makes."""
 
@@ -174,7 +176,7 @@ def _find_file(file: Path, class_name: str) -> tuple[Card, Path | None]:
 def _card_of_folder(folder: Path, name: str) -> Card:
     """Read the card of a folder of weights, which is data and may not choose code to run."""
     card = read_card(folder / CARD_FILE)
-    if not card.adapter.startswith("tokbench."):
+    if not _OWN_ADAPTER.fullmatch(card.adapter):
         msg = (
             f"{folder / CARD_FILE}: adapter: {card.adapter} is code that the folder brings along. If you trust it, "
             f"name it: {name}/{card.adapter}"

@@ -5,6 +5,7 @@ Axes: ``K`` codebooks, ``F`` frames, ``D`` features, ``C`` channels, ``T`` sampl
 
 import dataclasses
 import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
@@ -294,9 +295,10 @@ class Streams:
         stored = self._store.get(tool.fingerprint, audio.sha256) if self._store else None
         if stored is not None:
             return stored.codes
+        start = time.perf_counter()
         codes = tool.tokenizer.encode(audio)
         if self._store:
-            self._store.put(tool.fingerprint, audio.sha256, StoredCodes(codes, 0.0))
+            self._store.put(tool.fingerprint, audio.sha256, StoredCodes(codes, time.perf_counter() - start))
         return codes
 
     def text(self, name: str, symbols: Tensor) -> str:

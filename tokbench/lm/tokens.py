@@ -5,8 +5,8 @@ Axes: ``K`` codebooks, ``F`` frames, ``D`` features.
 
 import hashlib
 import json
-import os
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -34,11 +34,13 @@ _SYMBOLS_FILE = "symbols.json"
 Progress = Callable[[str, float], None]
 
 
-def token_folder(spec: LmSpec, material: Material) -> Path:
-    """Return the folder in which the streams of ``spec`` are kept, of ``material``."""
+def token_folder(spec: LmSpec, material: Material, tools: Mapping[str, Tool]) -> Path:
+    """Return the folder in which the streams of ``spec`` are kept, of ``material``, as ``tools`` make them here."""
     streams = {name: source.model_dump(mode="json") for name, source in spec.streams.items()}
     forms = {name: form.model_dump(mode="json") for name, form in spec.forms.items()}
-    facts = json.dumps([_VERSION, streams, forms, spec.sample_rate_hz, material.sha256], sort_keys=True)
+    makers = {name: [tool.fingerprint, tool.tokenizer.device.type] for name, tool in tools.items()}
+    material_facts = [spec.sample_rate_hz, material.sha256, torch.__version__]
+    facts = json.dumps([_VERSION, streams, forms, makers, *material_facts], sort_keys=True)
     return cache_dir() / "tokens" / hashlib.sha256(facts.encode()).hexdigest()[:32]
 
 
@@ -50,7 +52,7 @@ def open_tokens(
     Raises :class:`CorpusError` for a material of which no item is an example of a form of ``spec``, and
     :class:`tokbench.shards.ShardError` for tokens that are not as they were written.
     """
-    folder = token_folder(spec, material)
+    folder = token_folder(spec, material, tools)
     if not Shards.is_complete(folder):
         _make(spec, material, tools, folder, on_progress)
     return Tokens(spec, folder)
@@ -59,9 +61,11 @@ def open_tokens(
 def _make(
     spec: LmSpec, material: Material, tools: Mapping[str, Tool], folder: Path, on_progress: Progress | None
 ) -> None:
-    streams = Streams(spec, tools, CodeStore(), is_learning=True)
+    device = next((tool.tokenizer.device.type for tool in tools.values()), "cpu")
+    streams = Streams(spec, tools, CodeStore(device=device), is_learning=True)
     # Another process may be making the same: what is complete first stays.
-    temporary = folder.with_name(f"{folder.name}.{os.getpid()}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
     columns = {name: _column(spec, name) for name in spec.streams}
     reasons: dict[str, None] = {}
     try:
@@ -104,9 +108,18 @@ def _make(
             write_bytes(temporary / _SYMBOLS_FILE, json.dumps(symbols).encode())
         if not Shards.is_complete(folder):
             shutil.rmtree(folder, ignore_errors=True)
-            temporary.rename(folder)
+            _move(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _move(temporary: Path, folder: Path) -> None:
+    """Move a complete folder to its place, unless another process was first."""
+    try:
+        temporary.rename(folder)
+    except OSError:
+        if not Shards.is_complete(folder):
+            raise
 
 
 def _column(spec: LmSpec, name: str) -> Column:

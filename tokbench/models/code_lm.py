@@ -9,6 +9,8 @@ Axes: ``B`` batch, ``K`` codebooks, ``F`` frames, ``D`` features, ``V`` codebook
 of a code vector.
 """
 
+import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, gelu, pad, scaled_dot_product_attention
@@ -261,6 +263,7 @@ def build_code_lm(spec: EntropyCoding, quantizer: TrainableQuantizer, *, frame_r
 @torch.no_grad()
 def _vectors(quantizer: TrainableQuantizer) -> Tensor:
     """Return [K, V, D], what each code of each codebook is decoded to."""
+    quantizer = copy.deepcopy(quantizer).cpu()  # a GPU would round otherwise, and write another bitstream
     num_codebooks, codebook_size = len(quantizer.codebook_sizes), quantizer.codebook_sizes[0]
     codes = torch.arange(codebook_size).expand(1, num_codebooks, -1)
     vectors = [quantizer.decode(codes, slice(index, index + 1))[0].T for index in range(num_codebooks)]

@@ -1,15 +1,18 @@
 """The journal of a cell: every measured utterance is committed at once, so a killed run loses what was in hand.
 
-An SQLite file beside the record. It vanishes when the record is complete; it is ignored when it belongs to another
-state of codec, task or corpus.
+An SQLite file beside the record, and a lock that keeps other runs out. It vanishes when the record is complete; it
+is ignored when it belongs to another state of codec, task or corpus.
 """
 
 import dataclasses
+import errno
+import fcntl
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from tokbench.errors import RecordError
 from tokbench.metrics.base import Score
@@ -37,17 +40,33 @@ class Entry:
     measurement: Measurement
 
 
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+"""What SQLite says of a file that is no journal; anything else, such as a full disk, is no reason to delete one."""
+
+
 class Journal:
-    """The finished utterances of one cell."""
+    """The finished utterances of one cell.
+
+    Raises :class:`RecordError` where another run is measuring the cell, or the disk refuses.
+    """
 
     def __init__(self, path: Path, key: str) -> None:
         self.path = path
+        self._lock = _locked(path.with_name(f"{path.name}.lock"))
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = self._open(key)
-        except sqlite3.DatabaseError:
-            self.remove()
-            self._connection = self._guarded(lambda: self._open(key))
+            self._connection = self._guarded(lambda: self._opened(key))
+        except RecordError:
+            self._lock.close()
+            raise
+
+    def _opened(self, key: str) -> sqlite3.Connection:
+        try:
+            return self._open(key)
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", None) not in _DAMAGED:
+                raise
+            self._unlink()
+            return self._open(key)
 
     def _open(self, key: str) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None)
@@ -67,6 +86,7 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
+        self._lock.close()
 
     def _guarded(self, action: Any) -> Any:
         try:
@@ -118,8 +138,35 @@ class Journal:
 
     def remove(self) -> None:
         """Delete the files of the journal."""
+        self._unlink()
+        self.path.with_name(f"{self.path.name}.lock").unlink(missing_ok=True)
+
+    def _unlink(self) -> None:
         for ending in ("", "-wal", "-shm"):
             self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
+
+
+def _locked(path: Path) -> IO[str]:
+    """Return a file that no other process holds; closing it, or dying, lets go of it.
+
+    Raises :class:`RecordError` where another one does.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            file = path.open("w", encoding="utf-8")
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                    return file
+            except OSError as error:
+                file.close()
+                if error.errno not in {errno.EACCES, errno.EAGAIN}:
+                    raise
+                raise RecordError.in_use(path) from error
+            file.close()  # who held it was done, and removed it
+    except OSError as error:
+        raise RecordError.not_writable(path, error) from error
 
 
 def _entry(position: int, row: dict[str, Any]) -> Entry:

@@ -21,15 +21,15 @@ class PeakMemory:
 
 
 @contextlib.contextmanager
-def peak_memory(device_type: str) -> Iterator[PeakMemory]:
+def peak_memory(device: str) -> Iterator[PeakMemory]:
     """Measure the peak resident memory of this process, or the memory allocated on a GPU, during the block."""
     peak = PeakMemory()
-    if device_type == "cuda":
+    if device.partition(":")[0] == "cuda":
         import torch  # noqa: PLC0415  (only where a GPU is used)
 
-        torch.cuda.reset_peak_memory_stats()
+        torch.cuda.reset_peak_memory_stats(device)
         yield peak
-        peak.num_bytes = torch.cuda.max_memory_allocated()
+        peak.num_bytes = torch.cuda.max_memory_allocated(device)
         return
     can_tell = _reset()
     yield peak

@@ -58,7 +58,7 @@ class TokensRunner(Runner):
     def measure(self, bench: Bench, utterance: "Utterance", *, with_examples: bool) -> Measurement:  # noqa: ARG002
         """Encode, decode for the clock, count."""
         audio = utterance.read()
-        with peak_memory(bench.tokenizer.device.type) as peak:
+        with peak_memory(str(bench.tokenizer.device)) as peak:
             stored = bench.encode(audio)
             decoded = attempt(lambda: bench.decode(stored.codes))
         codes = stored.codes

@@ -26,7 +26,9 @@ class Window:
         """Take in the scalars of a step."""
         for name, value in scalars.items():
             entry = torch.stack([value.double(), torch.ones_like(value, dtype=torch.float64)])
-            self._sums[name] = self._sums[name] + entry if name in self._sums else entry
+            # Some are known before anything is computed, on no GPU: a learning rate, the norm of no gradient.
+            held = self._sums.get(name)
+            self._sums[name] = entry if held is None else held + entry.to(held.device)
 
     def means(self) -> dict[str, float]:
         """Return the mean of each over the steps that had it, and begin anew."""
