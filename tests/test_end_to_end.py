@@ -26,7 +26,7 @@ def test_from_a_corpus_to_a_page(cli: Cli, corpus: Path) -> None:
     )
     check = cli("leaderboard", "build", "--check")
     assert check.returncode == 0, check.stdout
-    record = json.loads((corpus.parent / "results/tokens.v1/corpus/good/default.json").read_text())
+    record = json.loads((corpus.parent / "results/tokens.v1/corpus.first-3/good/default.json").read_text())
     nominal = next(item for item in record["metrics"] if item["name"] == "bitrate_nominal_bps")
     assert nominal["value"] == 128000
     compared = cli("compare", "identity:16khz", "good", "--task", "reconstruction", "--metric", "snr_db")

@@ -172,6 +172,11 @@ def test_one_picture_is_shown_and_a_tab_shows_another(browser: webdriver.Chrome)
     assert [tab.get_attribute("aria-selected") for tab in tabs[:3]] == ["false", "true", "false"]
 
 
+def test_a_picture_is_as_wide_as_the_page(browser: webdriver.Chrome) -> None:
+    picture = browser.find_element(By.CSS_SELECTOR, ".pictures svg")
+    assert picture.rect["width"] > 0.95 * browser.find_element(By.CSS_SELECTOR, ".sheet").rect["width"]
+
+
 def test_the_point_under_the_pointer_is_put_in_words(browser: webdriver.Chrome) -> None:
     point = browser.find_element(By.CSS_SELECTOR, "[aria-roledescription=point][aria-label^='opus 12kbps']")
     webdriver.ActionChains(browser).move_to_element(point).perform()
@@ -214,12 +219,35 @@ def test_nothing_sticks_out_of_a_phone(browser: webdriver.Chrome) -> None:
     try:
         assert browser.execute_script("return document.documentElement.scrollWidth") == 390
         name = browser.find_element(By.CSS_SELECTOR, ".board tbody th")
-        scroller = browser.find_element(By.CSS_SELECTOR, ".corpus > .scroll")
+        scroller = browser.find_element(By.CSS_SELECTOR, ".sheet > .scroll")
         left = name.rect["x"]
         browser.execute_script("arguments[0].scrollLeft = 300", scroller)
         assert name.rect["x"] == pytest.approx(left, abs=12)  # the codec stays in sight
+        corner = browser.find_element(By.CSS_SELECTOR, ".board .groups .codec")
+        assert corner.rect["x"] == name.rect["x"]  # and no heading moves over its column
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_wide_table_has_a_bar_above_it_and_a_shade_while_there_is_more(browser: webdriver.Chrome) -> None:
+    def state() -> tuple[bool, int]:
+        more = "more" in (browser.find_element(By.CSS_SELECTOR, ".sheet").get_attribute("class") or "").split()
+        return more, browser.execute_script("return document.querySelector('.sheet > .scroll').scrollLeft")
+
+    bar = browser.find_element(By.CSS_SELECTOR, ".bar:has(+ .sheet)")
+    table = browser.find_element(By.CSS_SELECTOR, ".sheet > .scroll")
+    wait = WebDriverWait(browser, 10)
+    wait.until(lambda _: state() == (True, 0))
+    assert bar.is_displayed()
+    assert bar.rect["y"] < table.rect["y"]
+    assert table.rect["height"] <= browser.execute_script("return innerHeight")
+    browser.execute_script("arguments[0].scrollLeft = 50", bar)
+    wait.until(lambda _: state() == (True, 50))
+    browser.execute_script("arguments[0].scrollLeft = 1e6", table)
+    wait.until(lambda _: not state()[0])
+    assert browser.execute_script("return arguments[0].scrollLeft", bar) == state()[1]
+    browser.execute_script("arguments[0].style.width = '3000px'", table.find_element(By.XPATH, ".."))
+    wait.until(lambda _: not bar.is_displayed() and not state()[0])
 
 
 @pytest.mark.parametrize("script", [True, False])

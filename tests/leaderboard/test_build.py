@@ -1,15 +1,28 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from leaderboard.builder import Results, add_published, bitrate
+from leaderboard.builder import Results, add_published, bitrate, summary_of
 
-from tokbench.errors import UnknownNameError
+from tokbench.errors import SpecError, UnknownNameError, UsageError
 from tokbench.leaderboard.build import NothingToShowError, OutputError, build
 from tokbench.leaderboard.spec import list_leaderboards
 
 QUALITY = {"visqol": [3.0, 3.5, 2.5, 3.0]}
+PITCH = """
+name = "pitch"
+title = "Pitch"
+question = "Which codecs keep the melody?"
+reading = "Lower is better."
+sort_by = "f0_rmse_cents"
+
+[[groups]]
+heading = "Pitch"
+task = "reconstruction.v1"
+columns = [{ metric = "f0_rmse_cents" }]
+"""
 
 
 def statuses(results: Results, out: Path, *, check: bool = False) -> dict[str, str]:
@@ -140,3 +153,62 @@ def test_bitrates_alone_make_no_page_of_another_question(results: Results, tmp_p
     done = {item.path.name: item.status for item in build([], results=results.folder, out=tmp_path)}
     assert done["tokens.html"] == "written"
     assert done["phonetics.html"] == done["overview.html"] == "skipped"
+
+
+def links(page: Path) -> dict[str, str]:
+    """Return the titles of the pages that a page links to, by their addresses."""
+    bar = re.search(r'<nav class="pages".*?</nav>', page.read_text(), re.DOTALL)
+    return dict(re.findall(r'<a href="([^"]*)"[^>]*>([^<]*)</a>', bar[0] if bar else ""))
+
+
+def test_pages_that_are_built_together_link_to_each_other_and_to_no_other(results: Results, tmp_path: Path) -> None:
+    results.add("opus", "12kbps", QUALITY)
+    results.add("opus", "12kbps", task="tokens.v1", summaries=[bitrate(12000)])
+    build([], results=results.folder, out=tmp_path)
+    built = {path.name for path in tmp_path.glob("*.html")}
+    assert built == {"classical.html", "overview.html", "reconstruction.html", "tokens.html"} & built
+    for name in built:
+        assert set(links(tmp_path / name)) == built
+        assert len(re.findall('aria-current="page"', (tmp_path / name).read_text())) == 1
+    assert links(tmp_path / "tokens.html")["reconstruction.html"] == "Reconstruction"
+    done = build([], results=results.folder, out=tmp_path, check=True)
+    assert {item.status for item in done} == {"unchanged", "skipped"}
+
+
+def test_a_page_links_to_those_that_lie_there_already(results: Results, out: Path) -> None:
+    assert links(out / "reconstruction.html") == {}  # nothing but itself
+    results.add("opus", "12kbps", task="tokens.v1", summaries=[bitrate(12000)])
+    build(["tokens"], results=results.folder, out=out)
+    assert links(out / "tokens.html") == {"reconstruction.html": "Reconstruction", "tokens.html": "Tokens"}
+    done = build(["tokens"], results=results.folder, out=out, check=True)
+    assert {item.status for item in done} == {"unchanged"}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (("f0_rmse_cents", "f0_rmse_cent"), "no metric named 'f0_rmse_cent'. Did you mean 'f0_rmse_cents'?"),
+        (
+            ("reconstruction.v1", "reconstruction.v9"),
+            "no task named 'reconstruction.v9'. Did you mean 'reconstruction.v1'?",
+        ),
+    ],
+)
+def test_a_column_of_what_nobody_knows_is_an_error(
+    results: Results, tmp_path: Path, change: tuple[str, str], problem: str
+) -> None:
+    results.add("opus", "12kbps", QUALITY)
+    path = tmp_path / "pitch.toml"
+    path.write_text(PITCH.replace(*change))
+    with pytest.raises(SpecError, match=re.escape(f"pitch.toml: {problem}")) as error:
+        build([str(path)], results=results.folder, out=tmp_path / "out")
+    assert isinstance(error.value, UsageError)  # exit code 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_tasks_and_metrics_of_records_are_known(results: Results, tmp_path: Path) -> None:
+    path = tmp_path / "pitch.toml"
+    path.write_text(PITCH.replace("reconstruction.v1", "of-mine.v1").replace("f0_rmse_cents", "of_mine"))
+    results.add("opus", "12kbps", task="of-mine.v1", summaries=[summary_of("of_mine", [1.0])])
+    done = build([str(path)], results=results.folder, out=tmp_path / "out")
+    assert {item.status for item in done} == {"written"}

@@ -80,7 +80,7 @@ def test_rows_are_sorted_by_what_was_measured_on_their_corpus(results: Results) 
         results.add(codec, "1", {"mel_distance_dac": [value] * 4})
     results.corpus = "other.v1"
     results.add("opus", "1", QUALITY)
-    other, first = read_sections(board(), results.folder)
+    other, first = read_sections(board(corpora=["other.v1", "synth"]), results.folder)
     assert (other.board.sort_by, first.board.sort_by) == ("pesq_wb", "mel_distance_dac")
     assert [row.codec.name for row in first.rows] == ["best", "worst"]
 
@@ -104,6 +104,15 @@ def test_each_corpus_has_its_own_table_in_the_order_that_is_asked_for(results: R
     assert [found.corpus.name for found in read_sections(board(), results.folder)] == ["a", "b", "c"]
     chosen = read_sections(board(corpora=["c", "b", "elsewhere"]), results.folder)
     assert [found.corpus.name for found in chosen] == ["c", "b"]
+
+
+def test_the_corpus_with_most_columns_filled_comes_first(results: Results) -> None:
+    for corpus, scores in {"a": ["pesq_wb"], "b": ["pesq_wb"], "c": [*QUALITY]}.items():
+        results.corpus = corpus
+        results.add("opus", "12kbps", {name: QUALITY[name] for name in scores})
+    assert [found.corpus.name for found in read_sections(board(), results.folder)] == ["c", "a", "b"]
+    chosen = read_sections(board(corpora=["a", "c"]), results.folder)
+    assert [found.corpus.name for found in chosen] == ["a", "c"]
 
 
 def test_seeds_of_a_study_stand_on_the_boards_that_name_them_alone(results: Results) -> None:

@@ -67,6 +67,70 @@ def test_the_best_and_what_is_tied_with_it_are_marked(results: Results) -> None:
     assert marked == ["3.00", "2.95"]
 
 
+def test_one_that_stands_alone_or_beside_an_anchor_is_not_marked(results: Results) -> None:
+    results.add("opus", "12kbps", QUALITY)
+    assert '<td data-value="3"><b' not in page_of(results).html.decode()
+    results.add("identity", "pcm", QUALITY)
+    assert '<b class="best">3' not in page_of(results).html.decode()
+    results.add("mulaw", "8bit", {"pesq_wb": [2.0] * 4})
+    assert '<b class="best">3' in page_of(results).html.decode()
+
+
+def test_ranks_stand_above_the_picture_and_the_table(results: Results) -> None:
+    for codec, value in {"opus": 3.0, "mulaw": 2.0}.items():
+        results.add(codec, "1", {"pesq_wb": [value] * 4})
+        results.add(codec, "1", task="tokens.v1", summaries=[bitrate(12000)])
+    questions = [{"heading": "sound", "columns": ["pesq_wb"]}]
+    page = page_of(results, ranking={"edges_bps": [8000, 16000], "questions": questions})
+    text = page.html.decode()
+    assert text.index("Ranks at the same bitrate") < text.index("<svg") < text.index('<table class="board">')
+    rows = Outline(page).rows
+    assert rows.index(["#", "codec", "joint rank", "sound"]) < rows.index(["1", "opus 1", "1.0", "1.0"])
+    assert '<th scope="col" class="codec">codec</th>' in text  # over the names: at the left, as they are
+
+
+def test_the_sections_of_a_page_are_linked_at_its_top(results: Results) -> None:
+    results.add("opus", "12kbps", QUALITY)
+    assert "On this page" not in page_of(results).html.decode()
+    results.corpus = "another"
+    results.add("opus", "12kbps", {"pesq_wb": [3.0] * 4})
+    text = page_of(results).html.decode()
+    contents = text[text.index('<nav class="contents"') : text.index("<main>")]
+    linked = re.findall(r'<a href="#([^"]*)">([^<]*)</a>', contents)
+    assert linked == [("corpus-1", "synth"), ("corpus-2", "another")]
+    assert re.findall(r'id="(corpus-\d)">\s*<h2>([^<]*)</h2>', text) == linked
+
+
+def test_a_corpus_is_called_as_it_is_asked_for_where_that_can_be_read(results: Results) -> None:
+    results.add("opus", "12kbps", QUALITY)
+    path = results.files("opus", "12kbps").record
+    before = path.read_text()
+    for reference, title in {
+        "synth-words?kind=digit&split=test": "synth-words?kind=digit&amp;split=test",
+        "synth": "synth",
+        "manifest:speech/manifest.csv?corpus=librispeech": "synth",
+    }.items():
+        path.write_text(before.replace('"reference": "synth"', f'"reference": "{reference}"'))
+        text = page_of(results).html.decode()
+        assert f"<h2>{title}</h2>" in text
+        assert ('<p class="facts">synth, 4 utterances' in text) == (title != "synth")
+
+
+def test_other_pages_are_linked_and_this_one_is_marked(results: Results) -> None:
+    results.add("opus", "12kbps", QUALITY)
+    shown = board()
+    tables = read_tables(shown, results.folder)
+    page = render(shown, tables, {NASTY: NASTY, "small": "Small", "tokens": "Tokens"})
+    addresses = Outline(page).values("a", "href")[:3]
+    assert addresses[1:] == ["small.html", "tokens.html"]
+    assert not set("<>\"' ") & set(addresses[0])
+    text = page.html.decode()
+    assert '<a href="small.html" aria-current="page">Small</a>' in text
+    assert text.count("aria-current=") == 1
+    assert text.count("<script") == 1
+    assert 'class="pages"' not in render(shown, tables, {"small": "Small"}).html.decode()
+
+
 def test_a_missing_number_is_a_dash_with_a_note(results: Results) -> None:
     results.add("opus", "12kbps", {**QUALITY, "pesq_wb": [3.0, None, 3.0, 3.0]})
     page = page_of(results).html.decode()

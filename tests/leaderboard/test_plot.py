@@ -3,10 +3,11 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from leaderboard.builder import Results, add_published, bitrate, board
 
@@ -109,14 +110,62 @@ def test_a_codec_keeps_its_colour_from_picture_to_picture(results: Results) -> N
     assert [match and match[1] for match in colours] == ["var(--codec-1)"] * 2
 
 
-def test_names_of_codecs_do_not_cover_one_another(results: Results) -> None:
-    for index in range(4):
-        add(results, f"codec-{index}", "1", 12000, 3.0 + 0.001 * index)
+def names(picture: Picture) -> dict[str, tuple[float, float, float]]:
+    """Return where the name of each codec stands, a letter taken for 7 pixels: left, right, height."""
+    found = {}
+    place = r'text-anchor="(start|end)" transform="translate\(([-\d.]+),([-\d.]+)\)"'
+    for anchor, x, y, text in re.findall(rf'<text {place}[^>]*fill="var\(--codec-\d\)">([^<]*)<', picture.svg):
+        left = float(x) - 7 * len(text) * (anchor == "end")
+        found[text] = (left, left + 7 * len(text), float(y))
+    return found
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.001, 0.01, 0.1])
+def test_names_cover_neither_one_another_nor_a_point(
+    results: Results, rng: np.random.Generator, spread: float
+) -> None:
+    for index in range(20):
+        for setting, rate_bps in enumerate(rng.choice([500, 1000, 2000, 4000], 2, replace=False)):
+            add(results, f"codec-{index}", f"{setting}", rate_bps, 3.0 + spread * float(rng.normal()))
     [picture] = drawn(results)
-    heights = [float(y) for y in re.findall(r'translate\([\d.]+,([\d.]+)\)"[^>]*>codec-\d</text>', picture.svg)]
-    assert len(heights) == 4
-    heights.sort()
-    assert min(b - a for a, b in pairwise(heights)) > 12
+    boxes = names(picture)
+    assert len(boxes) >= 14
+    for (left, right, y), (other_left, other_right, other_y) in combinations(boxes.values(), 2):
+        assert right <= other_left or other_right <= left or abs(y - other_y) > 12
+    for x, point_y in points(picture).values():
+        for left, right, y in boxes.values():
+            assert not (left < x < right and abs(y - 4 - point_y) < 9)  # of letters 12 pixels high
+
+
+def test_a_name_stands_before_the_first_point_where_there_is_no_room_after_the_last(results: Results) -> None:
+    for setting, rate_bps in {"1": 1000, "2": 8000}.items():
+        add(results, "first", setting, rate_bps, 3.0)
+    for index in range(11):
+        add(results, f"in-the-way-{index}", "1", 9000, 3.0 + 0.1 * (index - 5))
+    [picture] = drawn(results)
+    own = {name.split()[1]: x for name, (x, _) in points(picture).items() if name.startswith("first")}
+    assert names(picture)["first"][1] == pytest.approx(own["1:"] - 9, abs=0.1)
+
+
+def test_a_name_without_room_is_told_beside_the_picture_and_covers_nothing(results: Results) -> None:
+    for index in range(60):
+        add(results, f"codec-{index:02d}", "1", 12000, 3.0 + 0.001 * index)
+    [picture] = drawn(results)
+    named = names(picture)
+    assert sorted([*named, *(key.codec for key in picture.keys)]) == [f"codec-{index:02d}" for index in range(60)]
+    assert len(named) > 15
+    colours = {key.codec: f"var(--codec-{key.colour})" for key in picture.keys}
+    assert colours["codec-25"] == "var(--codec-1)"
+    assert {key.shape for key in picture.keys} == set("●■◆▲")
+
+
+def test_a_name_far_from_its_point_has_a_line_to_it(results: Results) -> None:
+    for index in range(8):
+        add(results, f"codec-{index}", "1", 12000, 3.0 + 0.0001 * index)
+    [picture] = drawn(results)
+    thin = r'x2="([-\d.]+)" y2="([-\d.]+)" stroke="var\(--codec-\d\)" stroke-width="0.7"'
+    lines = [(float(x), float(y)) for x, y in re.findall(thin, picture.svg)]
+    assert [(round(x), round(abs(y))) for x, y in lines] == [(7, 26), (-7, 26)] * 2
 
 
 def test_no_point_makes_no_picture(results: Results) -> None:
@@ -170,4 +219,4 @@ def test_text_of_any_width_leaves_everything_else_where_it_was(results: Results)
             folder.rename(folder.with_name(codec + "音W" * 30))
     [picture] = drawn(results)
     assert list(points(picture).values()) == narrow
-    assert f"{'a' + '音W' * 9}…" in picture.svg
+    assert f"{'a' + '音W' * 12}…" in picture.svg

@@ -142,8 +142,8 @@ def test_ranks_stand_in_the_table_and_on_the_page(filled: Results) -> None:
         1.5,
     ]
     assert wide.loc["identity", ["band_bps", "joint_rank"]].isna().all()
-    page = files_of(asked(), filled.folder)["small.html"].decode()
-    section = page[page.index("Ranks at the same bitrate") : page.index("What was run on what")]
+    page = files_of(asked(), read_tables(asked(), filled.folder))["small.html"].decode()
+    section = page[page.index("Ranks at the same bitrate") : page.index('<table class="board">')]
     assert re.search(r"0\.500 to 1\.00 kbit/s", section)
     assert re.findall(r'class="name">([a-z-]+)<', section) == ["best", "good", "as-good", "worst", "other"]
     assert "In no band:\n    far:1." in section

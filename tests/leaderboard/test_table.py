@@ -21,6 +21,13 @@ def measured(results: Results) -> Results:
     return results
 
 
+@pytest.fixture
+def contested(measured: Results) -> Results:
+    """Add a codec that is worse than opus in everything."""
+    measured.add("mulaw", "4bit", {"pesq_wb": [1.0] * 4, "mel_distance_dac": [9.0] * 4})
+    return measured
+
+
 def table(results: Results, **fields: Any) -> Table:
     [found] = read_tables(board(**fields), results.folder)
     return found
@@ -43,7 +50,33 @@ def test_the_wide_table_holds_the_numbers_worked_out_by_hand(measured: Results) 
     assert (opus["pesq_wb.low"], opus["pesq_wb.high"]) == ("2.64645", "3.35355")  # ± 2 · sqrt(0.125) / sqrt(4)
     assert (opus["pesq_wb.num_ok"], opus["pesq_wb.num_total"]) == ("4", "4")
     assert (opus["bitrate_nominal_bps"], opus["bitrate_nominal_bps.tied_with_best"]) == ("12000", "")
-    assert (opus["pesq_wb.tied_with_best"], opus["anchor"], opus["trained_on_this_corpus"]) == ("yes", "no", "no")
+    assert (opus["anchor"], opus["trained_on_this_corpus"]) == ("no", "no")
+
+
+def test_the_best_is_told_from_the_others(contested: Results) -> None:
+    marks = {line["codec"]: line["pesq_wb.tied_with_best"] for line in lines(csv_bytes([table(contested).wide()]))}
+    assert marks == {"identity": "", "opus": "yes", "mulaw": "no", "kmeans": ""}
+
+
+def test_one_that_stands_alone_is_not_the_best(measured: Results) -> None:
+    shown = table(measured)
+    opus = next(row for row in shown.section.rows if row.codec.name == "opus")
+    assert shown.is_tied(opus, "pesq_wb") is None  # identity is an anchor, and kmeans has no number
+    assert shown.is_tied(opus, "mel_distance_dac") is None
+    assert shown.ranks() == {"opus:12kbps": 1}
+
+
+@pytest.mark.parametrize("group", ["untrained", "shuffled", "ceiling", "original", "input"])
+def test_floors_and_ceilings_have_no_best(results: Results, group: str) -> None:
+    for codec, value in {"a": 2.0, "b": 3.0}.items():
+        summaries = [summary_of("pesq_wb", [value] * 4, group=each) for each in ("all", group)]
+        results.add(codec, "1", summaries=summaries)
+    columns = [{"metric": "pesq_wb"}, {"metric": "pesq_wb", "group": group}]
+    groups = [{"heading": "Quality", "task": "reconstruction.v1", "columns": columns}]
+    shown = table(results, groups=groups, plot=None)
+    marks = {row.codec.name: [shown.is_tied(row, key) for key in row.cells] for row in shown.section.rows}
+    assert marks == {"a": [False, None], "b": [True, None]}
+    assert [*shown.standings] == ["pesq_wb"]
 
 
 def test_a_missing_number_is_an_empty_cell_with_its_reason(measured: Results) -> None:
@@ -65,9 +98,9 @@ def test_a_table_that_is_sorted_by_a_description_ranks_nobody(measured: Results)
     assert table(measured, sort_by="bitrate_nominal_bps").ranks() == {}
 
 
-def test_the_long_table_holds_every_number_of_every_record(measured: Results) -> None:
-    long = lines(csv_bytes([table(measured).long()]))
-    assert len(long) == 2 + 2 + 1 + 1 + 1  # identity, opus, its bitrate and its cost, kmeans
+def test_the_long_table_holds_every_number_of_every_record(contested: Results) -> None:
+    long = lines(csv_bytes([table(contested).long()]))
+    assert len(long) == 2 + 2 + 1 + 1 + 2 + 1  # identity, opus, its bitrate and its cost, mulaw, kmeans
     opus = next(line for line in long if line["codec"] == "opus" and line["metric"] == "mel_distance_dac")
     assert opus["record"] == "reconstruction.v1/synth/opus/12kbps.json"
     assert (opus["value"], opus["better"], opus["group"], opus["tied_with_best"]) == ("0.75", "lower", "all", "yes")
@@ -97,7 +130,7 @@ def test_tables_of_several_corpora_follow_one_another(measured: Results) -> None
     measured.add("opus", "12kbps", {"pesq_wb": [3.0] * 4})
     tables = read_tables(board(), measured.folder)
     wide = lines(csv_bytes([each.wide() for each in tables]))
-    assert [line["corpus"] for line in wide] == ["another", "synth", "synth", "synth"]
+    assert [line["corpus"] for line in wide] == ["synth", "synth", "synth", "another"]
 
 
 def test_a_name_cannot_break_out_of_its_cell(results: Results) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from tokbench.errors import UsageError
+from tokbench.leaderboard.known import check_known
 from tokbench.leaderboard.page import render
 from tokbench.leaderboard.spec import Leaderboard, find_leaderboard, list_leaderboards
-from tokbench.leaderboard.table import csv_bytes, read_tables
+from tokbench.leaderboard.table import Table, csv_bytes, read_tables
 from tokbench.paths import write_bytes
 
 __all__ = ["BuildResult", "NothingToShowError", "OutputError", "build", "files_of", "first_difference"]
@@ -47,28 +48,52 @@ def build(names: Sequence[str], *, results: Path, out: Path, check: bool = False
     """Build the leaderboards called ``names``, all of them if there are none, from the records below ``results``.
 
     With ``check`` nothing is written: each file below ``out`` is compared byte for byte with what would be. Raises
-    :class:`NothingToShowError` for a leaderboard that was named and has no records; otherwise it is skipped.
+    :class:`NothingToShowError` for a leaderboard that was named and has no records; otherwise it is skipped. Raises
+    :class:`SpecError` for one with a task or metric that is not known.
     """
+    boards = [find_leaderboard(name) for name in names or list_leaderboards()]
+    for board in boards:
+        check_known(board, results)
+    found = [(board, read_tables(board, results)) for board in boards]
+    empty = [board for board, tables in found if not tables]
+    if names and empty:
+        raise NothingToShowError(empty[0], results)
+    pages = _pages([board for board, tables in found if tables], out)
     done: list[BuildResult] = []
-    for board in [find_leaderboard(name) for name in names or list_leaderboards()]:
-        files = files_of(board, results)
-        if not files and names:
-            raise NothingToShowError(board, results)
-        if not files:
-            done.append(BuildResult(out / f"{board.name}.html", "skipped", "none of its tasks was run"))
-        stale = _stale(board, out, files) if files else []
-        for name, content in files.items():
-            done.append(_checked(out / name, content) if check else _written(out / name, content))
-        done += [_removed(path, check=check) for path in stale]
+    for board, tables in found:
+        done += _built(files_of(board, tables, pages), board, out, check=check)
     return done
 
 
-def files_of(board: Leaderboard, results: Path) -> Mapping[str, bytes]:
-    """Return every file of ``board`` by its name below the output folder; none where there are no records."""
-    tables = read_tables(board, results)
+def _pages(built: Sequence[Leaderboard], out: Path) -> Mapping[str, str]:
+    """Return the titles of the pages that will be in ``out``, by name: those ``built`` and those there."""
+    titles = {board.name: board.title for board in built}
+    for name in list_leaderboards():
+        if name not in titles and (out / f"{name}.html").is_file():
+            titles[name] = find_leaderboard(name).title
+    return dict(sorted(titles.items()))
+
+
+def _built(files: Mapping[str, bytes], board: Leaderboard, out: Path, *, check: bool) -> list[BuildResult]:
+    if not files:
+        return [BuildResult(out / f"{board.name}.html", "skipped", "none of its tasks was run")]
+    stale = _stale(board, out, files)
+    done = [
+        _checked(out / name, content) if check else _written(out / name, content) for name, content in files.items()
+    ]
+    return done + [_removed(path, check=check) for path in stale]
+
+
+def files_of(
+    board: Leaderboard, tables: Sequence[Table], pages: Mapping[str, str] | None = None
+) -> Mapping[str, bytes]:
+    """Return every file of ``board`` by its name below the output folder; none where there are no tables.
+
+    ``pages`` holds the titles of the pages that its page links to, by name.
+    """
     if not tables:
         return {}
-    page = render(board, tables)
+    page = render(board, tables, pages)
     return {
         f"{board.name}.csv": csv_bytes([table.wide() for table in tables]),
         f"{board.name}.long.csv": csv_bytes([table.long() for table in tables]),

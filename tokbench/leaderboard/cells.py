@@ -123,6 +123,11 @@ class Section:
         """Return what is known of a column (title, unit, direction), None where no record has it."""
         return next((s for row in self.rows if (s := row.cells[key].summary) is not None), None)
 
+    @property
+    def num_filled(self) -> int:
+        """Number of columns in which some row has a number."""
+        return sum(any(row.cells[key].value is not None for row in self.rows) for key in self.board.columns)
+
 
 def read_task(results: Path, task: str) -> Iterator[SourceRecord]:
     """Yield the records of the task with the id ``task`` in the order of their paths.
@@ -143,7 +148,7 @@ def read_task(results: Path, task: str) -> Iterator[SourceRecord]:
 
 
 def read_sections(board: Leaderboard, results: Path) -> list[Section]:
-    """Return one table per corpus that has records, in the order of the leaderboard or of the names.
+    """Return one table per corpus that has records, in the order of the leaderboard, or the fullest first.
 
     A codec has a row where something was measured that does not only stand beside the rest. A corpus of which no
     codec has one has no table, nor, where codecs are named, has one on which anchors alone were measured.
@@ -160,8 +165,10 @@ def read_sections(board: Leaderboard, results: Path) -> list[Section]:
     by_corpus = {name: kept for name, sources in by_corpus.items() if (kept := _asked(board, sources))}
     if board.codecs != "*":
         by_corpus = {name: sources for name, sources in by_corpus.items() if _has_more_than_anchors(board, sources)}
-    names = sorted(by_corpus) if board.corpora == "*" else [name for name in board.corpora if name in by_corpus]
-    return [_section(board, by_corpus[name]) for name in names]
+    if board.corpora != "*":
+        return [_section(board, by_corpus[name]) for name in board.corpora if name in by_corpus]
+    sections = [_section(board, by_corpus[name]) for name in sorted(by_corpus)]
+    return sorted(sections, key=lambda section: -section.num_filled)
 
 
 def _choice(board: Leaderboard) -> Callable[[str], bool]:

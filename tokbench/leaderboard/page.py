@@ -31,15 +31,18 @@ class Page:
     media: tuple[Media, ...]
 
 
-def render(board: Leaderboard, tables: Sequence[Table]) -> Page:
-    """Return the page of ``board``. Equal records make equal bytes."""
-    views = [TableView(table) for table in tables]
+def render(board: Leaderboard, tables: Sequence[Table], pages: Mapping[str, str] | None = None) -> Page:
+    """Return the page of ``board``. Equal records make equal bytes.
+
+    ``pages`` holds the titles of the pages of the same folder by the names of their leaderboards: it links to them.
+    """
+    views, pages = [TableView(table) for table in tables], pages or {}
     media = list(_media(views))
     folder = f"{board.name}.audio"
     bare, _ = inline(media, budget_bytes=0, folder=folder)
-    size = len(_html(board, views, bare))
+    size = len(_html(board, views, pages, bare))
     addresses, beside = inline(media, budget_bytes=max(MAX_BYTES - size, 0), folder=folder)
-    return Page(_html(board, views, addresses), tuple(beside))
+    return Page(_html(board, views, pages, addresses), tuple(beside))
 
 
 def _media(views: Sequence[TableView]) -> Iterator[Media]:
@@ -48,7 +51,9 @@ def _media(views: Sequence[TableView]) -> Iterator[Media]:
             yield from example.media
 
 
-def _html(board: Leaderboard, views: Sequence[TableView], addresses: Mapping[str, str]) -> bytes:
+def _html(
+    board: Leaderboard, views: Sequence[TableView], pages: Mapping[str, str], addresses: Mapping[str, str]
+) -> bytes:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tokbench.leaderboard"),
         autoescape=True,
@@ -60,6 +65,7 @@ def _html(board: Leaderboard, views: Sequence[TableView], addresses: Mapping[str
     page = environment.get_template("page.html.j2").render(
         board=board,
         views=views,
+        pages=pages,
         addresses=addresses,
         style=style,
         script=script,

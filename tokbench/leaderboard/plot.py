@@ -8,31 +8,49 @@ colours are CSS variables of the page, so that one picture serves light and dark
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import vl_convert
 
 from tokbench.leaderboard.cells import Row
+from tokbench.leaderboard.labels import (
+    HEIGHT,
+    LABEL_GAP,
+    LINE_HEIGHT,
+    PADDING,
+    WIDTH,
+    Frame,
+    Label,
+    Point,
+    place_labels,
+    rounded,
+)
 from tokbench.leaderboard.numbers import number_format, with_digits
 from tokbench.leaderboard.table import Table
 
-__all__ = ["NUM_COLOURS", "Picture", "pictures"]
+__all__ = ["NUM_COLOURS", "Key", "Picture", "pictures"]
 
 VEGA_LITE_VERSION = "6.1"
 NUM_COLOURS = 8
 """Colours of the page, ``--codec-0`` to ``--codec-7``; more codecs repeat them with another shape."""
 
-# Pixels of the picture: the frame, what surrounds it, and the room of a name beside a point.
-_WIDTH, _HEIGHT = 500, 330
-_PADDING = {"left": 48, "right": 132, "top": 14, "bottom": 28}
-_LINE_HEIGHT = 13
-_LETTER_WIDTH = 7
-_LABEL_GAP = 9
-_LABEL_LENGTH = 20
-_OFFSETS = (0, -13, 13, -26, 26, -39, 39)
-_SHAPES = ("circle", "square", "diamond", "triangle-up")
-_SIGNIFICANT = 6
-"""Digits of the data in the picture, so that the last bit of a sum moves no byte."""
+_SHAPES = {
+    "circle": "\N{BLACK CIRCLE}",
+    "square": "\N{BLACK SQUARE}",
+    "diamond": "\N{BLACK DIAMOND}",
+    "triangle-up": "\N{BLACK UP-POINTING TRIANGLE}",
+}
+"""Shapes of points, as Vega calls them and as text has them."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """What the points of a codec look like, for one whose name has no room beside them."""
+
+    codec: str
+    colour: int
+    """From 0, below :data:`NUM_COLOURS`."""
+    shape: str
 
 
 @dataclass(frozen=True)
@@ -46,59 +64,10 @@ class Picture:
     better: str | None
     x_heading: str
     svg: str
+    keys: tuple[Key, ...]
+    """Codecs without a name in the picture, where all the room beside their points is taken."""
     hidden: tuple[str, ...]
     """Labels of the rows that are not drawn: no value, no bitrate, or an anchor far from everything else."""
-
-
-@dataclass(frozen=True)
-class _Point:
-    codec: str
-    label: str
-    x: float
-    y: float
-    low: float
-    high: float
-    description: str
-
-    def datum(self) -> dict[str, Any]:
-        rounded = {name: _rounded(getattr(self, name)) for name in ("x", "y", "low", "high")}
-        return {"codec": self.codec, "description": self.description, **rounded}
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """The part of the plane that is drawn."""
-
-    x_low: float
-    x_high: float
-    y_low: float
-    y_high: float
-
-    @classmethod
-    def around(cls, x: Sequence[float], points: Sequence[_Point], anchors: Sequence[_Point]) -> Self:
-        """Return the frame of all ``x``, of the points, and of the anchors that lie within one height of them."""
-        low, high = min(point.low for point in points), max(point.high for point in points)
-        span = (high - low) or abs(high) or 1.0
-        near = [anchor.y for anchor in anchors if low - span <= anchor.y <= high + span]
-        low, high = min(low, *near, high), max(high, *near, low)
-        margin = 0.06 * ((high - low) or span)
-        return cls(min(x) / 1.3, max(x) * 1.3, low - margin, high + margin)
-
-    def __contains__(self, point: _Point) -> bool:
-        return self.y_low <= point.y <= self.y_high
-
-    def x_pixels(self, x: float) -> float:
-        """Return the distance of ``x`` from the left edge."""
-        return _WIDTH * math.log(x / self.x_low) / math.log(self.x_high / self.x_low)
-
-    def y_pixels(self, y: float) -> float:
-        """Return the distance of ``y`` from the top."""
-        return (self.y_high - y) / self.y_per_pixel
-
-    @property
-    def y_per_pixel(self) -> float:
-        """Return the height of a pixel."""
-        return (self.y_high - self.y_low) / _HEIGHT
 
 
 @dataclass(frozen=True)
@@ -114,7 +83,15 @@ class _Looks:
 
     @property
     def shape(self) -> dict[str, Any]:
-        return self._encoding([_SHAPES[index // NUM_COLOURS % len(_SHAPES)] for index in range(len(self.codecs))])
+        return self._encoding([self._shape(index) for index in range(len(self.codecs))])
+
+    @staticmethod
+    def _shape(index: int) -> str:
+        return list(_SHAPES)[index // NUM_COLOURS % len(_SHAPES)]
+
+    def key(self, codec: str) -> Key:
+        index = self.codecs.index(codec)
+        return Key(codec, index % NUM_COLOURS, _SHAPES[self._shape(index)])
 
     def _encoding(self, values: list[str]) -> dict[str, Any]:
         return {"field": "codec", "scale": {"domain": self.codecs, "range": values}, "legend": None}
@@ -137,21 +114,25 @@ def _picture(table: Table, x_key: str, y_key: str) -> Picture | None:
         return None
     anchors = [point for row in table.section.rows if row.is_anchor and (point := _point(row, x_key, y_key))]
     x_scale = number_format(x.unit, []).scale
-    frame = _Frame.around([(row.cells[x_key].value or 0.0) * x_scale for row in shown], points, anchors)
+    frame = Frame.around([(row.cells[x_key].value or 0.0) * x_scale for row in shown], points, anchors)
     looks = _Looks(sorted({row.codec.name for row in shown}))
-    drawn = {point.label for point in points} | {anchor.label for anchor in anchors if anchor in frame}
+    anchors = [anchor for anchor in anchors if anchor in frame]
+    drawn = {point.label for point in (*points, *anchors)}
+    labels = place_labels(points, anchors, frame)
+    named = {label.codec for label in labels}
     return Picture(
         key=y_key,
         heading=y.title,
         unit=number_format(y.unit, []).unit,
         better=y.better,
         x_heading=f"{x.title} ({number_format(x.unit, []).unit})",
-        svg=vl_convert.vegalite_to_svg(_spec(points, anchors, frame, looks), vl_version=VEGA_LITE_VERSION),
+        svg=vl_convert.vegalite_to_svg(_spec(points, anchors, labels, frame, looks), vl_version=VEGA_LITE_VERSION),
+        keys=tuple(looks.key(codec) for codec in sorted({point.codec for point in points} - named)),
         hidden=tuple(row.label for row in table.section.rows if row.label not in drawn),
     )
 
 
-def _point(row: Row, x_key: str, y_key: str) -> _Point | None:
+def _point(row: Row, x_key: str, y_key: str) -> Point | None:
     x, y = row.cells[x_key].summary, row.cells[y_key].summary
     if y is None or y.value is None:
         return None
@@ -159,7 +140,7 @@ def _point(row: Row, x_key: str, y_key: str) -> _Point | None:
     x_value = (x.value or 0.0) * x_format.scale if x else 0.0
     low, high = (y.value if end is None else end for end in (y.low, y.high))
     interval = "" if y.low is None else f" ({y_format.text(low)} to {y_format.text(high)})"
-    return _Point(
+    return Point(
         codec=row.codec.name,
         label=row.label,
         x=x_value,
@@ -173,12 +154,18 @@ def _point(row: Row, x_key: str, y_key: str) -> _Point | None:
     )
 
 
-def _spec(points: Sequence[_Point], anchors: Sequence[_Point], frame: _Frame, looks: _Looks) -> dict[str, Any]:
+def _spec(
+    points: Sequence[Point],
+    anchors: Sequence[Point],
+    labels: Sequence[Label],
+    frame: Frame,
+    looks: _Looks,
+) -> dict[str, Any]:
     ordered = sorted(points, key=lambda point: (point.codec, point.x, point.label))
     return {
-        "width": _WIDTH,
-        "height": _HEIGHT,
-        "padding": _PADDING,
+        "width": WIDTH,
+        "height": HEIGHT,
+        "padding": PADDING,
         "autosize": "none",
         "background": None,
         "config": _CONFIG,
@@ -187,31 +174,31 @@ def _spec(points: Sequence[_Point], anchors: Sequence[_Point], frame: _Frame, lo
             "x": {
                 "field": "x",
                 "type": "quantitative",
-                "scale": {"type": "log", "domain": [_rounded(frame.x_low), _rounded(frame.x_high)], "nice": False},
+                "scale": {"type": "log", "domain": [rounded(frame.x_low), rounded(frame.x_high)], "nice": False},
                 "axis": {"values": _ticks(frame.x_low, frame.x_high), "format": "~g"},
             },
         },
         "layer": [
-            *_anchor_layers([anchor for anchor in anchors if anchor in frame], frame),
+            *_anchor_layers(anchors, frame),
             _line_layer(looks, frame),
-            _label_layer(_labels(points, frame), looks, frame),
+            *_label_layers(labels, looks, frame),
             *_point_layers(looks, frame),
         ],
     }
 
 
-def _y(frame: _Frame, field: str = "y") -> dict[str, Any]:
-    domain = [_rounded(frame.y_low), _rounded(frame.y_high)]
+def _y(frame: Frame, field: str = "y") -> dict[str, Any]:
+    domain = [rounded(frame.y_low), rounded(frame.y_high)]
     return {"field": field, "type": "quantitative", "scale": {"domain": domain, "nice": False, "zero": False}}
 
 
-def _line_layer(looks: _Looks, frame: _Frame) -> dict[str, Any]:
+def _line_layer(looks: _Looks, frame: Frame) -> dict[str, Any]:
     """Return the settings of each codec, joined."""
     mark = {"type": "line", "strokeWidth": 1.5, "opacity": 0.4, "aria": False}
     return {"mark": mark, "encoding": {"y": _y(frame), "color": looks.colour}}
 
 
-def _point_layers(looks: _Looks, frame: _Frame) -> list[dict[str, Any]]:
+def _point_layers(looks: _Looks, frame: Frame) -> list[dict[str, Any]]:
     """Return the intervals and the points, above everything else."""
     colour = looks.colour
     point = {"type": "point", "filled": True, "size": 64, "opacity": 1, "stroke": "var(--paper)"}
@@ -227,7 +214,7 @@ def _point_layers(looks: _Looks, frame: _Frame) -> list[dict[str, Any]]:
     ]
 
 
-def _anchor_layers(anchors: Sequence[_Point], frame: _Frame) -> list[dict[str, Any]]:
+def _anchor_layers(anchors: Sequence[Point], frame: Frame) -> list[dict[str, Any]]:
     """Return dashed lines across the picture: a ceiling or a floor holds at every bitrate."""
     values = [anchor.datum() for anchor in anchors]
     text = {"type": "text", "align": "left", "dx": 2, "dy": -6, "fontSize": 11, "fontStyle": "italic"}
@@ -235,7 +222,7 @@ def _anchor_layers(anchors: Sequence[_Point], frame: _Frame) -> list[dict[str, A
         {
             "data": {"values": values},
             "mark": {"type": "rule", "strokeDash": [2, 3], "color": "var(--muted)"},
-            "encoding": {"x": {"value": 0}, "x2": {"value": _WIDTH}, "y": _y(frame), "description": _DESCRIPTION},
+            "encoding": {"x": {"value": 0}, "x2": {"value": WIDTH}, "y": _y(frame), "description": _DESCRIPTION},
         },
         {
             "data": {"values": values},
@@ -245,48 +232,40 @@ def _anchor_layers(anchors: Sequence[_Point], frame: _Frame) -> list[dict[str, A
     ]
 
 
-def _label_layer(labels: Sequence[dict[str, Any]], looks: _Looks, frame: _Frame) -> dict[str, Any]:
+def _label_layers(labels: Sequence[Label], looks: _Looks, frame: Frame) -> list[dict[str, Any]]:
+    """Return the names, and a thin line to each that stands more than a line of text away from its point."""
+    far = [label for label in labels if abs(label.offset) > LINE_HEIGHT]
+    line = {"type": "rule", "strokeWidth": 0.7, "opacity": 0.6, "aria": False}
+    places = {"x2": {"field": "to"}, "y": _y(frame, "from"), "y2": {"field": "y"}}
+    return [
+        {"data": _data(far, frame), "mark": line, "encoding": {**places, "color": looks.colour}},
+        *(_name_layer([label for label in labels if label.is_left == is_left], looks, frame) for is_left in _SIDES),
+    ]
+
+
+def _name_layer(labels: Sequence[Label], looks: _Looks, frame: Frame) -> dict[str, Any]:
+    """Return names that all stand on the same side of their points."""
+    is_left = any(label.is_left for label in labels)
+    side = {"align": "right", "dx": -LABEL_GAP} if is_left else {"align": "left", "dx": LABEL_GAP}
     return {
-        "data": {"values": labels},
-        "mark": {"type": "text", "align": "left", "dx": _LABEL_GAP, "fontSize": 12, "aria": False},
+        "data": _data(labels, frame),
+        "mark": {"type": "text", **side, "fontSize": 12, "aria": False},
         "encoding": {"y": _y(frame), "color": looks.colour, "text": {"field": "text"}},
     }
 
 
-def _labels(points: Sequence[_Point], frame: _Frame) -> list[dict[str, Any]]:
-    """Return the name of each codec beside its last point, moved up or down where it would cover something."""
-    last = {point.codec: point for point in sorted(points, key=lambda point: (point.x, -point.y, point.label))}
-    taken = [(frame.x_pixels(point.x), frame.y_pixels(point.y), 0.0) for point in points]
-    labels = []
-    for point in sorted(last.values(), key=lambda point: (-point.y, point.codec)):
-        text = point.codec if len(point.codec) <= _LABEL_LENGTH else f"{point.codec[: _LABEL_LENGTH - 1]}…"
-        x, y, width = frame.x_pixels(point.x) + _LABEL_GAP, frame.y_pixels(point.y), _LETTER_WIDTH * len(text)
-        offset = next((offset for offset in _OFFSETS if _is_free(x, y + offset, width, taken)), 0)
-        taken.append((x, y + offset, width))
-        height = point.y - offset * frame.y_per_pixel
-        labels.append({"codec": point.codec, "text": text, "x": _rounded(point.x), "y": _rounded(height)})
-    return labels
-
-
-def _is_free(x: float, y: float, width: float, taken: Sequence[tuple[float, float, float]]) -> bool:
-    """Say whether a text from ``x`` to ``x + width`` at height ``y`` keeps clear of points and other texts."""
-    return not any(
-        x < other_x + other_width + _LABEL_GAP and other_x < x + width and abs(y - other_y) < _LINE_HEIGHT
-        for other_x, other_y, other_width in taken
-    )
+def _data(labels: Sequence[Label], frame: Frame) -> dict[str, Any]:
+    return {"values": [label.datum(frame) for label in labels]}
 
 
 def _ticks(low: float, high: float) -> list[float]:
     """Return the numbers 1, 2 and 5 times a power of ten from ``low`` to ``high``."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [_rounded(digit * 10.0**power) for power in powers for digit in (1, 2, 5)]
+    ticks = [rounded(digit * 10.0**power) for power in powers for digit in (1, 2, 5)]
     return [tick for tick in ticks if low <= tick <= high]
 
 
-def _rounded(value: float) -> float:
-    return float(f"{value:.{_SIGNIFICANT}g}")
-
-
+_SIDES = (False, True)
 _DESCRIPTION = {"field": "description"}
 _CONFIG = {
     "font": "sans-serif",

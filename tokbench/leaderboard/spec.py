@@ -23,6 +23,8 @@ __all__ = [
 ]
 
 ALL_UTTERANCES = "all"
+REFERENCE_GROUPS = frozenset({"untrained", "shuffled", "ceiling", "original", "input"})
+"""Groups that are the floor or the ceiling of another one: what stands beside a trained model in its tasks."""
 
 
 class Column(StrictModel):
@@ -43,6 +45,11 @@ class Column(StrictModel):
         if self.name is not None:
             return self.name
         return self.metric if self.group == ALL_UTTERANCES else f"{self.metric}/{self.group}"
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it is a floor or a ceiling, of which nobody is the best."""
+        return self.group in REFERENCE_GROUPS
 
 
 class ColumnGroup(StrictModel):
@@ -111,7 +118,8 @@ class Leaderboard(StrictModel):
     reading: str
     """How to read the numbers, for somebody who has not seen the metrics before."""
     corpora: Literal["*"] | tuple[str, ...] = "*"
-    """Names of the corpora, one table each; ``*`` for every corpus that has records."""
+    """Names of the corpora, one table each, in this order; ``*`` for every corpus that has records, first the one
+    on which most columns have numbers."""
     codecs: Literal["*"] | tuple[str, ...] = "*"
     """Names of the codecs, anchors apart; ``*`` for every codec that has records, without those that a study
     trained from several seeds: they are compared with each other, on boards that name them."""

@@ -6,6 +6,7 @@ Bytes are reproducible: rows and columns have a fixed order, numbers six signifi
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pandas as pd
 from tokbench.leaderboard.cells import Cell, Row, Section, SourceRecord, read_sections
 from tokbench.leaderboard.ranking import Ranks, rank
 from tokbench.leaderboard.spec import ALL_UTTERANCES, Leaderboard
-from tokbench.leaderboard.ties import Standing, standings
+from tokbench.leaderboard.ties import Standing, standings, takes_part
 from tokbench.records import MetricSummary
 
 __all__ = ["Table", "csv_bytes", "read_tables"]
@@ -29,7 +30,7 @@ class Table:
 
     section: Section
     standings: Mapping[str, Standing]
-    """Who is best, by column key; only columns with a direction are here."""
+    """Who is best, by column key; only columns with a direction are here, and neither floors nor ceilings."""
     joint: Ranks | None = None
     """The order over all questions, where the leaderboard asks for one."""
 
@@ -49,12 +50,20 @@ class Table:
         ranked = [row for row in self.section.rows if not row.is_anchor and row.cells[key].value is not None]
         return {row.label: place for place, row in enumerate(ranked, start=1)}
 
+    @cached_property
+    def _contested(self) -> frozenset[str]:
+        """Columns in which two rows or more can be told from each other or not: one alone is not the best."""
+        rows = [row for row in self.section.rows if not row.is_anchor]
+        return frozenset(key for key in self.standings if sum(takes_part(row.cells[key]) for row in rows) > 1)
+
     def is_tied(self, row: Row, key: str) -> bool | None:
-        """Say whether a number is the best of its column or tied with it; None where it takes no part."""
-        standing, cell = self.standings.get(key), row.cells[key]
-        if standing is None or row.is_anchor or cell.value is None:
+        """Say whether a number is the best of its column or tied with it.
+
+        None where it takes no part, and where there is no other that does.
+        """
+        if key not in self._contested or row.is_anchor or row.cells[key].value is None:
             return None
-        return row.label in standing.tied
+        return row.label in self.standings[key].tied
 
     def wide(self) -> pd.DataFrame:
         """Return one row per codec setting; per column its value, 95 % interval and counts."""
@@ -161,10 +170,15 @@ def read_tables(board: Leaderboard, results: Path) -> list[Table]:
     Raises what :func:`read_sections` and :func:`standings` raise.
     """
     return [
-        Table(section, standings(section.board, section), rank(section.board, section))
+        Table(section, _standings(section), rank(section.board, section))
         for each in board.tables
         for section in read_sections(each, results)
     ]
+
+
+def _standings(section: Section) -> Mapping[str, Standing]:
+    found, columns = standings(section.board, section), section.board.columns
+    return {key: standing for key, standing in found.items() if not columns[key].is_reference}
 
 
 def csv_bytes(frames: Sequence[pd.DataFrame]) -> bytes:

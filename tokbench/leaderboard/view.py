@@ -134,7 +134,14 @@ class TableView:
     @property
     def title(self) -> str:
         """What this table is called among those of the page."""
-        return self.groups[0].heading if self.board.table_per_group else self.corpus.name
+        return self.groups[0].heading if self.board.table_per_group else self.corpus_title
+
+    @property
+    def corpus_title(self) -> str:
+        """The corpus as it is asked for, where that can be read: ``synth-words?kind=digit``; else its name."""
+        reference = self.corpus.reference
+        is_readable = "?" in reference and ":" not in reference
+        return reference if is_readable else self.corpus.name
 
     @property
     def label(self) -> str:

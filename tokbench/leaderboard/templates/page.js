@@ -57,6 +57,23 @@ for (const table of document.querySelectorAll("table.board")) {
   });
 }
 
+/* Wide tables: a second bar above, and a shade at the right while there is more. */
+for (const frame of document.querySelectorAll(".frame")) {
+  const scroll = frame.querySelector(".scroll"), bar = document.createElement("div"), width = document.createElement("div");
+  bar.className = "bar";
+  bar.append(width);
+  frame.before(bar);
+  const update = () => {
+    width.style.width = `${scroll.scrollWidth}px`;
+    bar.hidden = scroll.scrollWidth <= scroll.clientWidth;
+    frame.style.setProperty("--bar", `${scroll.offsetWidth - scroll.clientWidth}px`);
+    frame.classList.toggle("more", scroll.scrollLeft + scroll.clientWidth < scroll.scrollWidth - 1);
+  };
+  bar.addEventListener("scroll", () => { scroll.scrollLeft = bar.scrollLeft; });
+  scroll.addEventListener("scroll", () => { bar.scrollLeft = scroll.scrollLeft; update(); });
+  new ResizeObserver(update).observe(scroll);
+}
+
 /* Pictures: one at a time, and the point under the pointer in words. */
 for (const pictures of document.querySelectorAll(".pictures")) {
   const tabs = [...pictures.querySelectorAll("[role=tab]")];
