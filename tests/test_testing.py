@@ -1,7 +1,9 @@
 """The conformance suite: every shipped codec passes, and each check is failed by a codec that breaks its rule."""
 
 import functools
+import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -296,6 +298,23 @@ def test_the_length_of_the_long_input_can_be_chosen() -> None:
     check_codec(Drifts, long_input_s=1.5)
     with pytest.raises(CheckFailedError, match=r"long_input: .* 998 frames for 10\.0000 s"):
         check_codec(Drifts, long_input_s=10.0)
+
+
+UNLOADABLE = {
+    "class NeedsArgument(Steps):\n    def __init__(self, size): ...": "TypeError: .*missing 1 required .* 'size'",
+    "class NoInfo(Steps):\n    def __init__(self): ...": "AttributeError: .* has no attribute 'info'",
+    "class Exits(Steps):\n    def __init__(self): raise SystemExit": r"SystemExit \(adapter\.py:3, in __init__\)",
+    "{}['tables']\nclass NeverMade: ...": r"KeyError: 'tables' \(adapter\.py:2, in <module>\)",
+}
+
+
+@pytest.mark.parametrize(("source", "found"), UNLOADABLE.items())
+def test_a_codec_that_cannot_be_made_fails_before_the_suite(source: str, found: str, tmp_path: Path) -> None:
+    (tmp_path / "adapter.py").write_text(f"from test_testing import Steps\n{source}\n")
+    name = source.partition("class ")[2].partition("(")[0].partition(":")[0]
+    (result,) = run_checks(f"{tmp_path / 'adapter.py'}:{name}")
+    assert (result.name, result.status) == ("loading", "failed")
+    assert re.fullmatch(rf"The file is imported .*, and the class makes .* Found: {found}.*", result.message)
 
 
 def test_an_unknown_codec_is_named() -> None:

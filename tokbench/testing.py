@@ -14,7 +14,7 @@ and for ``tokbench check CODEC``, where :func:`run_checks` returns all results. 
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -38,8 +38,19 @@ from tokbench.errors import (
     SampleRateError,
     TokbenchError,
 )
+from tokbench.runners.base import reason_of
 
-__all__ = ["CHECKS", "Check", "CheckFailedError", "CheckResult", "Subject", "check_codec", "run_checks"]
+__all__ = [
+    "CHECKS",
+    "LOADING",
+    "Check",
+    "CheckFailedError",
+    "CheckResult",
+    "Subject",
+    "check_codec",
+    "iterate_checks",
+    "run_checks",
+]
 
 Status = Literal["passed", "failed", "skipped"]
 Make = Callable[[], Tokenizer]
@@ -387,6 +398,14 @@ CHECKS = (
 """The suite, in the order in which it runs."""
 
 
+LOADING = "loading"
+"""What comes before the suite, as a check."""
+_LOADING_RULE = (
+    "The file is imported without an error, and the class makes an instance that has an info, "
+    "from the keyword arguments of each setting."
+)
+
+
 def check_codec(
     codec: Tokenizer | Make, *, settings: Sequence[Make] = (), long_input_s: float = LONG_INPUT_S
 ) -> None:
@@ -412,9 +431,25 @@ def run_checks(
     """Return the result of every check on what ``codec``, as given to ``--codec``, refers to.
 
     Raises :class:`tokbench.errors.UnknownNameError` for an unknown codec, and what :func:`registry.load` raises
-    for one that cannot be loaded.
+    for one whose weights or packages are not there.
     """
-    references = registry.expand(codec) if isinstance(codec, str) else codec
+    return list(iterate_checks(codec, weights=weights, long_input_s=long_input_s))
+
+
+def iterate_checks(
+    codec: str | Sequence[registry.CodecReference],
+    *,
+    weights: Path | None = None,
+    long_input_s: float = LONG_INPUT_S,
+) -> Iterator[CheckResult]:
+    """Yield what :func:`run_checks` returns as it is found."""
+    try:
+        references = registry.expand(codec) if isinstance(codec, str) else codec
+    except TokbenchError:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (as in _failure)
+        yield _not_loaded(str(codec), error)
+        return
     infos: dict[tuple[str, str], TokenizerInfo] = {}
 
     def info(reference: registry.CodecReference) -> TokenizerInfo:
@@ -423,15 +458,24 @@ def run_checks(
             infos[key] = registry.load(reference, weights=weights).info
         return infos[key]
 
-    results: list[CheckResult] = []
     for reference in references:
 
         def make(reference: registry.CodecReference = reference) -> Tokenizer:
             return registry.load(reference, weights=weights)
 
-        siblings = tuple(info(dataclasses.replace(reference, setting=name)) for name in reference.card.settings)
-        results += _results(Subject(make, make(), siblings, long_input_s))
-    return results
+        try:
+            siblings = tuple(info(dataclasses.replace(reference, setting=name)) for name in reference.card.settings)
+            subject = Subject(make, make(), siblings, long_input_s)
+        except TokbenchError:
+            raise
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (as in _failure)
+            yield _not_loaded(reference.label, error)
+        else:
+            yield from _results(subject)
+
+
+def _not_loaded(label: str, error: BaseException) -> CheckResult:
+    return CheckResult(label, LOADING, "failed", f"{_LOADING_RULE} Found: {reason_of(error)}")
 
 
 def _copier(codec: Tokenizer) -> Make:
@@ -465,8 +509,6 @@ def _failure(check: Check, subject: Subject) -> str:
     """Return what is wrong, nothing if the rule is kept."""
     try:
         check.function(subject)
-    except TokbenchError as error:
-        return f"{check.rule} Found: {error}"
-    except Exception as error:  # noqa: BLE001  (a codec may raise anything, and that is a finding)
-        return f"{check.rule} Found: {type(error).__name__}: {error}"
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (a codec may raise anything, and that is a finding)
+        return f"{check.rule} Found: {reason_of(error)}"
     return ""

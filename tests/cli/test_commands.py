@@ -56,6 +56,20 @@ def test_a_list_of_something_unknown_names_the_choices(cli: Cli) -> None:
     assert "codecs" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("codecs", "mimmi"), "no codec named 'mimmi'. Did you mean 'mimi'?"),
+        (("tasks", "tokns"), "no task named 'tokns'. Did you mean 'tokens.v1'?"),
+        (("codec",), "there is no list of 'codec'. Did you mean 'codecs'? Expected one of codecs, tasks"),
+    ],
+)
+def test_a_list_of_nothing_suggests_a_name(cli: Cli, arguments: tuple[str, ...], sentence: str) -> None:
+    done = cli("list", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"Error: {sentence}")
+
+
 @pytest.mark.parametrize("name", ["opus", "reconstruction", "stoi", "synth", "overview", "dnsmos"])
 def test_anything_listed_can_be_shown(cli: Cli, name: str) -> None:
     done = cli("show", name)
@@ -111,6 +125,20 @@ def test_a_bad_file_costs_only_itself(cli: Cli, tmp_path: Path) -> None:
     assert "missing.wav: not readable as audio (no such file)" in one_line(done.stderr)
 
 
+def test_files_that_would_replace_each_other_are_refused_before_work_starts(cli: Cli, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        soundfile.write(tmp_path / folder / "x.wav", np.zeros(16000), 16000)
+    done = cli("encode", "a/x.wav", "b/x.wav", "--codec", "mulaw", "--out", "out")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: a/x.wav and b/x.wav would both be written to out/x.safetensors; give one")
+    assert not (tmp_path / "out").exists()
+    assert cli("encode", "a/x.wav", "b/x.wav", "--codec", "mulaw").returncode == 0
+    done = cli("decode", "a/x.safetensors", "b/x.safetensors", "--out", "out")
+    assert "would both be written to out/x.decoded.wav" in done.stderr
+    assert cli("encode", "a/x.wav", "a/x.wav", "--codec", "mulaw").stderr == "Error: a/x.wav is named twice\n"
+
+
 def test_a_file_of_codes_starts_no_code_of_its_own(cli: Cli, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(16000), 16000)
     cli("encode", "a.wav", "--codec", codec("Good"))
@@ -142,6 +170,16 @@ def test_check_passes_a_good_codec_and_names_what_a_bad_one_must_mend(cli: Cli) 
     bad = cli("check", codec("Random"))
     assert bad.returncode == 1
     assert "FAILED" in bad.stdout
+
+
+def test_a_codec_that_ends_the_process_takes_the_report_of_its_checks_not_along(cli: Cli) -> None:
+    done = cli("check", codec("Dies"))
+    assert done.returncode == 1
+    *passed, last = [line.split("\t") for line in done.stdout.splitlines()[1:]]
+    assert {row[2] for row in passed} == {"ok"}
+    assert last[:3] == ["good:default", "decoded_length", "FAILED"]
+    assert "ended the process in this check (exit code 7)" in last[3]
+    assert done.stderr == ""
 
 
 def test_doctor_says_what_is_missing_and_how_to_get_it(cli: Cli, tokbench_home: Path) -> None:

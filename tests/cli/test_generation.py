@@ -113,7 +113,7 @@ def test_a_voice_goes_in_where_a_model_takes_one(speaker: Path, run: Run, tmp_pa
         ("--form=sc --text=up", "--text: the form 'sc' of little takes nothing"),
         ("--form=sc --out=x.mp3", "--out x.mp3: expected a file whose name ends in .wav or .flac"),
         ("--form=sc --set=top_p=3", "sampling of all: top_p: input should be less than or equal to 1, found 3"),
-        ("--form=sc --device=gpu", "--device gpu: "),
+        ("--form=sc --device=gpu", "--device: 'gpu' is no device: expected cpu, cuda or cuda:N"),
         ("--form=sc --set=ar.top_p=1", "sampling of all: ar: unknown key"),
     ],
 )

@@ -1,5 +1,6 @@
 """Codecs as a user would hand them over: one that works, and one for each way of not working."""
 
+import dataclasses
 import os
 import sys
 import time
@@ -119,6 +120,8 @@ class Busy(Counting):
 
 class Random(Good):
     """Draws random numbers without a seed of its own."""
+
+    info = dataclasses.replace(Good.info, name="random")
 
     def _encode(self, samples: torch.Tensor) -> list[torch.Tensor]:
         return [torch.randint(0, 256, samples.shape)]

@@ -12,7 +12,6 @@ from tokbench.errors import MissingPackageError
 if TYPE_CHECKING:
     from tokbench.run.engine import CellOutcome
     from tokbench.run.executor import LocalExecutor
-    from tokbench.run.plan import Cell
     from tokbench.run.ray_executor import RayExecutor
 
 __all__ = ["Engine", "check", "run"]
@@ -69,11 +68,14 @@ def run(  # noqa: PLR0913, PLR0917  (the options of the main job)
 
     Example: [bold]tokbench run --codec opus:all,mulaw --task reconstruction,tokens[/]
     """
+    from tokbench.cli.device import check_device
+    from tokbench.cli.plan_view import print_plan
     from tokbench.cli.progress import TerminalReporter
     from tokbench.run.engine import execute
     from tokbench.run.executor import default_num_workers
     from tokbench.run.plan import Options, build_plan
 
+    check_device(device, is_here=executor is Engine.LOCAL and not plan)
     options = Options(
         results=results,
         corpus=corpus,
@@ -85,7 +87,7 @@ def run(  # noqa: PLR0913, PLR0917  (the options of the main job)
     )
     cells = build_plan(_split(codec), _split(task), options)
     if plan:
-        _show_plan(cells)
+        print_plan(cells)
         return
     outcomes: list[CellOutcome] = []
     num_workers = jobs or default_num_workers(device)
@@ -112,22 +114,6 @@ def _split(values: list[str]) -> list[str]:
     return [item for value in values for item in value.split(",") if item]
 
 
-def _show_plan(cells: "list[Cell]") -> None:
-    from tokbench.cli.terminal import print_table
-
-    rows = [
-        (
-            cell.spec.codec.label,
-            cell.spec.task.id,
-            cell.corpus.name,
-            str(cell.num_utterances),
-            cell.skip_reason or "",
-        )
-        for cell in cells
-    ]
-    print_table(rows, columns=("codec", "task", "corpus", "utterances", "skipped because"), numeric=("utterances",))
-
-
 def _show_outcomes(outcomes: "list[CellOutcome]") -> None:
     """Print one table per task and corpus: a row per codec, the task's first metrics as columns."""
     from tokbench.cli.summary_table import print_outcomes
@@ -140,14 +126,15 @@ def check(
     weights: Annotated[Path | None, typer.Option(help="Folder with the codec's weights.")] = None,
 ) -> None:
     """Put a codec through the conformance suite: what every codec must do to be scored fairly."""
+    from tokbench.cli.checking import checked
     from tokbench.cli.terminal import print_table
-    from tokbench.testing import run_checks
 
-    results = run_checks(codec, weights=weights)
+    results = checked(codec, weights=weights)
     marks = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
     print_table(
         [(result.codec, result.name, marks[result.status], result.message) for result in results],
         columns=("codec", "check", "outcome", "what to do"),
+        names=("codec", "check", "outcome"),
     )
     if any(result.status == "failed" for result in results):
         raise typer.Exit(1)

@@ -28,12 +28,15 @@ def encode(
     ] = False,
 ) -> None:
     """Encode audio files to codes on disk: FILE.safetensors, which `tokbench decode` reads."""
+    from tokbench.cli.device import check_device
     from tokbench.cli.terminal import print_table
     from tokbench.codecs.registry import one
     from tokbench.run.files import FileJob
 
+    check_device(device)
     reference = one(codec)
     work = [FileJob(file, out or file.parent, reference, codec, device, weights, entropy=entropy) for file in files]
+    _check_outputs(work, ".tokb" if entropy else ".safetensors")
     done = _process(work, jobs, device)
     columns = ["codes", "seconds", "codebooks x frames", "tokens", "bit/s"]
     rows = [
@@ -58,20 +61,37 @@ def decode(
     weights: Weights = None,
 ) -> None:
     """Decode codes on disk to audio: FILE.decoded.wav."""
+    from tokbench.cli.device import check_device
     from tokbench.cli.terminal import print_table
     from tokbench.codecs.registry import one
     from tokbench.run.files import FileJob
 
+    check_device(device)
     names = [codec or _named_in(file) for file in files]
     references = {name: one(name) for name in names}
     work = [
         FileJob(file, out or file.parent, references[name], name, device, weights, decodes=True)
         for file, name in zip(files, names, strict=True)
     ]
+    _check_outputs(work, ".decoded.wav")
     done = _process(work, jobs, device)
     rows = [(str(item.path), f"{item.duration_s:.3f}", str(item.sample_rate_hz)) for item in done]
     print_table(rows, columns=("audio", "seconds", "Hz"), numeric=("seconds", "Hz"))
     _leave(len(files) - len(done))
+
+
+def _check_outputs(work: "list[FileJob]", ending: str) -> None:
+    """Raise :class:`UsageError` where two files would be written to one place."""
+    from tokbench.errors import UsageError
+
+    sources: dict[Path, Path] = {}
+    for job in work:
+        path = job.folder / f"{job.file.stem}{ending}"
+        before = sources.setdefault(path.resolve(), job.file)
+        if before is not job.file:
+            clash = f"{before} and {job.file} would both be written to {path}; give one of them another name, or"
+            msg = f"{clash} process them one after the other, into different folders (--out)"
+            raise UsageError(f"{job.file} is named twice" if before == job.file else msg)
 
 
 def _process(work: "list[FileJob]", jobs: int | None, device: str) -> "list[Coded]":

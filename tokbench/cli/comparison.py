@@ -30,6 +30,7 @@ def print_comparison(
             columns=("metric", "codec", "baseline", "difference", "interval (95 %)", "p", "verdict"),
             title=f"{found.task} on {found.corpus}: {codec} against {rows[0]['baseline']}",
             numeric=("codec", "baseline", "difference", "interval (95 %)", "p"),
+            optional=("codec", "baseline"),
         )
     if any(_is_known(row.get("low")) and not _is_known(row.get("p_value")) for row in rows):
         stdout().print(
@@ -45,7 +46,9 @@ def print_comparison(
         [_utterance(row) for row in listing.head(num_rows).to_dict("records")],
         columns=("utterance", "speaker", "language", "codec", "value", "baseline", "difference"),
         title=f"The utterances that differ most in {listed}",
+        names=("utterance", "codec"),
         numeric=("value", "baseline", "difference"),
+        optional=("language", "speaker", "difference"),
     )
 
 

@@ -124,14 +124,11 @@ def generate(  # noqa: PLR0913, PLR0917  (whatever a person may want to try)
 
 
 def _loaded(folder: Path, device: str) -> "LanguageModel":
-    from tokbench.codecs.checkpoints import first_line
+    from tokbench.cli.device import check_device
     from tokbench.lm.language_model import LanguageModel
 
-    try:
-        return LanguageModel(folder, device=device)
-    except (RuntimeError, AssertionError) as error:  # what PyTorch says of a device that is not there
-        msg = f"--device {device}: {first_line(error)}"
-        raise UsageError(msg) from error
+    check_device(device)
+    return LanguageModel(folder, device=device)
 
 
 def _named(texts: list[str]) -> dict[str, str]:

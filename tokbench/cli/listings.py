@@ -18,7 +18,7 @@ from tokbench.specs.codec import find_spec, list_lms, list_specs, scales_of
 from tokbench.specs.scales import SCALES
 from tokbench.specs.task import find_task, list_tasks
 
-__all__ = ["JSON_ONLY", "LISTINGS", "NUMERIC", "SIZES", "find", "is_spec"]
+__all__ = ["JSON_ONLY", "LISTINGS", "NUMERIC", "OPTIONAL", "SIZES", "find", "is_spec"]
 
 Row = dict[str, Any]
 
@@ -207,6 +207,16 @@ JSON_ONLY = {
     "lms": ("title", "source", "scales"),
 }
 """Columns that a terminal has no room for."""
+OPTIONAL = {
+    "codecs": ("causal", "default", "title"),
+    "tasks": ("kind", "metrics", "corpus"),
+    "corpora": ("spelling",),
+    "metrics": ("high", "low", "judge", "unit"),
+    "specs": tuple(f"{scale} M" for scale in SCALES),
+    "lms": ("forms", "codec"),
+    "studies": ("runs", "scale", "title"),
+}
+"""Columns that a narrow terminal has no room for, from the first that is left out to the last."""
 NUMERIC = frozenset({"bit/s", *(f"{scale} M" for scale in SCALES)})
 
 

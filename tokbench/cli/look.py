@@ -1,12 +1,14 @@
 """Commands that look and change nothing: list, show, doctor."""
 
+import difflib
 import sys
-from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from tokbench.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from tokbench.cli.diagnosis import Finding
@@ -14,22 +16,22 @@ if TYPE_CHECKING:
 __all__ = ["doctor", "list_names", "show"]
 
 
-class Noun(StrEnum):
-    """What can be listed."""
-
-    CODECS = "codecs"
-    TASKS = "tasks"
-    CORPORA = "corpora"
-    JUDGES = "judges"
-    METRICS = "metrics"
-    LEADERBOARDS = "leaderboards"
-    SPECS = "specs"
-    LMS = "lms"
-    STUDIES = "studies"
+NOUNS = {
+    "codecs": "codec",
+    "tasks": "task",
+    "corpora": "corpus",
+    "judges": "judge",
+    "metrics": "metric",
+    "leaderboards": "leaderboard",
+    "specs": "spec",
+    "lms": "language model",
+    "studies": "study",
+}
+"""What can be listed, and one of it."""
 
 
 def list_names(
-    noun: Annotated[Noun, typer.Argument(help="What to list.")],
+    noun: Annotated[str, typer.Argument(metavar="NOUN", help=f"What to list: {', '.join(NOUNS)}.")],
     containing: Annotated[str, typer.Argument(help="Only names that contain this.")] = "",
     *,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with every field.")] = False,
@@ -38,18 +40,32 @@ def list_names(
     from tokbench.cli import listings
     from tokbench.cli.terminal import print_json, print_table
 
-    rows = [row for row in listings.LISTINGS[noun.value]() if containing in row["name"]]
+    _check_noun(noun)
+    everything = listings.LISTINGS[noun]()
+    rows = [row for row in everything if containing in row["name"]]
+    if not rows:
+        names = {row["name"].partition(":")[0] for row in everything}
+        raise UnknownNameError(NOUNS[noun], containing, names, command=f"tokbench list {noun}")
     if as_json:
         print_json(rows)
         return
-    columns = list(rows[0]) if rows else ["name"]
-    hidden = listings.JSON_ONLY.get(noun.value, ())
+    columns = list(rows[0])
+    hidden = listings.JSON_ONLY.get(noun, ())
     shown = [column for column in columns if column not in hidden]
     print_table(
         [tuple(str(row[column]) for column in shown) for row in rows],
         columns=shown,
         numeric=[column for column in shown if column in listings.NUMERIC],
+        optional=[column for column in listings.OPTIONAL.get(noun, ()) if column in shown],
     )
+
+
+def _check_noun(noun: str) -> None:
+    if noun not in NOUNS:
+        close = difflib.get_close_matches(noun, NOUNS, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        msg = f"there is no list of {noun!r}.{hint} Expected one of {', '.join(NOUNS)}"
+        raise UsageError(msg)
 
 
 def show(

@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Self
 
@@ -10,11 +11,15 @@ from tokbench.cli.terminal import stderr
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from tokbench.records import Record
     from tokbench.run.engine import CellOutcome
     from tokbench.run.plan import Cell
     from tokbench.runners.base import Failure
 
 __all__ = ["TerminalReporter", "file_progress", "stage_progress"]
+
+_LONGEST_REASON = 300
+"""Characters: a sentence that says what to do fits, the dump of a tensor does not."""
 
 
 class TerminalReporter:
@@ -62,11 +67,36 @@ class TerminalReporter:
         if self._progress is not None and self._task is not None:
             self._progress.remove_task(self._task)
             self._task = None
-        record = outcome.record
-        note = "already done (--force runs it again)" if outcome.was_done else outcome.status
-        reason = f": {record.reason}" if record.reason else ""
-        line = f"[{self._num_finished}/{self._num_cells}] {outcome.cell.label}: {note}{reason}"
+        line = f"[{self._num_finished}/{self._num_cells}] {outcome.cell.label}: {_fate(outcome)}"
         self._console.print(line, style=None if outcome.status == "ok" else "yellow", markup=False)
+
+
+def _fate(outcome: "CellOutcome") -> str:
+    """Return what became of a cell and, unless all is well, the commonest reason."""
+    is_ok = outcome.status == "ok"
+    said: str = outcome.status
+    if outcome.was_done:
+        said = "already done" + ("" if is_ok else f", {said}") + " (--force runs it again)"
+    reason = "" if is_ok else _commonest_reason(outcome.record)
+    return f"{said}: {_shortened(reason)}" if reason else said
+
+
+def _commonest_reason(record: "Record") -> str:
+    """Return why most utterances, or else most metrics, have no value; nothing where none is missing."""
+    reasons: Counter[str] = Counter()
+    for metric in record.metrics:
+        reasons.update(metric.reasons)
+    return record.reason or (reasons.most_common(1)[0][0] if reasons else "")
+
+
+def _shortened(reason: str) -> str:
+    r"""Return ``reason`` in one line that can be taken in at a glance.
+
+    >>> _shortened("RuntimeError: sizes differ\n  at the first layer")
+    'RuntimeError: sizes differ at the first layer'
+    """
+    line = " ".join(reason.split())
+    return line if len(line) <= _LONGEST_REASON else f"{line[: _LONGEST_REASON - 1]}…"
 
 
 def _progress(console: "object") -> "Progress":

@@ -54,8 +54,10 @@ def study(  # noqa: PLR0913, PLR0917  (the options of a long job)
 
     Example: [bold]tokbench study ablations --only encodec-snake --steps 100[/]
     """
+    from tokbench.cli.device import check_device
     from tokbench.specs.study import find_study
 
+    check_device(device, is_here=not plan)
     found = find_study(name)
     trials = _chosen(found, only or [])
     for trial in trials:  # whatever is wrong with a spec is told before the first hour

@@ -31,7 +31,7 @@ def print_outcomes(outcomes: "Sequence[CellOutcome]") -> None:
         rows = [_row(record, names) for record in records]
         first = [_heading(records[0].metric(name)) for name in names]
         columns = ("codec", "kbit/s", *first, "scored")
-        print_table(rows, columns=columns, title=f"{task} on {corpus}", numeric=columns[1:])
+        print_table(rows, columns=columns, title=f"{task} on {corpus}", numeric=columns[1:], optional=first[:0:-1])
 
 
 def _columns(record: "Record") -> list[str]:

@@ -84,9 +84,11 @@ def train(  # noqa: PLR0913, PLR0917  (the options of a long job)
 
     Example: [bold]tokbench train valle --codec trained/encodec-tiny[/]
     """
+    from tokbench.cli.device import check_device
     from tokbench.specs.changes import parse_changes
     from tokbench.specs.codec import find_spec
 
+    check_device(device)
     given, corpora = list(changes or []), corpus or ["synth?split=train"]
     found = [find_spec(spec, scale, changes=parse_changes(given))[0] for spec in specs]
     if steps:

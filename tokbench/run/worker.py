@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import random
 import signal
-import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from tokbench.allocator import keep_freed_memory
 from tokbench.codecs.registry import CodecReference, fingerprint, load
 from tokbench.records import CodecSummary
 from tokbench.run.plan import CellSpec
-from tokbench.runners.base import Bench, Failure, Measurement, Runner, attempt
+from tokbench.runners.base import Bench, Failure, Leaving, Measurement, Runner, attempt
 from tokbench.runners.registry import make_runner
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def _leave_with(sentinel: int) -> None:
 def _leave(*_: object) -> None:
     """End in good order when the pool ends this process: libraries hold semaphores that they must give back."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit(0)
+    raise Leaving(0)
 
 
 def _open_session(spec: CellSpec) -> _Session:

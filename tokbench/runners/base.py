@@ -4,10 +4,14 @@ A runner works on one utterance at a time, in any process, and keeps nothing bet
 be summed up over a corpus travels in a :class:`Measurement`.
 """
 
+import sys
 import time
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 from tokbench.errors import NotApplicableError, NotSupportedError, TokbenchError
@@ -26,10 +30,13 @@ if TYPE_CHECKING:
     from tokbench.corpora.intervals import Tier
     from tokbench.store import CodeStore, StoredCodes
 
-__all__ = ["Bench", "Failure", "Measurement", "Pooled", "Runner", "attempt"]
+__all__ = ["Bench", "Failure", "Leaving", "Measurement", "Pooled", "Runner", "attempt", "reason_of"]
 
 Result = TypeVar("Result")
 Fact = str | int | float | bool | None
+
+_BENEATH = frozenset({"tokbench", "torch", *sys.stdlib_module_names})
+"""Packages that only pass on what a codec got wrong."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +48,45 @@ class Failure:
     """True if the reference alone is the reason, so that no codec could have had a result."""
 
 
+class Leaving(SystemExit):
+    """This process was told to end, which is no failure of what it was doing."""
+
+
 def attempt(function: Callable[[], Result]) -> Result | Failure:
-    """Return ``function()``, or why it failed: the one boundary at which an exception becomes a record."""
+    """Return ``function()``, or why it failed: the one boundary at which an exception becomes a record.
+
+    Ctrl-C and the order to end this process go on their way; a codec that calls ``sys.exit`` has failed.
+    """
     try:
         return function()
+    except Leaving:
+        raise
     except NotApplicableError as error:
         return Failure(str(error), is_not_applicable=True)
-    except TokbenchError as error:
-        return Failure(str(error))
-    except Exception as error:  # noqa: BLE001  (a codec may raise anything; it must cost its own cell only)
-        return Failure(f"{type(error).__name__}: {error}".rstrip(": "))
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (a codec may raise anything; it must cost its own cell only)
+        return Failure(reason_of(error))
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what ``error`` says, and where it was raised unless it is a sentence of ours.
+
+    The place is the innermost one outside tokbench, PyTorch and Python's own library, if there is one: ``KeyError:
+    'boom' (bad.py:12, in _encode)``. Of the file it has the name alone, since reasons stand in records.
+    """
+    if isinstance(error, TokbenchError):
+        return str(error)
+    said = f"{type(error).__name__}: {error}".rstrip(": ")
+    places = list(traceback.walk_tb(error.__traceback__))
+    outside = [place for place in places if _package(place[0]) not in _BENEATH]
+    if not places:
+        return said
+    frame, line = (outside or places)[-1]
+    code = frame.f_code
+    return f"{said} ({Path(code.co_filename).name}:{line}, in {code.co_name})"
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
 @dataclass
