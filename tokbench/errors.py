@@ -58,13 +58,14 @@ class UsageError(TokbenchError):
 
 
 class UnknownNameError(UsageError):
-    """A name that no registry knows."""
+    """A name that no registry knows; ``command`` lists those that are known, if there is one that does."""
 
     def __init__(self, noun: str, name: str, known: Iterable[str], *, command: str) -> None:
         names = sorted(known)
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        super().__init__(f"no {noun} named {name!r}.{hint} ({len(names)} known; see `{command}`)")
+        told = f"{len(names)} known; see `{command}`" if command else f"known: {', '.join(names)}"
+        super().__init__(f"no {noun} named {name!r}.{hint} ({told})")
 
 
 class SpecError(UsageError):

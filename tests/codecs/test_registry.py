@@ -163,6 +163,8 @@ def test_a_wrong_reference_to_a_file_says_what_is_wrong(reference: str, problem:
     [
         ("import no_such_package_at_all", "cannot be imported .*no_such_package_at_all"),
         ("def broken(:", r"cannot be imported \(invalid syntax"),
+        ("1 / 0", r"cannot be imported \(ZeroDivisionError: division by zero\)"),
+        ("import sys\nsys.exit(3)", r"cannot be imported \(SystemExit: 3\)"),
     ],
 )
 def test_a_file_that_cannot_be_imported_says_why(content: str, problem: str, tmp_path: Path) -> None:

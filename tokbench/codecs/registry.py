@@ -26,7 +26,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from tokbench.codecs.card import Card, read_card
-from tokbench.errors import MissingLibraryError, MissingPackageError, SpecError, UnknownNameError, UsageError
+from tokbench.errors import (
+    MissingLibraryError,
+    MissingPackageError,
+    SpecError,
+    TokbenchError,
+    UnknownNameError,
+    UsageError,
+)
 from tokbench.specs.base import file_sha256
 
 if TYPE_CHECKING:
@@ -128,9 +135,8 @@ def expand(text: str) -> list[CodecReference]:
         return [CodecReference(card, name, folder) for name in card.settings]
     setting = setting or card.default_setting
     if setting not in card.settings:
-        raise UnknownNameError(
-            f"setting of {card.name}", setting, card.settings, command=f"tokbench show {card.name}"
-        )
+        command = "" if ".py:" in text else f"tokbench show {card.name}"
+        raise UnknownNameError(f"setting of {card.name}", setting, card.settings, command=command)
     return [CodecReference(card, setting, folder)]
 
 
@@ -222,6 +228,11 @@ def _adapter_class(adapter: str) -> type["Tokenizer"]:
         module = _module_of_file(module_name) if is_file else importlib.import_module(module_name)
     except (ImportError, SyntaxError) as error:
         msg = f"{module_name}: cannot be imported ({error})"
+        raise UsageError(msg) from error
+    except TokbenchError:
+        raise
+    except (Exception, SystemExit) as error:  # a user's file may raise anything, and must not end what asks for it
+        msg = f"{module_name}: cannot be imported ({type(error).__name__}: {error})"
         raise UsageError(msg) from error
     cls = getattr(module, class_name, None)
     if not (inspect.isclass(cls) and issubclass(cls, Tokenizer)):
