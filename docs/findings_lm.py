@@ -25,6 +25,14 @@ WORDS = {
     "lm-storycloze.v1": "pair_accuracy",
 }
 """Metric of each task that is about what is said."""
+UNDERSTOOD = {
+    "lm-asr.v1": "wer",
+    "lm-phones.v1": "per",
+    "lm-kws.v1": "answer_accuracy",
+    "lm-slu.v1": "slot_f1",
+    "lm-ser.v1": "answer_accuracy",
+}
+"""Metric of each task in which speech is understood."""
 LIKELIHOODS = ("lm-swuggy.v1", "lm-sblimp.v1", "lm-storycloze.v1")
 Compared = tuple[str, SourceRecord, SourceRecord]
 """A metric, and two records, of which the first is expected to be better."""
@@ -71,6 +79,21 @@ def units_of_language(records: Records) -> Finding:
             )
         ],
         reason="models that have heard little speech know few words, whatever it is made of",
+    )
+
+
+def units_understood(records: Records) -> Finding:
+    """Compare what models of units and of codes understand of speech."""
+    return _finding(
+        records,
+        "A language model understands more of semantic units than of acoustic codes.",
+        "DASB, Mousavi et al. 2024, arXiv:2406.14294, which finds it of probes",
+        [
+            (metric, units, codec)
+            for task, metric in UNDERSTOOD.items()
+            for units, codec in of_kinds(records.of(task, metric), records, "semantic units", ("neural codec",))
+        ],
+        reason="where there are few words, those of a codec's codes are soon known, too",
     )
 
 
@@ -142,6 +165,7 @@ def one_step(records: Records) -> Finding:
 OF_LANGUAGE_MODELS: tuple[Callable[[Records], Finding], ...] = (
     hybrid_tokens,
     units_of_language,
+    units_understood,
     semantic_units_first,
     patterns,
     continuous_input,

@@ -6,7 +6,7 @@ where there are none.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from findings_lm import OF_LANGUAGE_MODELS
 from findings_parts import (
     NUM_TOLD,
     Finding,
+    Pair,
     by_size,
     num_sure,
     numbers,
@@ -50,6 +51,17 @@ here is said of them.
 """
 ALIGNMENT = "text_alignment_nats"
 """The estimate of SpeechTokenizer's authors of how much of the text is in the tokens."""
+WORDS = {
+    "probe-asr.v1": "probe_per",
+    "probe-asr-text.v1": "probe_wer",
+    "probe-phones.v1": "phone_accuracy",
+    "probe-digits.v1": "digit_accuracy",
+    "probe-keywords.v1": "keyword_accuracy",
+    "probe-intent.v1": "intent_accuracy",
+}
+"""Metric of each probe that is about what is said."""
+VOICES = {"probe-speaker.v1": "probe_speaker_accuracy"}
+"""And about who speaks."""
 LATENTS = "_latents"
 """How the names of the metrics end that are of what was quantized."""
 HEARD = ("stoi", "pesq_wb", "visqol", "mel_distance_dac")
@@ -92,6 +104,52 @@ def units_and_sound(records: Records) -> Finding:
         shown=numbers(shown, records, {"stoi": "STOI", "visqol": "ViSQOL"}),
         reason="a codec that learnt little in a short training sounds no better than a vocoder of units",
     )
+
+
+def units_and_words(records: Records) -> Finding:
+    """Compare what probes make of units with what they make of codes, where it is asked what is said."""
+    pairs = _probed_kinds(records, WORDS, "semantic units", "neural codec")
+    return of_pairs(
+        "Semantic units tell a classifier more of what is said than acoustic codes do.",
+        "DASB, Mousavi et al. 2024, arXiv:2406.14294, tables of its repository",
+        pairs,
+        what="a probe makes more of semantic units",
+        shown=_probed_table(pairs),
+        reason="a codec with several codebooks tells a probe more than one unit does, where items are few",
+    )
+
+
+def codes_and_voices(records: Records) -> Finding:
+    """Compare what probes make of codes with what they make of units, where it is asked who speaks."""
+    pairs = _probed_kinds(records, VOICES, "neural codec", "semantic units")
+    return of_pairs(
+        "Acoustic codes tell a classifier more of who speaks than semantic units do.",
+        "DASB, Mousavi et al. 2024, arXiv:2406.14294, tables of its repository",
+        pairs,
+        what="a probe makes more of acoustic codes",
+        shown=_probed_table(pairs),
+        reason="units of a small model that has heard few speakers differ by speaker, and the speakers are few",
+    )
+
+
+def _probed_kinds(records: Records, asked: Mapping[str, str], first: str, second: str) -> list[Pair]:
+    """Return the pairs of one kind with another, of the metrics ``asked`` by task."""
+    found = []
+    for task, metric in asked.items():
+        for one, other in of_kinds(records.of(task, metric), records, first, (second,)):
+            found.append((one, other, records.gap(one, other, metric)))
+    return found
+
+
+def _probed_table(pairs: Sequence[Pair]) -> tuple[str, ...]:
+    """Return a line for each task and tokenizer of ``pairs``."""
+    sources = {source.path: source for pair in pairs for source in pair[:2]}
+    rows = [
+        [*place(source), METRICS[metric].title, told(number(source, metric))]
+        for source in sorted(sources.values(), key=lambda each: each.path)
+        if (metric := {**WORDS, **VOICES}.get(source.record.task.id))
+    ]
+    return table(("corpus", "tokenizer", "probe", "value"), rows) if rows else ()
 
 
 def taught_codebook(records: Records) -> Finding:
@@ -361,6 +419,8 @@ def quality_and_bitrate(records: Records) -> Finding:
 FINDINGS: tuple[Callable[[Records], Finding], ...] = (
     units_and_phones,
     units_and_sound,
+    units_and_words,
+    codes_and_voices,
     taught_codebook,
     taught_alignment,
     taught_at_no_cost,

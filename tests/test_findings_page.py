@@ -88,6 +88,19 @@ def test_units_are_compared_with_codecs_by_abx(
     assert f"| `mimi:1` | neural codec | 1.00 | {codec[0]:.3g}"[:30] in "\n".join(finding.table)
 
 
+def test_units_tell_what_is_said_and_codes_who_speaks(docs: ModuleType, results: Results) -> None:
+    for codec, wer, words, voices in (("hubert-tiny-km100", 0.2, 0.9, 0.5), ("mimi", 0.6, 0.4, 0.8)):
+        statistic(results, codec, "probe-asr-text.v1", probe_wer=(wer, 0.02))
+        statistic(results, codec, "probe-digits.v1", digit_accuracy=(words, 0.02))
+        statistic(results, codec, "probe-speaker.v1", probe_speaker_accuracy=(voices, 0.02))
+    words = found(docs, results, "units_and_words")
+    assert (words.verdict, "In 2 of 2 pairs" in words.evidence) == ("reproduced", True)
+    assert "| synth.v1 | `hubert-tiny-km100:1` | Digit accuracy | 0.900 (0.880 to 0.920) |" in words.table
+    assert found(docs, results, "codes_and_voices").verdict == "reproduced"
+    statistic(results, "mimi", "probe-speaker.v1", probe_speaker_accuracy=(0.3, 0.02))
+    assert found(docs, results, "codes_and_voices").verdict == "not reproduced"
+
+
 def test_one_pair_of_many_that_says_otherwise_is_named(docs: ModuleType, results: Results) -> None:
     statistic(results, "hubert-tiny-km100", "abx.v1", abx_across=(0.2, 0.01))
     for codec, value in (("mimi", 0.3), ("encodec", 0.4), ("dac-16khz", 0.1)):
