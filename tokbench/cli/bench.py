@@ -51,7 +51,10 @@ def run(  # noqa: PLR0913, PLR0917  (the options of the main job)
     executor: Annotated[
         Engine, typer.Option(help="local: processes of this machine; ray: a Ray cluster (RAY_ADDRESS).")
     ] = Engine.LOCAL,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N utterances of the corpus.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Only the first N utterances of the corpus; their records stand by themselves."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of intervals and of codecs that draw random numbers.")] = 0,
     examples: Annotated[int, typer.Option(min=0, help="Utterances whose decoded audio is kept for listening.")] = 3,
     weights: Annotated[
