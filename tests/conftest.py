@@ -1,5 +1,6 @@
 """What every test may use: seeded signals, a home of its own, the command line, and recorded speech if present."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ import pytest
 import soundfile
 import torch
 from running import Cli, command, environment
+
+# Workers get one thread by the environment, which tests share: numba, once begun, refuses another number.
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 SPEECH = Path(__file__).parent.parent.parent / "shared" / "speech"
 

@@ -445,10 +445,10 @@ def iterate_checks(
     """Yield what :func:`run_checks` returns as it is found."""
     try:
         references = registry.expand(codec) if isinstance(codec, str) else codec
-    except TokbenchError:
-        raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001  (as in _failure)
-        yield _not_loaded(str(codec), error)
+    except TokbenchError as error:
+        if error.__cause__ is None or isinstance(error.__cause__, ImportError | SyntaxError):
+            raise
+        yield _not_loaded(str(codec), error.__cause__)
         return
     infos: dict[tuple[str, str], TokenizerInfo] = {}
 
