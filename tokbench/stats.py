@@ -176,18 +176,7 @@ def paired(
     Each of ``first`` and ``second`` is (totals, weights), float64 [N], in the same order of utterances. The
     interval is that of :func:`over_seeds`, the p-value that of label swaps.
     """
-    parts = [group_sums(part[:, None], groups) for pair in (first, second) for part in pair]
-    total = np.concatenate([parts[0], parts[2]], axis=1)
-    weight = np.concatenate([parts[1], parts[3]], axis=1)
-    if num_counted(weight) < MIN_UNITS:
-        return None
-    is_rms = np.array([rms, rms])
-    observed = ratio(total.sum(axis=0), weight.sum(axis=0), rms=is_rms)
-    if np.isnan(observed).any():
-        return None
-    values = resample(total, weight, rms=is_rms.tolist(), seed=seed)
-    found = over_seeds(values[:, 0] - values[:, 1], observed[:1], observed[1:], num_counted(weight))
-    return replace(found, p_value=_sign_flip(total, weight, is_rms, found.value, seed))
+    return paired_over_seeds([first], [second], rms=rms, groups=groups, seed=seed)
 
 
 def _sign_flip(total: np.ndarray, weight: np.ndarray, rms: np.ndarray, observed: float, seed: int) -> float:
@@ -214,13 +203,11 @@ def paired_over_seeds(
     groups: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Difference | None:
-    """Compare two designs, each trained from several seeds, on the same utterances; as :func:`paired` from one.
+    """Compare two designs, each trained from several seeds, on the same utterances; None as for :func:`paired`.
 
-    Each of ``first`` and ``second`` holds, for every seed, (totals, weights), float64 [N]. The interval and the
-    p-value are those of :func:`over_seeds`.
+    Each of ``first`` and ``second`` holds, for every seed, (totals, weights), float64 [N]. The interval is that of
+    :func:`over_seeds`, and so is the p-value; of one seed each, it is that of label swaps.
     """
-    if len(first) == len(second) == 1:
-        return paired(first[0], second[0], rms=rms, groups=groups, seed=seed)
     total, weight = (
         np.column_stack([group_sums(item[part][:, None], groups) for item in (*first, *second)]) for part in (0, 1)
     )
@@ -233,7 +220,10 @@ def paired_over_seeds(
     values = resample(total, weight, rms=is_rms.tolist(), seed=seed)
     mine, theirs = (slice(None, len(first)), slice(len(first), None))
     drawn = values[:, mine].mean(axis=1) - values[:, theirs].mean(axis=1)
-    return over_seeds(drawn, observed[mine], observed[theirs], num_counted(weight))
+    found = over_seeds(drawn, observed[mine], observed[theirs], num_counted(weight))
+    if len(first) == len(second) == 1:
+        return replace(found, p_value=_sign_flip(total, weight, is_rms, found.value, seed))
+    return found
 
 
 def num_counted(weight: np.ndarray) -> int:

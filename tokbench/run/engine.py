@@ -135,12 +135,8 @@ def _measure(  # noqa: PLR0913  (all that a cell is)
 
 def _has_numbers(cell: Cell) -> bool:
     """Say whether an earlier run measured something, which is worth more than a run in which everything failed."""
-    if not (cell.files.record.is_file() and cell.files.utterances.is_file()):
-        return False
-    try:
-        return read_record(cell.files.record).status in {"ok", "partial"}
-    except RecordError:
-        return False
+    record = _earlier(cell)
+    return record is not None and record.status in {"ok", "partial"}
 
 
 def _learn(cell: Cell, runner: Runner, executor: Executor) -> str | None:
@@ -162,13 +158,18 @@ def _why_not(runner: Runner, loaded: worker.Loaded) -> str | None:
 
 
 def _finished(cell: Cell, key: str) -> Record | None:
+    record = _earlier(cell)
+    return record if record is not None and record.key == key else None
+
+
+def _earlier(cell: Cell) -> Record | None:
+    """Return the record of an earlier run that is whole and can be read; None where there is none."""
     if not (cell.files.record.is_file() and cell.files.utterances.is_file()):
         return None
     try:
-        record = read_record(cell.files.record)
+        return read_record(cell.files.record)
     except RecordError:
         return None
-    return record if record.key == key else None
 
 
 def _without_measurements(cell: Cell, status: Literal["skipped", "failed"], reason: str) -> CellOutcome:
