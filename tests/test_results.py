@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tokbench.codecs.registry import list_cards
+from tokbench.codecs.registry import TRAINED, expand, fingerprint, list_cards
 from tokbench.metrics.catalogue import METRICS
 from tokbench.records import Record, RecordFiles, read_records
 from tokbench.specs.task import find_task
@@ -15,6 +15,18 @@ RESULTS = Path(__file__).parent.parent / "results"
 RECORDS = dict(read_records(RESULTS))
 CELLS = sorted({(record.task.id, record.corpus.name) for record in RECORDS.values()})
 FAMILIES = ("mulaw", "opus", "spectrogram-kmeans")
+
+
+MEASURED_BEFORE = {"spectrogram-kmeans", "unit-vocoder-tiny"}
+TRAINED_HERE = sorted(name for name in list_cards() if (TRAINED / name).is_dir() and name not in MEASURED_BEFORE)
+
+
+@pytest.mark.parametrize("name", TRAINED_HERE)
+def test_records_of_a_trained_codec_are_of_the_codec_as_it_is(name: str) -> None:
+    today = {reference.setting: fingerprint(reference) for reference in expand(f"{name}:all")}
+    for path, record in RECORDS.items():
+        if record.codec.name == name and record.codec.fingerprint is not None:
+            assert record.codec.fingerprint == today[record.codec.setting], path
 
 
 def value(record: Record, name: str) -> float:

@@ -13,7 +13,18 @@ from tokbench.audio import Audio
 from tokbench.codecs import registry
 from tokbench.codecs.base import Codec
 from tokbench.codecs.card import WeightsSource
-from tokbench.codecs.registry import expand, fingerprint, list_cards, list_plugins, load, missing_packages, one
+from tokbench.codecs.registry import (
+    SAME_CODES,
+    SameCodes,
+    SameFile,
+    expand,
+    fingerprint,
+    list_cards,
+    list_plugins,
+    load,
+    missing_packages,
+    one,
+)
 from tokbench.codecs.weights import locate_weights
 from tokbench.errors import (
     MissingPackageError,
@@ -23,7 +34,9 @@ from tokbench.errors import (
     WeightsError,
     WeightsNotFoundError,
 )
+from tokbench.specs.base import file_sha256, read_toml, write_toml
 
+PACKAGE = Path(registry.__file__).parent.parent
 PLUGIN = Path(__file__).parent.parent / "plugin_package"
 
 USER_CODEC = '''
@@ -133,6 +146,28 @@ def test_its_text_asks_for_the_same_codec_again(codec_file: Path, card_folder: P
     found += [one(f"{codec_file}:Sign:loud"), one(f"{card_folder}/my_codec.py:Sign:loud")]
     for reference in found:
         assert one(reference.text) == reference
+
+
+def test_texts_that_make_the_same_codes_share_a_fingerprint(
+    codec_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, text = file_sha256(codec_file), codec_file.read_text(encoding="utf-8")
+    of_before = fingerprint(one(f"{codec_file}:Sign:quiet"))
+    codec_file.write_text(f"{text}\n# the same codes\n", encoding="utf-8")
+    assert fingerprint(one(f"{codec_file}:Sign:quiet")) != of_before
+    same = SameFile(path="codec.py", before=before, now=file_sha256(codec_file), why="a comment")
+    write_toml(tmp_path / "same.toml", SameCodes(file=(same,)))
+    monkeypatch.setattr("tokbench.codecs.registry.SAME_CODES", tmp_path / "same.toml")
+    assert fingerprint(one(f"{codec_file}:Sign:quiet")) == of_before
+    codec_file.write_text(f"{text}\n# other codes\n", encoding="utf-8")
+    assert fingerprint(one(f"{codec_file}:Sign:quiet")) != of_before
+
+
+def test_the_list_of_same_codes_is_of_the_files_that_stand_there() -> None:
+    for same in read_toml(SAME_CODES, SameCodes).file:
+        file = PACKAGE / same.path
+        assert file_sha256(file) == same.now, f"{same.path} changed: say whether it makes the same codes"
+        assert same.before != same.now
 
 
 def test_the_fingerprint_changes_with_the_file_and_with_the_setting(codec_file: Path) -> None:

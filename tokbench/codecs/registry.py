@@ -34,7 +34,7 @@ from tokbench.errors import (
     UnknownNameError,
     UsageError,
 )
-from tokbench.specs.base import file_sha256
+from tokbench.specs.base import StrictModel, file_sha256, read_toml
 
 if TYPE_CHECKING:
     from tokbench.codecs.base import Tokenizer
@@ -59,6 +59,27 @@ CARD_FILE = "card.toml"
 _OWN_ADAPTER = re.compile(r"tokbench\.codecs\.\w+:\w+")
 _DECIDING = ("tokbench.codecs.", "tokbench.models.")
 """Modules whose source decides which codes an adapter that imports them makes."""
+
+SAME_CODES = Path(__file__).with_name("same_codes.toml")
+
+
+class SameFile(StrictModel):
+    """Two texts of a source file that make the same codes."""
+
+    path: str
+    """Within the package, with ``/``."""
+    before: str
+    """SHA-256 of the text that the fingerprints count."""
+    now: str
+    """SHA-256 of the text that stands there."""
+    why: str
+    """What was changed."""
+
+
+class SameCodes(StrictModel):
+    """The content of ``same_codes.toml``."""
+
+    file: tuple[SameFile, ...]
 
 
 @dataclass(frozen=True)
@@ -312,15 +333,20 @@ def _folders(reference: CodecReference, override: Path | None) -> dict[str, Path
 
 
 def fingerprint(reference: CodecReference, *, weights: Path | None = None) -> str:
-    """Return a hash of everything that decides the codes: source of adapter and networks, packages, weights."""
+    """Return a hash of everything that decides the codes: source of adapter and networks, packages, weights.
+
+    A file of ``same_codes.toml`` counts as the text that it had before.
+    """
     from tokbench.codecs.weights import weights_files  # noqa: PLC0415  (listing must stay light)
 
     card = reference.card
     digest = hashlib.sha256(repr((card.name, reference.setting, sorted(reference.arguments.items()))).encode())
     if ".py:" in reference.adapter:  # a user's file may hold several codecs of one name
         digest.update(reference.adapter.rpartition(":")[2].encode())
+    same = {each.now: each.before for each in read_toml(SAME_CODES, SameCodes).file}
     for file in sorted(_source_files(_adapter_class(reference.adapter).__module__)):
-        digest.update(file_sha256(Path(file)).encode())
+        sha256 = file_sha256(Path(file))
+        digest.update(same.get(sha256, sha256).encode())
     for package in card.packages:
         digest.update(f"{package} {importlib.metadata.version(package)}".encode())
     for argument, folder in sorted(_folders(reference, weights).items()):
