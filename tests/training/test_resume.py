@@ -2,6 +2,9 @@
 
 import csv
 import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -175,3 +178,30 @@ def test_two_processes_do_not_train_in_one_folder(audio: Path, tmp_path: Path) -
         pass
     process.send(signal.SIGKILL)
     assert process.end().code == -signal.SIGKILL
+
+
+FINISHING = """
+import sys
+from pathlib import Path
+from tokbench.training.folder import RunFolder
+
+folder = RunFolder(Path(sys.argv[1]), {"spec": "a", "seed": "0"})
+with folder.claimed(restart=False):
+    print("begun", flush=True)
+    sys.stdin.readline()
+    folder.finish()
+"""
+
+
+def test_who_waits_finds_what_the_other_process_finished(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FINISHING, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == "begun\n"
+        folder = RunFolder(tmp_path, {"spec": "a", "seed": "0"})
+        assert not folder.is_finished
+        threading.Timer(0.1, other.stdin.close).start()  # the end of the input lets it go on
+        with folder.claimed(restart=False, waits=True):
+            assert folder.is_finished
+    assert other.returncode == 0

@@ -357,7 +357,7 @@ class LmRunner(Runner):
                 scale=self.arguments.scale,
                 seed=each.seed,
                 forms=self._forms,
-                options=Options(changes=self.arguments.changes, device=each.device),
+                options=Options(changes=self.arguments.changes, device=each.device, waits=True),
             )
 
     def _benches(self, bench: Bench) -> list[Bench]:

@@ -79,18 +79,19 @@ class RunFolder:
         return self._state.num_finished
 
     @contextlib.contextmanager
-    def claimed(self, *, restart: bool) -> Iterator[None]:
+    def claimed(self, *, restart: bool, waits: bool = False) -> Iterator[None]:
         """Make the folder that of this run, from its beginning if ``restart``, and keep other processes out.
 
-        A run that left neither a checkpoint nor a model leaves its folder to the next. Raises
-        :class:`RunExistsError` if it is that of another run, and :class:`FolderInUseError`.
+        If ``waits``, a process that trains there is waited for; it may have finished what was to be done. A run
+        that left neither a checkpoint nor a model leaves its folder to the next. Raises :class:`RunExistsError` if
+        it is that of another run, and :class:`FolderInUseError`.
         """
-        with self._locked():
+        with self._locked(waits=waits):
             self._claim(restart=restart)
             yield
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self, *, waits: bool) -> Iterator[None]:
         if not self._is_first:
             yield
             return
@@ -98,9 +99,10 @@ class RunFolder:
         with (self.log / "lock").open("w", encoding="utf-8") as lock:
             try:
                 # Of this process alone: those that read audio for it do not hold it on, should it be killed.
-                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.lockf(lock, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
             except OSError as error:
                 raise FolderInUseError(self.path) from error
+            self._state = _read(self._file) or _State(self._identity)  # another process may have been at work
             yield
 
     def _claim(self, *, restart: bool) -> None:

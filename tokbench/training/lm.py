@@ -219,7 +219,9 @@ def train_lm(  # noqa: PLR0913  (what a long job needs to know)
     if folder.is_finished and not options.restart:
         watcher.say("finished already")
         return out
-    with folder.claimed(restart=options.restart):
+    with folder.claimed(restart=options.restart, waits=options.waits):
+        if folder.is_finished:
+            return out
         start = _start(spec, material, out, codec=codec, origin=origin, options=options, watcher=watcher)
         tokens = open_tokens(spec, material, tools, on_progress=watcher.stage)
         processes.wait()

@@ -53,6 +53,8 @@ class Options:
     """Whether to begin again where the folder holds a run."""
     keep_checkpoint: bool = False
     """Whether the last checkpoint stays beside the finished codec."""
+    waits: bool = False
+    """Whether to wait for a process that trains the same in the same folder, rather than to refuse."""
 
 
 def train(
@@ -82,8 +84,10 @@ def train(
     if folder.is_finished and not options.restart:
         watcher.say("finished already")
         return out
-    with folder.claimed(restart=options.restart):
+    with folder.claimed(restart=options.restart, waits=options.waits):
         processes.wait()
+        if folder.is_finished:
+            return out
         if isinstance(spec, ScaledSpec):
             _train_by_steps(spec, origin, folder, processes, options, watcher)
         elif processes.is_first:
