@@ -17,7 +17,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     """Run ``tokbench generate`` in this process, in ``tmp_path``."""
     monkeypatch.chdir(tmp_path)
 
-    return partial(run_here, monkeypatch, capsys, "generate")
+    return partial(run_here, monkeypatch, capsys, "generate", "--trust-code")  # the codec is a file of the tests
 
 
 def trained(folder: Path, **changes: object) -> Path:

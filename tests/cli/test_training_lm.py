@@ -23,6 +23,23 @@ MINI = {
     "training": {"num_steps": 2, "batch_size": 2, "crop_s": 0.5, "optimizer": {"learning_rate": 1e-3}},
 }
 
+MINE = """
+import torch
+from tokbench.codecs.base import Codec, TokenizerInfo
+from tokbench.codes import StreamInfo
+
+class Loudness(Codec):
+    def __init__(self):
+        self.info = TokenizerInfo(sample_rate_hz=16000, streams=(StreamInfo(1, 16, 50.0),))
+
+    def _encode(self, samples):
+        frames = torch.nn.functional.pad(samples, (0, -samples.shape[1] % 320)).reshape(1, -1, 320)
+        return [(frames.abs().mean(2) * 30).clamp(0, 15).long()]
+
+    def _decode(self, streams):
+        return (streams[0] / 30.0).repeat_interleave(320, 1)
+"""
+
 
 @pytest.fixture
 def sounds(tmp_path: Path) -> Path:
@@ -50,6 +67,24 @@ def test_a_language_model_learns_the_codes_of_the_codec_that_is_named(
     model = LanguageModel(tmp_path / "trained" / "mini-paper")
     assert (model.card.num_steps, model.card.audio_s) == (3, pytest.approx(3.0, abs=0.1))
     assert model.spec.streams["units"].sizes == (256, 256)  # type: ignore[union-attr]
+
+
+def test_a_folder_that_names_code_runs_it_only_for_who_trusts_it(
+    sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(MINE, encoding="utf-8")
+    (tmp_path / "mini.toml").write_text(tomli_w.dumps(MINI))
+    asked = ["train", "mini.toml", "--scale=paper", f"--corpus=folder:{sounds}", "--codec=mine.py:Loudness"]
+    assert run(monkeypatch, *asked) == 0
+    hear = ["generate", "trained/mini-paper", "--seconds=0.1"]
+    assert run(monkeypatch, *hear) == 2
+    assert (
+        "mine.py:Loudness:default is code that would be run. If you trust it, add --trust-code"
+        in capsys.readouterr().err
+    )
+    assert run(monkeypatch, *hear, "--trust-code") == 0
+    assert Path("generated.wav").is_file()
 
 
 def test_a_codec_is_no_option_of_a_codec(

@@ -21,7 +21,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
     parts: dict[str, Any] = {"codes": {"deduplicated": True, "stream": "codes"}}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOKBENCH_HOME", str(folder / "home"))
-        return LanguageModel(train_little(folder, stages={"all": {"parts": parts}}))
+        return LanguageModel(train_little(folder, stages={"all": {"parts": parts}}), trusts_code=True)
 
 
 def test_what_is_new_of_runs_is_what_comes_after_those_that_were_begun(model: LanguageModel) -> None:

@@ -134,7 +134,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_has_learnt_to_speak_and_to_hear(model_folder: Path) -> None:
-    model = LanguageModel(model_folder)
+    model = LanguageModel(model_folder, trusts_code=True)
     speak = [Request({"text": text, "mood": "sad"}, "tts") for text in ("abc", "hgfe", "dadbf")]
     for request, found in zip(speak, model.generate(speak), strict=True):
         numbers = np.array([LETTERS.index(letter) for letter in str(request.contents["text"])])
@@ -145,7 +145,7 @@ def test_it_has_learnt_to_speak_and_to_hear(model_folder: Path) -> None:
 
 
 def test_the_card_tells_how_it_was_made(model_folder: Path) -> None:
-    model = LanguageModel(model_folder)
+    model = LanguageModel(model_folder, trusts_code=True)
     assert (model.card.trained_on, model.card.licence) == (("letters",), "CC0-1.0")
     assert model.card.num_parameters == sum(each.numel() for each in model.networks.parameters())
     assert model.card.num_steps == 300
@@ -156,13 +156,16 @@ def test_the_card_tells_how_it_was_made(model_folder: Path) -> None:
 def test_a_beginning_is_gone_on_from(model_folder: Path) -> None:
     begun = spoken(np.array([0, 1]))
     request = Request({"text": "abe", "mood": "glad"}, "tts", begun={"acoustic": begun})
-    (found,) = LanguageModel(model_folder).generate([request])
+    (found,) = LanguageModel(model_folder, trusts_code=True).generate([request])
     assert torch.equal(found.streams["acoustic"], spoken(np.array([0, 1, 4])))
     assert found.num_begun == {"acoustic": 2}
 
 
 def test_what_is_right_is_likelier_and_nothing_learnt_knows_no_better(model_folder: Path) -> None:
-    model, floor = LanguageModel(model_folder), LanguageModel.floor(model_folder)
+    model, floor = (
+        LanguageModel(model_folder, trusts_code=True),
+        LanguageModel.floor(model_folder, trusts_code=True),
+    )
     right = Item("right", {"text": "abc", "mood": "sad", "acoustic": spoken(np.array([0, 1, 2]))}, "tts")
     wrong = Item("wrong", {**right.contents, "acoustic": spoken(np.array([0, 1, 5]))}, "tts")
     likely, unlikely = model.score([right, wrong])
@@ -176,7 +179,9 @@ def test_what_is_filled_in_by_confidence_has_no_likelihood(tmp_path: Path) -> No
     """And a score without it would be that of the first codebook alone."""
     stages = {"nar": {**SPEC["stages"]["nar"], "objective": {"kind": "masked", "num_given": 1}}}
     changes = {"stages": {**SPEC["stages"], **stages}, "training": {**SPEC["training"], "num_steps": 1}}
-    model = LanguageModel(train_lm(spec_file(tmp_path, changes), Letters(), tmp_path / "lm", scale="paper"))
+    model = LanguageModel(
+        train_lm(spec_file(tmp_path, changes), Letters(), tmp_path / "lm", scale="paper"), trusts_code=True
+    )
     item = Letters.item(0)
     message = "mini does not offer a likelihood of 'tts': the objective 'masked' of its stage 'nar' has none"
     with pytest.raises(NotSupportedError, match=message):
@@ -186,7 +191,7 @@ def test_what_is_filled_in_by_confidence_has_no_likelihood(tmp_path: Path) -> No
 
 
 def test_what_is_wrong_with_a_request_is_told(model_folder: Path) -> None:
-    model = LanguageModel(model_folder)
+    model = LanguageModel(model_folder, trusts_code=True)
     with pytest.raises(UsageError, match="mini was asked for 'sing'; it has tts, asr"):
         model.generate([Request({"text": "a"}, "sing")])
     with pytest.raises(UsageError, match="mini was asked for no form; it has tts, asr"):
@@ -374,7 +379,7 @@ def test_a_model_begins_with_the_weights_of_another(model_folder: Path, tmp_path
     declared, _ = find_spec(spec_file(tmp_path, changes))
     assert isinstance(declared, LmSpec)
     learner = LmLearner(open_tokens(declared, Letters(), {}).spec, model_folder)
-    other = LanguageModel(model_folder)
+    other = LanguageModel(model_folder, trusts_code=True)
     for name, tensor in learner.networks.state_dict().items():
         assert torch.equal(tensor, other.networks.state_dict()[name]), name
 
@@ -385,8 +390,8 @@ def test_prompts_are_learnt_and_nothing_else(model_folder: Path, tmp_path: Path)
     changes = {"stages": stages, "start_from": str(model_folder), "training": training}
     folder = train_lm(spec_file(tmp_path, changes), Letters(), tmp_path / "lm", scale="paper")
     before, after = (
-        LanguageModel(model_folder).networks["ar"].state_dict(),
-        LanguageModel(folder).networks["ar"].state_dict(),
+        LanguageModel(model_folder, trusts_code=True).networks["ar"].state_dict(),
+        LanguageModel(folder, trusts_code=True).networks["ar"].state_dict(),
     )
     assert {name for name in after if name not in before} == {"transformer.stack._layers.0.prompts"}
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
@@ -444,7 +449,7 @@ def test_a_codec_is_spoken_and_heard(corpus: Corpus, tmp_path: Path) -> None:
     folder = train_lm(
         spec_file(tmp_path, changes), CorpusMaterial(corpus), tmp_path / "lm", scale="paper", codec=codec
     )
-    model = LanguageModel(folder)
+    model = LanguageModel(folder, trusts_code=True)
     assert model.spec.streams["acoustic"].tokenizers == (codec,)  # type: ignore[union-attr]
     utterance = next(iter(corpus)).read()
     begun = Audio(utterance.samples[:, : utterance.sample_rate_hz // 2], utterance.sample_rate_hz)

@@ -95,6 +95,10 @@ def generate(  # noqa: PLR0913, PLR0917  (whatever a person may want to try)
     *,
     whole: Annotated[bool, typer.Option("--whole", help="Write also what is continued, before the rest.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    trust_code: Annotated[
+        bool,
+        typer.Option("--trust-code", help="Run the code of a codec whose file the model's folder names."),
+    ] = False,
 ) -> None:
     """Hear, or read, what a trained language model makes of a text, a voice, a recording.
 
@@ -113,7 +117,7 @@ def generate(  # noqa: PLR0913, PLR0917  (whatever a person may want to try)
     wish = Wish(form, text, prompt, prompt_text, source, _named(others or []), seconds)
     asked = {"temperature": None if temperature is None else (temperature,), "top_k": top_k, "top_p": top_p}
     asked = {key: value for key, value in {**asked, "guidance": guidance}.items() if value is not None}
-    loaded = _loaded(model, device)
+    loaded = _loaded(model, device, trusts_code=trust_code)
     name = loaded.form_name(form)
     files = _files(loaded, name, out, samples, force=force)
     request = requested(loaded, wish)
@@ -123,12 +127,12 @@ def generate(  # noqa: PLR0913, PLR0917  (whatever a person may want to try)
     _leave(loaded, found, files, whole=whole)
 
 
-def _loaded(folder: Path, device: str) -> "LanguageModel":
+def _loaded(folder: Path, device: str, *, trusts_code: bool) -> "LanguageModel":
     from tokbench.cli.device import check_device
     from tokbench.lm.language_model import LanguageModel
 
     check_device(device)
-    return LanguageModel(folder, device=device)
+    return LanguageModel(folder, device=device, trusts_code=trusts_code)
 
 
 def _named(texts: list[str]) -> dict[str, str]:

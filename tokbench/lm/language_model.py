@@ -123,11 +123,20 @@ class Scores:
 class LanguageModel:
     """What ``tokbench train`` made of the spec of a language model, in ``folder``.
 
-    Tokenizers are loaded when they are needed, unless ``tools`` brings those of some streams. Raises
-    :class:`SpecError` for a folder that holds no language model and :class:`WeightsError` for weights of another.
+    Tokenizers are loaded when they are needed, unless ``tools`` brings those of some streams. A folder is data: the
+    code of a file that it names is run only if ``trusts_code``. Raises :class:`SpecError` for a folder that holds
+    no language model, :class:`WeightsError` for weights of another, and :class:`UsageError` for code that is not
+    trusted.
     """
 
-    def __init__(self, folder: Path, *, device: str = "cpu", tools: Mapping[str, Tool] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        device: str = "cpu",
+        tools: Mapping[str, Tool] | None = None,
+        trusts_code: bool = False,
+    ) -> None:
         if not (folder / CARD_FILE).is_file():
             raise SpecError(folder, [f"holds no trained language model: there is no {CARD_FILE}"])
         self.folder, self.device = folder, device
@@ -142,6 +151,8 @@ class LanguageModel:
                     advice="The files of a language model are those of one run.",
                 )
         self.spec = read_toml(folder / SPEC_FILE, LmSpec)
+        if tools is None and not trusts_code:
+            self._refuse_code()
         self.networks = build_networks(self.spec)
         file = folder / WEIGHTS_FILE
         tensors = {name: tensor.float() for name, tensor in read_tensors(file).items()}
@@ -149,10 +160,20 @@ class LanguageModel:
         self.networks.eval().to(device)
         self._tools = tools
 
+    def _refuse_code(self) -> None:
+        for name, source in self.spec.streams.items():
+            for reference in getattr(source, "tokenizers", ()):
+                if ".py:" in reference:
+                    msg = (
+                        f"{self.folder / SPEC_FILE}: streams.{name}: {reference} is code that would be run. "
+                        "If you trust it, add --trust-code"
+                    )
+                    raise UsageError(msg)
+
     @classmethod
-    def floor(cls, folder: Path, *, seed: int = 0, device: str = "cpu") -> Self:
+    def floor(cls, folder: Path, *, seed: int = 0, device: str = "cpu", trusts_code: bool = False) -> Self:
         """Return the model in ``folder`` with weights that were never trained: what nothing learnt would do."""
-        model = cls(folder, device=device)
+        model = cls(folder, device=device, trusts_code=trusts_code)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model.networks = build_networks(model.spec).eval().to(device)

@@ -54,7 +54,7 @@ class LmLearner(Learner[TokenBatch]):
         self.sample_rate_hz, self.hop_length = spec.sample_rate_hz, 1
         self.networks = build_networks(spec)
         if start is not None:
-            _begin_with(self, LanguageModel(start))
+            _begin_with(self, LanguageModel(start, trusts_code=True))  # its tokenizers are not loaded
         self.register_buffer("num_tokens", torch.zeros((), dtype=torch.float64))
         self.register_buffer("audio_s", torch.zeros((), dtype=torch.float64))
 
