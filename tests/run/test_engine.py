@@ -91,6 +91,8 @@ def test_a_second_task_encodes_nothing(cli: Cli, corpus: Path, task: Path, tmp_p
         ("Exits", "SystemExit: 3 (user_codecs.py:"),
         ("Hangs", "no result after 20 s (see --timeout)"),
         ("Dies", "the worker process died (exit code 7)"),
+        ("LosesTheGpu", "the GPU reported an error that ended the worker process"),
+        ("IsTold", "the worker process was told to end"),
         ("WrongShape", "good advertises codes int64 [1, F] but returned int64 [3, 16001]"),
         ("OutOfRange", "good returned codes from "),
         ("NotANumber", "the output of good has 16001 NaN or infinite values in 16001 samples"),

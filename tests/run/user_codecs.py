@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -57,6 +58,29 @@ class Hangs(OnBadLength):
 class Dies(OnBadLength):
     def _break(self, codes: list[torch.Tensor]) -> list[torch.Tensor]:
         os._exit(7)
+
+
+class LosesTheGpu(OnBadLength):
+    """As a kernel does that reads outside of its memory; nothing else can be computed then, here not either."""
+
+    is_lost = False
+
+    def _encode(self, samples: torch.Tensor) -> list[torch.Tensor]:
+        if self.is_lost:
+            self._break([])
+        return super()._encode(samples)
+
+    def _break(self, codes: list[torch.Tensor]) -> list[torch.Tensor]:
+        self.is_lost = True
+        msg = "CUDA error: an illegal memory access was encountered"
+        raise torch.AcceleratorError(msg)
+
+
+class IsTold(OnBadLength):
+    def _break(self, codes: list[torch.Tensor]) -> list[torch.Tensor]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(600)
+        return codes
 
 
 class WrongShape(OnBadLength):

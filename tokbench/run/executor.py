@@ -96,9 +96,13 @@ def outcome(future: Future[Any], timeout_s: float) -> Any:
     except (FutureTimeoutError, TimeoutError):
         return Failure(f"no result after {timeout_s:g} s (see --timeout)")
     except ProcessExpired as error:
+        if error.exitcode == worker.GPU_LOST:
+            return Failure("the GPU reported an error that ended the worker process (see CUDA_LAUNCH_BLOCKING=1)")
         return Failure(str(WorkerDiedError(error.exitcode)))
     except WorkerDiedError as error:
         return Failure(str(error))
+    except SystemExit:  # somebody sent it SIGTERM, which is no reason for this process to end
+        return Failure("the worker process was told to end")
 
 
 def completed(

@@ -9,24 +9,27 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.util import Finalize
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tokbench.allocator import keep_freed_memory
 from tokbench.codecs.registry import CodecReference, fingerprint, load
 from tokbench.records import CodecSummary
 from tokbench.run.plan import CellSpec
-from tokbench.runners.base import Bench, Failure, Leaving, Measurement, Runner, attempt
+from tokbench.runners.base import Bench, Failure, Leaving, Measurement, Runner, attempt, reason_of
 from tokbench.runners.registry import make_runner
 
 if TYPE_CHECKING:
     from tokbench.corpora.base import Utterance
 
 __all__ = ["THREAD_VARIABLES", "Loaded", "describe", "describe_card", "learn", "measure", "prepare_process"]
+
+Result = TypeVar("Result")
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -36,6 +39,8 @@ THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
 )
 """Read by the numerical libraries when they are imported, so they are set before a worker starts."""
+GPU_LOST = 87
+"""Exit code of a worker whose GPU reported an error after which no computation succeeds."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +158,7 @@ def describe_card(reference: CodecReference) -> CodecSummary:
 
 def learn(spec: CellSpec) -> Failure | None:
     """Let the runner of a cell learn from its codec, or say why that failed."""
-    return attempt(lambda: _learn(spec))
+    return _or_end(lambda: _learn(spec))
 
 
 def _learn(spec: CellSpec) -> None:
@@ -163,7 +168,18 @@ def _learn(spec: CellSpec) -> None:
 
 def measure(spec: CellSpec, utterance: "Utterance", *, with_examples: bool) -> Measurement | Failure:
     """Measure one utterance, or say why that failed."""
-    return attempt(lambda: _measure(spec, utterance, with_examples=with_examples))
+    return _or_end(lambda: _measure(spec, utterance, with_examples=with_examples))
+
+
+def _or_end(function: Callable[[], Result]) -> Result | Failure:
+    """Attempt ``function``, and end this process for another one if the GPU is of no more use to it."""
+    import torch  # noqa: PLC0415  (as above)
+
+    try:
+        return attempt(function)
+    except torch.AcceleratorError as error:
+        sys.stderr.write(f"{reason_of(error)}\n")
+        os._exit(GPU_LOST)  # Python's own way out would ask the GPU to tidy up
 
 
 def _measure(spec: CellSpec, utterance: "Utterance", *, with_examples: bool) -> Measurement:

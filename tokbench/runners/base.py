@@ -55,7 +55,8 @@ class Leaving(SystemExit):
 def attempt(function: Callable[[], Result]) -> Result | Failure:
     """Return ``function()``, or why it failed: the one boundary at which an exception becomes a record.
 
-    Ctrl-C and the order to end this process go on their way; a codec that calls ``sys.exit`` has failed.
+    Ctrl-C and the order to end this process go on their way, and so does ``torch.AcceleratorError``, after which
+    the GPU does nothing more for this process. A codec that calls ``sys.exit`` has failed.
     """
     try:
         return function()
@@ -63,7 +64,9 @@ def attempt(function: Callable[[], Result]) -> Result | Failure:
         raise
     except NotApplicableError as error:
         return Failure(str(error), is_not_applicable=True)
-    except (Exception, SystemExit) as error:  # noqa: BLE001  (a codec may raise anything; it must cost its own cell only)
+    except (Exception, SystemExit) as error:  # a codec may raise anything; it must cost its own cell only
+        if type(error).__name__ == "AcceleratorError":  # the planner knows runners without torch
+            raise
         return Failure(reason_of(error))
 
 
