@@ -1,19 +1,19 @@
-# `make demo` and `make test` need Python 3.11 and a C compiler, and nothing else.
+# `make demo` and `make test` need Python 3.11 or newer, a C compiler, and the network for the first installation.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CODECS := noise,identity,mulaw:8bit,opus:6kbps,opus:24kbps,spectrogram-kmeans
-# Every setting of every codec that needs no download, for the committed results.
+# The anchors and the simplest codecs, at every setting.
 ALL_CODECS := noise:all,identity:all,mulaw:all,opus:all,spectrogram-kmeans:all
 TASKS := reconstruction,tokens,quality
-# What the tokens of the codecs of the package carry, asked of synthetic speech.
+# Every question about tokens, asked of the shipped tokenizers.
 UNITS := hubert-tiny-km100,hubert-tiny-km500,w2v-bert-tiny-km100,spin-tiny,dc-spin-tiny,log-mel-km100,mfcc-km100,unit-vocoder-tiny
 FEATURES := hubert-tiny,w2v-bert-tiny,log-mel,mfcc,cont-spt-tiny
 NEURAL := encodec-tiny,soundstream-tiny,speechtokenizer-tiny,dac-tiny,hificodec-tiny,funcodec-tiny,freqcodec-tiny,audiodec-tiny,dm-codec-tiny,mimi-tiny
 CLASSICAL := spectrogram-kmeans,opus,codec2,lpc,gsm,amr-nb,g711,identity,noise
 CARRIED := abx,abx-codes,abx-latents,abx-phones,abx-phones-any,abx-words,abx-syllables,abx-tones,text-alignment,tone,tone-vowels,tone-study,tone-contours,tone-contours-syllables,probe-phones,probe-digits,probe-keywords,probe-speaker,probe-emotion,probe-language,probe-intent,probe-slots,probe-sound,probe-asr,probe-asr-text,economy,economy-transformer,phone-information,speaker,speaker-tokens,intelligibility,phones-ctc,characters-ctc,digits-asr,robustness,reencoding,other-speakers,streaming,slmtokbench-words-first,slmtokbench-words-rest,slmtokbench-voice,slmtokbench-voice-first,slmtokbench-voice-rest
-# Folder of recorded speech with a manifest.csv, for what is trained here.
+# Folder of recorded speech: a manifest.csv with the columns path, text, speaker, split and corpus (docs/corpora.md).
 SPEECH ?= speech
 LEARNT := manifest:$(SPEECH)/manifest.csv?split=train&corpus=librispeech|mandarin-syllables|spoken-digits|keywords|commands
 RECORDED := manifest:$(SPEECH)/manifest.csv?corpus=
@@ -47,27 +47,27 @@ lint: $(BIN)/.installed ## Lint, format and import layers
 types: $(BIN)/.installed ## Static types
 	$(BIN)/mypy
 
-unit: $(BIN)/.installed ## The test-suite, on every core
+unit: $(BIN)/.installed ## The test suite, on every core
 	$(BIN)/pytest -n auto --dist worksteal --cov=tokbench --cov-report=term:skip-covered
 
 leaderboards: $(BIN)/.installed ## Check that the committed tables follow from the committed records
 	$(BIN)/tokbench leaderboard build --check
 
-results: $(BIN)/.installed ## Run again what is committed under results/ and leaderboards/
+results: $(BIN)/.installed ## Score the anchors, mu-law, Opus and k-means where records are missing, and build the tables
 	$(BIN)/tokbench run --codec $(ALL_CODECS) --task $(TASKS) --corpus synth --results results
 	$(BIN)/tokbench leaderboard build
 
-trained: $(BIN)/.installed ## Train the shipped codecs that are missing (a night), score them, and compare them
+trained: $(BIN)/.installed ## Train the shipped codecs that are missing, score and compare them (a night; needs SPEECH=folder)
 	-$(BIN)/tokbench study designs --corpus '$(LEARNT)' --corpus 'synth?split=train' --scored-on '$(SCORED)' --ship tokbench/codecs/weights_data
 	$(BIN)/tokbench leaderboard build designs
 	$(BIN)/python docs/generate.py
 
-study: $(BIN)/.installed ## Train and score one spec with one switch at a time flipped (a night)
+study: $(BIN)/.installed ## Train and score one spec with one switch flipped at a time (a night; needs SPEECH=folder)
 	-$(BIN)/tokbench study ablations --corpus '$(LEARNT)' --corpus 'synth?split=train' --scored-on '$(SCORED)'
 	$(BIN)/tokbench leaderboard build ablations
 	$(BIN)/python docs/generate.py
 
-carried: $(BIN)/.installed ## Ask what the tokens of the codecs of the package carry (nights)
+carried: $(BIN)/.installed ## Score the tokens of all shipped tokenizers on every task (several nights; partly needs SPEECH=folder)
 	-$(BIN)/tokbench run --codec $(UNITS),$(NEURAL),$(FEATURES),$(CLASSICAL) --task $(CARRIED) --examples 0
 	-$(BIN)/tokbench run --codec $(UNITS),$(NEURAL) --task tone-syllables,tone-vowels-syllables,tone-speakers --corpus '$(RECORDED)mandarin-syllables' --examples 0
 	-$(BIN)/tokbench run --codec $(UNITS),$(NEURAL) --task probe-digits,abx-recordings --corpus '$(RECORDED)spoken-digits' --examples 0
@@ -75,7 +75,7 @@ carried: $(BIN)/.installed ## Ask what the tokens of the codecs of the package c
 	$(BIN)/tokbench leaderboard build
 	$(BIN)/python docs/generate.py
 
-lms: $(BIN)/.installed ## Train language models on the codes of semantic, acoustic and hybrid tokenizers, and ask them (nights)
+lms: $(BIN)/.installed ## Train language models on semantic, acoustic and hybrid codes, and score them (several nights)
 	-$(BIN)/tokbench run --codec hubert-tiny-km100,hubert-tiny-km500,encodec-tiny,speechtokenizer-tiny --task $(shell ls tasks/lm | sed 's/[.]toml//' | paste -sd,)
 	$(BIN)/tokbench leaderboard build codec-lm
 	$(BIN)/python docs/generate.py

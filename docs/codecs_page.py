@@ -18,10 +18,12 @@ def codecs_page() -> str:
         "# Codecs",
         "",
         f"Made from the cards of {len(cards)} codecs with {num_settings} settings (`tokbench list codecs`).",
-        "One is called for as `NAME:SETTING`, all of them as `NAME:all`; `NAME` alone means the one in **bold**.",
+        "A setting is called for as `NAME:SETTING`, all as `NAME:all`; `NAME` alone means the one in **bold**.",
         "`tokbench doctor` says which are ready on a machine. Weights are looked for in",
         "`$TOKBENCH_HOME/weights/<folder>`, then on the hub; `--weights DIR` names another place. Latency is the",
         "audio beyond a frame's own end that its codes need: `all` of it where that is the whole utterance.",
+        "*causal*: no code depends on audio later than its frame and the latency. *streaming*: the publisher's",
+        "implementation can encode and decode while audio is still coming in.",
     ]
     for kind in get_args(Kind):
         chosen = [card for card in cards.values() if card.kind == kind]

@@ -34,7 +34,7 @@ class Found:
     """An expectation and what became of it."""
 
     expected: str
-    verdict: Literal["holds", "holds in part", "does not hold", "cannot be told", "not measured"]
+    verdict: Literal["holds", "holds in part", "does not hold", "undecided", "not measured"]
     evidence: str
 
 
@@ -140,9 +140,9 @@ def phonetic_first_codebook(_designs: StudyResults, ablations: StudyResults) -> 
     told = [f"{run} {np.mean(values):.3f}" for run, values in zip(PHONE_RUNS, errors, strict=True)]
     evidence = f"ABX error across speakers of codebook 1: {' and '.join(told)}"
     if difference is None:
-        return Found(expected, "cannot be told", f"{evidence}, of one seed each.")
-    verdict: Literal["holds", "does not hold", "cannot be told"] = (
-        "cannot be told" if difference.is_tied else "holds" if difference.value < 0 else "does not hold"
+        return Found(expected, "undecided", f"{evidence}, of one seed each.")
+    verdict: Literal["holds", "does not hold", "undecided"] = (
+        "undecided" if difference.is_tied else "holds" if difference.value < 0 else "does not hold"
     )
     interval = f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
     return Found(expected, verdict, f"{evidence}; difference {interval}.")
@@ -201,7 +201,7 @@ def _compared(
         return Found(expected, "holds", _told(found))
     if counts[wanted]:
         return Found(expected, "holds in part", _told(found))
-    return Found(expected, "does not hold" if counts[other] else "cannot be told", _told(found))
+    return Found(expected, "does not hold" if counts[other] else "undecided", _told(found))
 
 
 def _told(verdicts: Mapping[str, str]) -> str:

@@ -32,11 +32,11 @@ HEADINGS = {
 INTRODUCTION = """\
 # Designs compared
 
-**Which choice in the design of a codec buys what?** Published codecs were trained on other data, for other times.
-Here each design is a spec, and all specs are trained on the same recorded speech, for as many seconds of audio, on
-a processor (scale `tiny`), and scored by the same tasks. All are far below their published models; what they differ
-in is the design. Leaderboards: `leaderboards/designs.html`, `leaderboards/ablations.html`. This page is made from
-the records by `docs/generate.py`.
+**Which choice in the design of a codec buys what?** Published codecs were trained on different data, for
+different lengths of time. Here each design is a spec, and all specs are trained on the same recorded speech, for
+the same number of seconds of audio, on a CPU (scale `tiny`), and scored on the same tasks. All are far below their
+published models; what they differ in is the design. Leaderboards: `leaderboards/designs.html`,
+`leaderboards/ablations.html`. This page is made from the records by `docs/generate.py`.
 
     tokbench study designs       # train what is missing, one after the other, and score it
     tokbench study ablations     # the same for one spec, of which one switch at a time is flipped, from three seeds
@@ -69,7 +69,7 @@ def designs_pictures(results: Path) -> dict[str, str]:
 
 
 def _expectations(designs: StudyResults, ablations: StudyResults) -> Iterator[str]:
-    yield "What the literature leads to expect, and whether the records bear it out."
+    yield "What the literature leads one to expect, and whether the records bear it out."
     yield ""
     yield from ("| expected | | found |", "|---|---|---|")
     for finding in FINDINGS:
@@ -168,8 +168,8 @@ def _budgets(studies: Sequence[Study], results: Path) -> Iterator[str]:
     if not rows:
         yield "Not measured yet."
         return
-    yield "What the curves end with; minutes are those of one processor core or two, beside other work. Units that"
-    yield "k-means finds have no curves."
+    yield "What the curves end with; minutes are of one or two cores of a shared CPU, a rough guide."
+    yield "Units found by k-means have no curves."
     yield ""
     yield _line(["run", "spec", "changes", "seeds", "steps", "hours of audio", "minutes"])
     yield f"|---|---|---|{'---:|' * 4}"

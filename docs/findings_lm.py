@@ -6,7 +6,7 @@ Two records are compared on the same utterances, and over the seeds that their m
 from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations
 
-from findings_parts import Finding, by_size, num_sure, of_kinds, taught_and_not, verdict_of
+from findings_parts import Finding, by_size, num_clear, of_kinds, taught_and_not, verdict_of
 from findings_records import Records, number, table, told, told_gap
 
 from tokbench.leaderboard.cells import SourceRecord
@@ -58,7 +58,7 @@ def semantic_units_first(records: Records) -> Finding:
     """Compare AudioLM with and without its first stage."""
     return _finding(
         records,
-        "Semantic units that are written first make the better continuation.",
+        "Writing semantic units first makes the continuation better.",
         "AudioLM, Borsos et al. 2022, arXiv:2209.03143",
         _switched(records, "lm-sc.v1", "lm-sc-acoustic.v1", ("frechet_log_mel", "speaker_similarity")),
         reason="what is judged is the sound of the continuation, and not what it says",
@@ -86,7 +86,7 @@ def units_understood(records: Records) -> Finding:
     """Compare what models of units and of codes understand of speech."""
     return _finding(
         records,
-        "A language model understands more of semantic units than of acoustic codes.",
+        "A language model understands speech better from semantic units than from acoustic codes.",
         "DASB, Mousavi et al. 2024, arXiv:2406.14294, which finds it of probes",
         [
             (metric, units, codec)
@@ -102,7 +102,7 @@ def patterns(records: Records) -> Finding:
     bits, parallel = ("lm_bits_per_second",), "lm-perplexity-parallel.v1"
     return _finding(
         records,
-        "Codes one after another, or delayed, are likelier than all codes of a frame at once.",
+        "Predicting the codes of a frame one after another, or delayed, costs fewer bits than all at once.",
         "MusicGen, Copet et al. 2023, arXiv:2306.05284, table 4",
         [
             *_switched(records, "lm-perplexity-flatten.v1", parallel, bits),
@@ -117,7 +117,7 @@ def continuous_input(records: Records) -> Finding:
     """Compare what a model understands of features with what it understands of the codes that are made of them."""
     return _finding(
         records,
-        "A language model understands continuous input better than the codes that are made of it.",
+        "A language model understands continuous input better than the codes made of it.",
         "LauraGPT, Du et al. 2023, arXiv:2310.04673; Wang et al. 2024, arXiv:2411.08742",
         _switched(records, "lm-kws-continuous.v1", "lm-kws.v1", ("answer_accuracy",)),
         reason="what is continuous is read by an encoder more, which has to be learnt from few recordings",
@@ -128,7 +128,7 @@ def more_units(records: Records) -> Finding:
     """Compare language models of more units with those of fewer, of the same features."""
     return _finding(
         records,
-        "A language model understands more of more units.",
+        "A language model understands speech better with more units.",
         "Wang et al. 2024, arXiv:2411.08742",
         [
             (metric, more, fewer)
@@ -205,9 +205,7 @@ def _finding(records: Records, claim: str, source: str, compared: Iterable[Compa
         )
     if not rows:
         return Finding(claim, source, "not measured", "There are no records of both.")
-    more, less = num_sure(gaps)
-    evidence = (
-        f"In {more} of {len(gaps)} comparisons the first is surely better, as claimed, and in {less} surely worse."
-    )
+    more, less = num_clear(gaps)
+    evidence = f"In {more} of {len(gaps)} comparisons the first is clearly better, and in {less} clearly worse."
     heads = ("corpus", "metric", "first", "second", "of the first", "of the second", "better by")
     return Finding(claim, source, verdict_of(more, less, len(gaps)), evidence, table(heads, rows), reason)

@@ -17,7 +17,7 @@ from findings_parts import (
     Finding,
     Pair,
     by_size,
-    num_sure,
+    num_clear,
     numbers,
     of_kinds,
     of_pairs,
@@ -39,14 +39,14 @@ INTRODUCTION = """\
 
 **Which claims of the literature do the records of this repository bear out?** A harness that does not reproduce
 what is known is not to be believed on what is new. This page is made from the committed records by
-`docs/generate.py`; nothing in it is written by hand but the claims and what may keep one from being reproduced.
+`docs/generate.py`; only the claims, and what may stand in their way, are written by hand.
 
-Intervals are 95 %. A difference is *sure* where its interval excludes 0: that of a paired comparison over the same
-utterances or speakers, and the seeds of trained models, where there are any; otherwise that of both values, as if
-they were independent. A claim is *reproduced* where more than half of all comparisons surely speak for it and none
-against it; *in part* where no fewer surely speak for it than against it; *not* where more speak against it; and
-*cannot be told* where none is sure. Comparisons share codecs and are no independent witnesses, and nothing is
-corrected for their number. Codecs of the package are `tiny`, trained for a short time on a processor: what is said
+Intervals are 95 %. A difference is *clear* where its interval excludes 0: the interval of a paired comparison over
+the same utterances or speakers, and over seeds where models were trained; otherwise one computed as if both values
+were independent. A claim is *reproduced* where more than half of all comparisons clearly support it and none
+contradicts it; *in part* where at least as many clearly support as contradict it; *not reproduced* where more
+contradict it; and *undecided* where no difference is clear. Comparisons share codecs and are not independent, and
+nothing is corrected for their number. The codecs of the package are `tiny`, trained briefly on a CPU: what is said
 here is said of them.
 """
 ALIGNMENT = "text_alignment_nats"
@@ -63,7 +63,7 @@ WORDS = {
 VOICES = {"probe-speaker.v1": "probe_speaker_accuracy"}
 """And about who speaks."""
 LATENTS = "_latents"
-"""How the names of the metrics end that are of what was quantized."""
+"""How the names of the metrics end that are of latents."""
 HEARD = ("stoi", "pesq_wb", "visqol", "mel_distance_dac")
 _CODECS = ("neural codec", "classical codec")
 
@@ -110,10 +110,10 @@ def units_and_words(records: Records) -> Finding:
     """Compare what probes make of units with what they make of codes, where it is asked what is said."""
     pairs = _probed_kinds(records, WORDS, "semantic units", "neural codec")
     return of_pairs(
-        "Semantic units tell a classifier more of what is said than acoustic codes do.",
+        "A classifier learns more about what is said from semantic units than from acoustic codes.",
         "DASB, Mousavi et al. 2024, arXiv:2406.14294, tables of its repository",
         pairs,
-        what="a probe makes more of semantic units",
+        what="a probe does better on semantic units",
         shown=_probed_table(pairs),
         reason="a codec with several codebooks tells a probe more than one unit does, where items are few",
     )
@@ -123,10 +123,10 @@ def codes_and_voices(records: Records) -> Finding:
     """Compare what probes make of codes with what they make of units, where it is asked who speaks."""
     pairs = _probed_kinds(records, VOICES, "neural codec", "semantic units")
     return of_pairs(
-        "Acoustic codes tell a classifier more of who speaks than semantic units do.",
+        "A classifier learns more about who speaks from acoustic codes than from semantic units.",
         "DASB, Mousavi et al. 2024, arXiv:2406.14294, tables of its repository",
         pairs,
-        what="a probe makes more of acoustic codes",
+        what="a probe does better on acoustic codes",
         shown=_probed_table(pairs),
         reason="units of a small model that has heard few speakers differ by speaker, and the speakers are few",
     )
@@ -206,7 +206,7 @@ def taught_at_no_cost(records: Records) -> Finding:
     lost = [(name, gap) for name, gap in gaps if gap.high < 0]
     listed = "; ".join(f"{name} by {told_gap(gap, turned=True)}" for name, gap in lost[:NUM_TOLD])
     gained = sum(gap.low > 0 for _, gap in gaps)
-    evidence = f"Of {len(gaps)} numbers, {gained} are surely better, and {len(lost)} surely worse" + (
+    evidence = f"Of {len(gaps)} numbers, {gained} are clearly better, and {len(lost)} clearly worse" + (
         f": {listed}." if listed else "."
     )
     return Finding(
@@ -235,8 +235,8 @@ def tones_and_vowels(records: Records) -> Finding:
     more = sum(gap.low > 0 for gap in verdicts)
     less = sum(gap.high < 0 for gap in verdicts)
     evidence = (
-        f"In {len(rows)} comparisons of units, {more} lose surely more of tones than of vowels, and {less} surely "
-        "less, as shares that one probe has right."
+        f"In {len(rows)} comparisons of units, {more} clearly lose more accuracy on tones than on vowels, and "
+        f"{less} clearly lose less."
     )
     heads = ("corpus", "units", "lost of tones", "lost of vowels", "difference")
     return Finding(
@@ -261,8 +261,8 @@ def _tones_with_vowels(records: Records) -> "Iterator[tuple[SourceRecord, Source
 
 
 def continuous_and_discrete(records: Records) -> Finding:
-    """Compare what a probe reads from tokens with what it reads from what was quantized."""
-    claim = "Continuous features tell a classifier more than the tokens that are made of them."
+    """Compare what a probe reads from tokens with what it reads from the latents."""
+    claim = "A classifier learns more from continuous features than from the tokens made of them."
     source = "Wang et al. 2024, arXiv:2411.08742; DASB, Mousavi et al. 2024"
     rows, gaps = [], []
     for task, name in _probed():
@@ -275,10 +275,10 @@ def continuous_and_discrete(records: Records) -> Finding:
             rows.append([*place(item), METRICS[name].title, told(latents), told(tokens), told_gap(gaps[-1])])
     if not rows:
         return Finding(claim, source, "not measured", "No tokenizer was probed before and after quantization.")
-    more, less = num_sure(gaps)
+    more, less = num_clear(gaps)
     evidence = (
-        f"Of {len(rows)} probes, {more} are surely worse on the tokens than on what was quantized, and {less} "
-        "surely better."
+        f"Of {len(rows)} probes, {more} are clearly worse on the tokens than on the latents, and {less} "
+        "clearly better."
     )
     heads = ("corpus", "tokenizer", "probe", "before quantization", "tokens", "lost")
     return Finding(
@@ -292,7 +292,7 @@ def continuous_and_discrete(records: Records) -> Finding:
 
 
 def _probed() -> Iterator[tuple[str, str]]:
-    """Yield each task of probes with each metric that there is of tokens and of what was quantized."""
+    """Yield each task of probes with each metric that there is of tokens and of latents."""
     for task in list_tasks():
         if task.startswith("probe-"):
             yield from ((task, name) for name in METRICS if f"{name}{LATENTS}" in METRICS)
@@ -314,7 +314,7 @@ def larger_codebooks(records: Records) -> Finding:
         returns.append(gains)
     if not steps:
         return Finding(claim, source, "not measured", "There are no units of the same features of two sizes.")
-    more, less = num_sure(gap for _, _, gap in steps)
+    more, less = num_clear(gap for _, _, gap in steps)
     rows = [[name, told_gap(gap), signed(gain)] for name, gain, gap in steps]
     long = [gains for gains in returns if len(gains) > 1]
     shrink = sum(gains == sorted(gains, reverse=True) for gains in long)
@@ -330,8 +330,8 @@ def larger_codebooks(records: Records) -> Finding:
         claim,
         source,
         verdict,
-        f"Of {len(steps)} steps to more units, {more} surely lower the ABX error across speakers, and {less} "
-        f"surely raise it. {returned}",
+        f"Of {len(steps)} steps to more units, {more} clearly lower the ABX error across speakers, and {less} "
+        f"clearly raise it. {returned}",
         table=table(("step", "ABX error lower by", "for each doubling"), rows),
         reason="centroids were fitted to little speech: of many, some stand for single speakers",
     )
@@ -357,8 +357,8 @@ def few_tokens(records: Records) -> Finding:
         more += (low or 0.0) > _HALF
         less += (high or 0.0) < _HALF
     evidence = (
-        f"Of {len(sources)} codes that were learnt, {more} have surely more than half of their tokens on the "
-        f"commonest fifth of the codebook, and {less} surely less."
+        f"Of {len(sources)} codes that were learnt, {more} have clearly more than half of their tokens on the "
+        f"commonest fifth of the codebook, and {less} clearly less."
     )
     shown = {"mass_commonest_20pct": "on the commonest fifth", "mass_rarest_20pct": "on the rarest fifth"}
     return Finding(
@@ -403,15 +403,15 @@ def quality_and_bitrate(records: Records) -> Finding:
         return Finding(claim, source, "not measured", "No codec was scored at two bitrates.")
     evidence = (
         f"Of {num_steps} steps to the next higher bitrate ({', '.join(METRICS[metric].title for metric in HEARD)}; "
-        f"{len(families)} codecs; {', '.join(sorted(corpora))}), {num_risen} surely rise, and {len(fallen)} surely "
-        "fall."
+        f"{len(families)} codecs; {', '.join(sorted(corpora))}), {num_risen} clearly improve, and {len(fallen)} "
+        "clearly get worse."
     )
     return Finding(
         claim,
         source,
         verdict_of(num_risen, len(fallen), num_steps),
         evidence,
-        table=table(("metric", "codec", "from and to", "corpus", "falls by"), fallen) if fallen else (),
+        table=table(("metric", "codec", "from and to", "corpus", "worse by"), fallen) if fallen else (),
         reason="settings of one codec may differ in more than the bitrate: another bandwidth, another mode",
     )
 
@@ -444,6 +444,6 @@ def findings_page(results: Path) -> str:
         lines += ["", f"## {finding.claim}", "", f"({finding.source})", ""]
         lines.append(f"**{finding.verdict.capitalize()}.** {finding.evidence}")
         if finding.reason and finding.verdict in {"reproduced in part", "not reproduced"}:
-            lines += ["", f"What may keep it from being reproduced: {finding.reason}."]
+            lines += ["", f"What may stand in its way: {finding.reason}."]
         lines += ["", *finding.table] if finding.table else []
     return "\n".join(lines).rstrip() + "\n"

@@ -17,7 +17,7 @@ __all__ = [
     "Pair",
     "Verdict",
     "by_size",
-    "num_sure",
+    "num_clear",
     "numbers",
     "of_kinds",
     "of_pairs",
@@ -25,7 +25,7 @@ __all__ = [
     "verdict_of",
 ]
 
-Verdict = Literal["reproduced", "reproduced in part", "not reproduced", "cannot be told", "not measured"]
+Verdict = Literal["reproduced", "reproduced in part", "not reproduced", "undecided", "not measured"]
 Pair = tuple[SourceRecord, SourceRecord, Gap]
 """Two records and by how much the first, which is expected to be better, is."""
 TAUGHT = {"speechtokenizer-tiny": "encodec-tiny", "speechtokenizer": "encodec"}
@@ -62,33 +62,35 @@ def of_pairs(
     """Return what follows from pairs whose first is expected to be better."""
     if not pairs:
         return Finding(claim, source, "not measured", "There are no records of both.")
-    more, less = num_sure(gap for *_, gap in pairs)
+    more, less = num_clear(gap for *_, gap in pairs)
     against = [
         f"`{first.label}` against `{second.label}` on {first.record.corpus.name}"
         for first, second, gap in pairs
         if gap.high < 0
     ]
-    listed = f", among them {', '.join(against[:NUM_TOLD])}" if against else ""
+    listed = (
+        f"{', among them' if len(against) > NUM_TOLD else ':'} {', '.join(against[:NUM_TOLD])}" if against else ""
+    )
     corpora = ", ".join(sorted({first.record.corpus.name for first, *_ in pairs}))
     gaps = sorted(gap.value for *_, gap in pairs)
     middle = gaps[len(gaps) // 2]
     evidence = (
-        f"In {more} of {len(pairs)} pairs ({corpora}) {what}, surely; in {less} surely not{listed}. The median "
-        f"difference is {signed(middle)} for the claim."
+        f"In {more} of {len(pairs)} pairs ({corpora}) {what}, clearly; in {less} the opposite is clear{listed}. "
+        f"The median difference is {signed(middle)} in favour of the claim."
     )
     return Finding(claim, source, verdict_of(more, less, len(pairs)), evidence, table=shown, reason=reason)
 
 
-def num_sure(gaps: Iterable[Gap]) -> tuple[int, int]:
-    """Return how many of ``gaps`` surely speak for the first, and how many against it."""
-    sure = [gap.value > 0 for gap in gaps if gap.is_sure]
-    return sum(sure), len(sure) - sum(sure)
+def num_clear(gaps: Iterable[Gap]) -> tuple[int, int]:
+    """Return how many of ``gaps`` clearly speak for the first, and how many against it."""
+    clear = [gap.value > 0 for gap in gaps if gap.is_clear]
+    return sum(clear), len(clear) - sum(clear)
 
 
 def verdict_of(num_for: int, num_against: int, num_total: int) -> Verdict:
-    """Return what follows from how many comparisons surely speak for a claim, and how many against it."""
+    """Return what follows from how many comparisons clearly speak for a claim, and how many against it."""
     if not num_for and not num_against:
-        return "cannot be told"
+        return "undecided"
     if not num_for:
         return "not reproduced"
     if num_against > num_for:

@@ -34,7 +34,7 @@ class Gap:
     high: float
 
     @property
-    def is_sure(self) -> bool:
+    def is_clear(self) -> bool:
         """Whether the interval excludes 0."""
         return self.low > 0 or self.high < 0
 

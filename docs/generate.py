@@ -100,8 +100,10 @@ def _table() -> str:
     for row in rows:
         cells = [_cell(row, name, digits) for name, (_, digits) in COLUMNS.items()]
         lines.append(f"| {row['codec']}:{row['setting']} | {' | '.join(cells)} |")
-    note = f"Speech made by espeak-ng (`{CORPUS}`); ± is half of the 95 % interval. What only encodes, such as "
-    note += "units, and every other question are in `leaderboards/overview.html`."
+    note = f"Speech made by espeak-ng (`{CORPUS}`); ± is half of the 95 % interval, left out where it rounds to 0. "
+    note += (
+        "Tokenizers that only encode, such as units, and all other questions are in `leaderboards/overview.html`."
+    )
     return "\n".join([*lines, "", note, ""])
 
 
@@ -143,7 +145,7 @@ WHAT = {
     "limits on the size of cells: processor time.",
     "scoring": "`tokbench run` with every metric of the reconstruction task, start included, against the same "
     "metric calls in a bare loop over the same arrays in memory; one thread per process.",
-    "start": "CPU seconds of commands that should come at once, with `import torch` for scale.",
+    "start": "CPU seconds of commands that should answer at once; `import torch` for scale.",
     "memory": "Resident memory of all processes of a run over many short utterances (shared pages counted once).",
     "codecs": "Encoding and decoding a corpus by the codec's own package, one utterance after the other with the "
     "threads that torch takes by default, against tokbench with two workers of one thread each; and one utterance "
@@ -154,20 +156,47 @@ WHAT = {
     "of FLAC files for the tiny EnCodec, without discriminators and quantizer, whose steps are the shortest; one "
     "thread trains.",
 }
+LABELS = {
+    "audio_s": "audio, s",
+    "bare_loop_s": "bare loop, s",
+    "cold_s": "without the cache, s",
+    "exit_code": "exit code",
+    "median_mib_by_quarter": "median memory by quarter of the run, MiB",
+    "num_readers": "reading processes",
+    "num_steps": "steps",
+    "num_tasks": "tasks",
+    "num_utterances": "utterances",
+    "one_job_over_bare_loop": "one job / bare loop",
+    "one_job_over_bare_loop_start_apart": "the same without starting up",
+    "one_job_s": "one job, s",
+    "one_utterance_s": "one utterance, s",
+    "peak_mib": "peak memory, MiB",
+    "speed_up_of_two_jobs": "two jobs, times as fast as one",
+    "step_s": "one step, s",
+    "two_jobs_s": "two jobs, s",
+    "wall_s": "duration, s",
+    "warm_over_cold": "with / without the cache",
+    "warm_s": "with the cache, s",
+}
+"""What a key of the measurements is called on the page."""
+
+
+def _label(name: str) -> str:
+    return LABELS.get(name, name.replace("_", " "))
 
 
 def _figures(found: Mapping[str, Any]) -> list[str]:
     lines = ["| | |", "|---|---:|"]
     for name, value in found.items():
-        inner = value if isinstance(value, dict) else {name.replace("_", " "): value}
-        lines += [f"| {key} | {_readable(item)} |" for key, item in inner.items()]
+        inner = value if isinstance(value, dict) else {name: value}
+        lines += [f"| {_label(key)} | {_readable(item)} |" for key, item in inner.items()]
     return lines
 
 
 def _rows(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return a table of one row for each key, whose columns are those of the first."""
     columns = list(next(iter(found.values())))
-    headings = " | ".join(column.replace("_", " ") for column in columns)
+    headings = " | ".join(map(_label, columns))
     lines = [f"| | {headings} |", f"|---|{'---:|' * len(columns)}"]
     cells = {name: " | ".join(str(row.get(key, "")) for key in columns) for name, row in found.items()}
     return lines + [f"| {name} | {row} |" for name, row in cells.items()]

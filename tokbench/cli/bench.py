@@ -53,7 +53,7 @@ def run(  # noqa: PLR0913, PLR0917  (the options of the main job)
     ] = Engine.LOCAL,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="Only the first N utterances of the corpus; their records stand by themselves."),
+        typer.Option(min=1, help="Only the first N utterances of the corpus, recorded as a corpus of their own."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of intervals and of codecs that draw random numbers.")] = 0,
     examples: Annotated[int, typer.Option(min=0, help="Utterances whose decoded audio is kept for listening.")] = 3,
@@ -64,8 +64,11 @@ def run(  # noqa: PLR0913, PLR0917  (the options of the main job)
         float, typer.Option(min=0.1, help="Seconds that one utterance may take.")
     ] = DEFAULT_TIMEOUT_S,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Run also what is already recorded.")] = False,
-    plan: Annotated[bool, typer.Option("--plan", help="Show what would run, and stop.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run again what is already recorded.")] = False,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Show what is asked for, and what keeps any of it from running, and stop."),
+    ] = False,
 ) -> None:
     """Score codecs on tasks: one record per codec, setting, task and corpus.
 

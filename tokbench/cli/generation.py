@@ -20,7 +20,11 @@ def generate(  # noqa: PLR0913, PLR0917  (whatever a person may want to try)
         Path, typer.Argument(metavar="MODEL", help="Folder of a language model that `tokbench train` made.")
     ],
     text: Annotated[
-        str, typer.Option(help="What is to be said, sung or heard, or begins what is written.", show_default=False)
+        str,
+        typer.Option(
+            help="Text to speak or sing, or a description of the sound; where text is written, how it begins.",
+            show_default=False,
+        ),
     ] = "",
     prompt: Annotated[
         Path | None,
@@ -57,7 +61,7 @@ def generate(  # noqa: PLR0913, PLR0917  (whatever a person may want to try)
         float | None,
         typer.Option(
             min=0.01,
-            help="Length of the audio, what is continued apart. By default the model says when it ends.",
+            help="Length of the new audio, without what it continues. By default the model decides where it ends.",
             show_default=False,
         ),
     ] = None,
@@ -65,17 +69,26 @@ def generate(  # noqa: PLR0913, PLR0917  (whatever a person may want to try)
     out: Annotated[
         Path, typer.Option(help="WAV or FLAC file; of several samples NAME-1.wav, NAME-2.wav, …")
     ] = Path("generated.wav"),
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     temperature: Annotated[
         float | None,
-        typer.Option(min=0, help="Below 1 surer, above 1 bolder; at 0 always the likeliest.", show_default=False),
+        typer.Option(
+            min=0,
+            help="Below 1 more cautious, above 1 more varied; at 0 always the most likely symbol.",
+            show_default=False,
+        ),
     ] = None,
     top_k: Annotated[
-        int | None, typer.Option(min=1, help="Draw among the K likeliest symbols.", show_default=False)
+        int | None, typer.Option(min=1, help="Draw among the K most likely symbols.", show_default=False)
     ] = None,
     top_p: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Draw among the likeliest that are P likely together.", show_default=False),
+        typer.Option(
+            min=0,
+            max=1,
+            help="Draw among the most likely symbols whose probabilities add up to P.",
+            show_default=False,
+        ),
     ] = None,
     guidance: Annotated[
         float | None,
@@ -93,11 +106,13 @@ def generate(  # noqa: PLR0913, PLR0917  (whatever a person may want to try)
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     *,
-    whole: Annotated[bool, typer.Option("--whole", help="Write also what is continued, before the rest.")] = False,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Also write the prompt that is continued, before what follows it.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     trust_code: Annotated[
         bool,
-        typer.Option("--trust-code", help="Run the code of a codec whose file the model's folder names."),
+        typer.Option("--trust-code", help="Run a codec's Python file that the model's folder names."),
     ] = False,
 ) -> None:
     """Hear, or read, what a trained language model makes of a text, a voice, a recording.

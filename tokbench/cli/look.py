@@ -75,8 +75,8 @@ def show(
     scale: Annotated[
         str | None,
         typer.Option(
-            help="Show the spec of this name, not the codec: tiny or small, beside what the published design has "
-            "where it differs, or paper.",
+            help="Show the spec of this name instead of the codec: tiny or small (with published values where they "
+            "differ), or paper.",
             show_default=False,
         ),
     ] = None,

@@ -44,7 +44,7 @@ def compare(
 ) -> None:
     """Compare codecs on the same utterances: paired difference, 95 % interval, p-value.
 
-    Example: [bold]tokbench compare opus:12kbps mulaw:8bit --task reconstruction[/]
+    Example: [bold]tokbench compare opus:12kbps mulaw:8bit --task reconstruction --corpus synth.v1[/]
     """
     from tokbench.cli.comparison import print_comparison
 

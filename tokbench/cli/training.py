@@ -20,12 +20,12 @@ def train(  # noqa: PLR0913, PLR0917  (the options of a long job)
         list[str],
         typer.Argument(
             metavar="SPEC...",
-            help="Names of shipped specs (tokbench list specs), or TOML files.",
+            help="Names of shipped specs (tokbench list specs, tokbench list lms), or TOML files.",
             show_default=False,
         ),
     ],
     scale: Annotated[
-        str, typer.Option(help="tiny: minutes on a processor; small: hours on a GPU; paper: as published.")
+        str, typer.Option(help="tiny: minutes on a CPU; small: hours on a GPU; paper: as published.")
     ] = "tiny",
     corpus: Annotated[
         list[str] | None,
@@ -44,13 +44,13 @@ def train(  # noqa: PLR0913, PLR0917  (the options of a long job)
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for the trained codec, by default trained/SPEC-SCALE; "
-            "for several specs, the folder of their folders.",
+            help="Folder for the trained codec or language model, by default trained/SPEC-SCALE; "
+            "for several specs, the folder that holds theirs.",
             show_default=False,
         ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps, instead of the spec's.", show_default=False)
+        int | None, typer.Option(min=1, help="Steps of each stage, instead of the spec's.", show_default=False)
     ] = None,
     changes: Annotated[
         list[str] | None,
@@ -61,7 +61,7 @@ def train(  # noqa: PLR0913, PLR0917  (the options of a long job)
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     device: Annotated[
         str, typer.Option(help="cpu, cuda or cuda:N. For several GPUs, start it by torchrun.")
     ] = "cpu",
@@ -71,12 +71,14 @@ def train(  # noqa: PLR0913, PLR0917  (the options of a long job)
         typer.Option(min=0, help="Processes that read audio. By default half of the cores.", show_default=False),
     ] = None,
     *,
-    restart: Annotated[bool, typer.Option("--restart", help="Begin again where a folder holds a run.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Start over where the folder already holds a run.")
+    ] = False,
     keep_checkpoint: Annotated[
         bool, typer.Option("--keep-checkpoint", help="Keep the last checkpoint beside the finished codec.")
     ] = False,
 ) -> None:
-    """Train codecs and language models from specs; a codec that comes out is one like any other.
+    """Train codecs and language models from specs; a trained codec is used like any other.
 
     The same command goes on where it was interrupted, to the last bit, and leaves alone what is finished.
 

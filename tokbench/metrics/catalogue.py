@@ -501,7 +501,7 @@ def _probes(subject: str, what: str) -> tuple[Metric, ...]:
             better="lower",
             bounds=(-1.0, 1.0),
             source=f"accuracy of latents less accuracy of tokens; {study}",
-            description=f"How much of what the features told of {what} is lost in the tokens, on the same items.",
+            description=f"How much of what the features tell of {what} is lost in the tokens, on the same items.",
         ),
         Metric(
             name=f"{name}_chance",
@@ -510,7 +510,7 @@ def _probes(subject: str, what: str) -> tuple[Metric, ...]:
             better=None,
             bounds=(0.0, 1.0),
             source="accuracy of the commonest class of the training items",
-            description=f"What a classifier of {what} reaches that hears nothing.",
+            description=f"Accuracy of always answering the most common class, for {what}.",
         ),
     )
 
@@ -544,7 +544,7 @@ _PROBES = (
     *_probes("Phone", "phones"),
     *_probes("Digit", "spoken digits"),
     *_probes("Keyword", "keywords"),
-    *_probes("Intent", "what a command asks for"),
+    *_probes("Intent", "intents of commands"),
     *_probes("Slot", "the parts of a command"),
     Metric(
         name="slot_f1",
