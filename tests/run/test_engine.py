@@ -215,6 +215,19 @@ def test_two_codecs_of_one_name_are_refused(cli: Cli, corpus: Path, task: Path) 
     assert cli("run", "--codec", f"{codec('Good')},{codec('Good')}", "--task", task).returncode == 0
 
 
+def test_another_corpus_of_the_same_name_does_not_replace_a_record(cli: Cli, corpus: Path, task: Path) -> None:
+    one, two = sorted(corpus.glob("*.wav"))[:2]
+    manifest = corpus.parent / "said.csv"
+    manifest.write_text(f"path,from,to\n{one},de,en\n{two},en,de\n", encoding="utf-8")
+    arguments = ("run", "--codec", codec("Good"), "--task", task, "--corpus")
+    assert cli(*arguments, f"manifest:{manifest}?from=de").returncode == 0
+    before = stable_bytes(corpus.parent / "results")
+    done = cli(*arguments, f"manifest:{manifest}?to=de")
+    assert done.returncode == 2
+    assert "another one of its name: run it with other --results" in " ".join(done.stderr.split())
+    assert stable_bytes(corpus.parent / "results") == before
+
+
 def test_a_codec_with_the_name_of_a_shipped_one_does_not_replace_its_record(cli: Cli, corpus: Path) -> None:
     arguments = ("--task", "tokens", "--corpus", f"folder:{corpus}", "--limit", 1)
     assert cli("run", "--codec", "mulaw:8bit", *arguments).returncode == 0

@@ -27,6 +27,11 @@ LABELS = ("no", "yes")
 class Recognizer:
     """Hears what it is told to hear."""
 
+    name = "told"
+
+    def knows(self, language: str) -> bool:
+        return bool(language)
+
     def __init__(self, text: str) -> None:
         self.text = text
 
@@ -188,6 +193,44 @@ def test_music_has_its_key_and_its_notes() -> None:
         score("key_share", output(audio=audio([0.1])))
     with pytest.raises(NotApplicableError, match="no score"):
         score("pitch_accuracy", output(audio=audio([0.1])))
+
+
+def test_silence_is_in_no_key_and_like_no_music() -> None:
+    labels = {"key": "C", "mode": "major"}
+    for sound in (audio([0.0] * RATE_HZ), audio([0.1] * 100)):
+        made = output(labels, audio=sound, reference=audio(melody([60, 64, 67])))
+        assert score("key_share", made) == (0.0, 1.0)
+        assert score("chroma_cosine", made) == (0.0, 1.0)
+    with pytest.raises(NotApplicableError, match="silence has no pitch classes"):
+        score("chroma_cosine", output(labels, audio=audio(melody([60])), reference=audio([0.0] * RATE_HZ)))
+
+
+def test_a_voiced_frame_beside_an_unvoiced_one_has_its_own_pitch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a quarter of a second of a note, the frames at 0, 10, 20 … ms are those of the places 5, 15, 25 … ms."""
+    f0_hz, times_s = np.zeros(31), 0.01 * np.arange(31)
+    f0_hz[5:20] = 440.0
+    monkeypatch.setattr("tokbench.models.f0.track_f0", lambda *_, **__: (f0_hz, times_s))
+    made = output({"notes": "69:15"}, audio=audio([0.1] * 4800), reference=audio([0.1] * 4800))
+    right, total = score("pitch_accuracy", made)
+    assert total == 30
+    assert right == 15
+
+
+def test_a_recognizer_is_not_asked_for_what_it_cannot_hear() -> None:
+    class English(Recognizer):
+        name = "some english"
+
+        def knows(self, language: str) -> bool:
+            return language == "en"
+
+    english = English("seven")
+    said = {"reference_text": "sieben", "audio": audio([0.1])}
+    with pytest.raises(NotApplicableError, match="some english does not know the language de"):
+        score("wer", output(**said, language="de"), recognizer=english)
+    with pytest.raises(NotApplicableError, match="not in the vocabulary"):
+        score("wer", output(**said), recognizer=english, vocabulary=("seven", "eight"))
+    both = output(reference_text="Seven eight", audio=audio([0.1]))
+    assert score("wer", both, recognizer=english, vocabulary=("seven", "eight")) == (1.0, 2.0)
 
 
 def test_sides_lean_by_so_many_db() -> None:

@@ -357,6 +357,14 @@ def test_a_model_that_another_one_begins_with_may_have_other_forms(manifest: Pat
     assert again.sha256 != items.sha256
 
 
+def test_notes_that_are_remarks_are_no_score(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.full(8000, 0.1), 16000)
+    for notes, is_score in (("a bit hoarse", False), ("60:25 62:50", True)):
+        (tmp_path / "manifest.csv").write_text(f"path,notes\na.wav,{notes}\n", encoding="utf-8")
+        (item,) = TaskItems(open_corpus(f"manifest:{tmp_path / 'manifest.csv'}"), form="sc", renamed={})
+        assert ("notes" in item.contents) == is_score
+
+
 def test_of_several_texts_the_last_is_the_answer() -> None:
     forms = [("valle-x", "s2st"), ("audiopalm", "s2st"), ("viola", "s2tt"), ("unity", "s2st"), ("valle", "tts")]
     for name, form in forms:

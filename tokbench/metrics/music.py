@@ -46,13 +46,18 @@ def chromagram(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
 def chroma_cosine(reference: np.ndarray, generated: np.ndarray, sample_rate_hz: int) -> float:
     """Return the mean over frames of the cosine of two chromagrams, 0 .. 1, up to the end of the shorter one.
 
-    Frames in which the reference is quiet are left out; where the generated one is, its cosine is 0.
+    Frames in which the reference is quiet are left out; where the generated one is, its cosine is 0, and so it is
+    of a generated one that is silent or shorter than a frame.
 
     Source: Copet et al. 2023, MusicGen (arXiv:2306.05284), section 3.4.
     """
-    pair = [chromagram(samples, sample_rate_hz) for samples in (reference, generated)]
-    length = min(len(chroma) for chroma in pair)
-    mine, theirs = (chroma[:length] for chroma in pair)
+    expected = chromagram(reference, sample_rate_hz)
+    try:
+        found = chromagram(generated, sample_rate_hz)
+    except NotApplicableError:
+        return 0.0
+    length = min(len(expected), len(found))
+    mine, theirs = expected[:length], found[:length]
     norms = np.linalg.norm(mine, axis=1) * np.linalg.norm(theirs, axis=1)
     is_heard = mine.any(axis=1)
     if not is_heard.any():

@@ -114,7 +114,9 @@ def build_plan(codecs: Sequence[str], tasks: Sequence[str], options: Options) ->
         for reference in references
     ]
     for cell in plan:
-        _keep_shipped(cell)
+        if cell.files.record.is_file():
+            _keep_shipped(cell)
+            _keep_corpus(cell)
     return plan
 
 
@@ -145,13 +147,25 @@ def _keep_shipped(cell: Cell) -> None:
     """Raise :class:`UsageError` where another codec would replace a record of the shipped one of its name."""
     codec = cell.spec.codec
     is_shipped = codec.folder is None and ".py:" not in codec.card.adapter
-    if is_shipped or codec.card.name not in list_cards() or not cell.files.record.is_file():
+    if is_shipped or codec.card.name not in list_cards():
         return
     shipped = next((each for each in expand(f"{codec.card.name}:all") if each.setting == codec.setting), None)
     if shipped is not None and read_record(cell.files.record).codec.fingerprint == fingerprint(shipped):
         msg = (
             f"{cell.files.record} is of the {codec.label} that comes with tokbench, and {codec.text} is another "
             "codec of that name: give it another name, or run it with other --results"
+        )
+        raise UsageError(msg)
+
+
+def _keep_corpus(cell: Cell) -> None:
+    """Raise :class:`UsageError` where a record of another corpus of the same name would be replaced."""
+    corpus, recorded = cell.corpus, read_record(cell.files.record).corpus
+    is_other = recorded.reference != corpus.reference and recorded.sha256 != corpus.sha256
+    if is_other:
+        msg = (
+            f"{cell.files.record} is of {recorded.reference}, and {corpus.reference} another one of its name: "
+            "run it with other --results, or delete the record"
         )
         raise UsageError(msg)
 

@@ -271,6 +271,7 @@ class LmRunner(Runner):
             classifier = TaughtClassifier(classifier_file(self._taught_on(course.corpus), course))
         return Listeners(
             recognizer=recognizer,
+            vocabulary=asked.vocabulary,
             classifier=classifier,
             label=course.label if course else "",
             speakers=find_speaker_encoder(asked.speaker) if asked.speaker else None,

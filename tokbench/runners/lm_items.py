@@ -39,11 +39,15 @@ class TaskItems(Material):
 
     def __iter__(self) -> Iterator[Item]:
         utterances = self.corpus.with_intervals("word") if self.is_edited else self.corpus
-        return (self.item(utterance) for utterance in utterances)
+        pairs = zip(utterances, with_others(self.corpus), strict=True)  # of a large corpus, not all at once
+        return (self._item(utterance, other) for utterance, (_, other) in pairs)
 
     def item(self, utterance: "Utterance") -> Item:
         """Return what there is of ``utterance``, one of the corpus."""
-        contents = contents_of(utterance, self._others.get(utterance.id))
+        return self._item(utterance, self._others.get(utterance.id))
+
+    def _item(self, utterance: "Utterance", other: "Utterance | None") -> Item:
+        contents = contents_of(utterance, other)
         if "noise" in utterance.companions:
             contents["noise"] = utterance.read_companion("noise")
         if slots := _slots(utterance.labels.get(_JSON_LABEL, "")):
@@ -54,7 +58,10 @@ class TaskItems(Material):
         contents = {name: content for name, content in contents.items() if name not in chosen}
         contents |= {name: content for name, content in chosen.items() if content is not None}
         if isinstance(notes := contents.get(_NOTES), str):
-            contents[_NOTES] = notes_of(notes)
+            try:
+                contents[_NOTES] = notes_of(notes)
+            except ValueError:  # remarks, and no score
+                del contents[_NOTES]
         return Item(utterance.id, contents, self.form)
 
     def wrong(self, utterance: "Utterance") -> Item:

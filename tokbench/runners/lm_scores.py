@@ -61,8 +61,12 @@ _MOST_DB = 40.0
 """Level difference of two sides at most: beyond, one of them is as good as silent."""
 _NOBODY = 0.0
 """Similarity to a voice where none is heard, or nothing at all: a model may well have nothing to say."""
+_NOTHING = 0.0
+"""Share of what is heard in the key, where nothing is heard."""
 _NEAR_CENTS = 50.0
 _FRAME_S = 0.01
+_ROUNDING = 1e-6
+"""Of a place in frames."""
 _NOTES_PER_SECOND = 50
 
 
@@ -112,6 +116,8 @@ class Listeners:
     """Who is asked, as far as the task has them."""
 
     recognizer: "Recognizer | None" = None
+    vocabulary: Sequence[str] = ()
+    """All texts that the recognizer may hear; any if empty."""
     classifier: "TaughtClassifier | None" = None
     label: str = ""
     """Column that the classifier tells."""
@@ -139,7 +145,18 @@ class Listeners:
             return self.classifier.classes[int(self.posteriors(output.sound).argmax())]
         if self.recognizer is None:
             raise NotApplicableError("the task names no recognizer")
+        self._check_known(output)
         return self.recognizer.transcribe([output.sound], language=output.language)[0]
+
+    def _check_known(self, output: Output) -> None:
+        """Raise :class:`NotApplicableError` for what the recognizer cannot hear, whoever says it."""
+        if self.recognizer is not None and not self.recognizer.knows(output.language):
+            msg = f"{self.recognizer.name} does not know the language {output.language}"
+            raise NotApplicableError(msg)
+        language = self.language(output)
+        known = {word for text in self.vocabulary for word in normalize(text, language).split()}
+        if known and not known.issuperset(normalize(output.reference_text, language).split()):
+            raise NotApplicableError("the text is not in the vocabulary of the task")
 
     def posteriors(self, audio: "Audio") -> np.ndarray:
         """Return what the classifier hears."""
@@ -305,7 +322,11 @@ def _key_share(output: Output, listeners: Listeners) -> np.ndarray:  # noqa: ARG
     if labels.get("key") not in TONICS or labels.get("mode") not in MODES:
         raise NotApplicableError("it is not known in which key it is")
     scale = {(TONICS.index(labels["key"]) + step) % 12 for step in MODES[labels["mode"]]}
-    return np.array([key_share(_mono(output.sound), RATE_HZ, scale), 1.0])
+    try:
+        share = key_share(_mono(output.sound), RATE_HZ, scale)
+    except NotApplicableError:  # silence, or less than a frame
+        share = _NOTHING
+    return np.array([share, 1.0])
 
 
 def _pitch_accuracy(output: Output, listeners: Listeners) -> np.ndarray:  # noqa: ARG001
@@ -322,7 +343,10 @@ def _pitch_accuracy(output: Output, listeners: Listeners) -> np.ndarray:  # noqa
     samples = _mono(output.sound)
     start_s = max(output.wanted.duration_s - len(wanted_hz) * _FRAME_S, 0.0) / 2
     f0_hz, times_s = track_f0(samples, RATE_HZ, frame_period_ms=1000 * _FRAME_S)
-    heard_hz = np.interp(start_s + (np.arange(len(wanted_hz)) + 0.5) * _FRAME_S, times_s, f0_hz, right=0.0)
+    # The nearest frame, of two the earlier: between a voiced and an unvoiced one there is no pitch half as high.
+    frames = (start_s + (np.arange(len(wanted_hz)) + 0.5) * _FRAME_S - times_s[0]) / _FRAME_S
+    places = np.ceil(frames - 0.5 - _ROUNDING).astype(np.int64)
+    heard_hz = np.where(places < len(f0_hz), f0_hz[np.minimum(places, len(f0_hz) - 1)], 0.0)
     with np.errstate(divide="ignore"):
         cents = 1200 * np.abs(np.log2(heard_hz / wanted_hz))
     return np.array([float((cents < _NEAR_CENTS).sum()), len(wanted_hz)])
