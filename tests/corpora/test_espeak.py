@@ -48,6 +48,15 @@ def test_the_sound_is_where_the_phones_are() -> None:
     assert 0.3 < spoken.mean() < 0.8
 
 
+def test_a_foreign_word_has_phones_and_the_change_of_language_is_none() -> None:
+    speech = speak("Das Update ist da.", Voice("de"))
+    assert " ".join(phone.label for phone in speech.phones) == "d a s ʌ p d eɪ t ɪ s t d ɑː"
+    assert [word.label for word in speech.words] == ["Das", "Update", "ist", "da"]
+    update = speech.words[1]
+    inside = [phone.label for phone in speech.phones if update.start_s <= phone.start_s < update.end_s]
+    assert " ".join(inside) == "ʌ p d eɪ t"
+
+
 def test_a_hissing_phone_is_where_it_hisses() -> None:
     speech = speak("a seat", ENGLISH)
     by_label = {phone.label: phone for phone in speech.phones}

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,44 @@ def test_a_folder_that_cannot_be_a_corpus_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CorpusError, match="file: not a folder"):
         open_corpus(f"folder:{tmp_path / 'file'}")
+
+
+def test_links_to_folders_are_followed_and_loops_end(tmp_path: Path, write_wav: WriteWav) -> None:
+    write_wav(tmp_path / "elsewhere" / "1.wav")
+    write_wav(tmp_path / "here" / "ann" / "2.wav")
+    (tmp_path / "here" / "bea").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "here" / "ann" / "round").symlink_to(tmp_path / "here")
+    (tmp_path / "elsewhere" / "itself").symlink_to(tmp_path / "elsewhere")
+    corpus = open_corpus(f"folder:{tmp_path / 'here'}")
+    for _ in range(2):
+        assert [utterance.id for utterance in corpus] == ["ann/2.wav", "bea/1.wav"]
+
+
+def test_a_folder_that_cannot_be_read_is_told(
+    tmp_path: Path, write_wav: WriteWav, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_wav(tmp_path / "a.wav")
+    (tmp_path / "locked").mkdir()
+
+    def scandir(path: str | Path) -> object:
+        if Path(path).name == "locked":  # whoever runs the tests as root can read it
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    listed = os.scandir
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(CorpusError, match="locked: cannot be read: Permission denied"):
+        open_corpus(f"folder:{tmp_path}")
+
+
+def test_a_name_that_is_not_in_utf_8_is_told_when_the_folder_is_opened(tmp_path: Path, write_wav: WriteWav) -> None:
+    path = write_wav(tmp_path / "a.wav")
+    try:
+        path.rename(tmp_path / os.fsdecode(b"caf\xe9.wav"))
+    except OSError:
+        pytest.skip("this file system has no such names")
+    with pytest.raises(CorpusError, match=r"caf\\udce9\.wav': its name is not in UTF-8"):
+        open_corpus(f"folder:{tmp_path}")
 
 
 def test_a_folder_takes_no_filters(tmp_path: Path) -> None:

@@ -260,6 +260,27 @@ def test_another_talker_is_mixed_in_and_the_enrolment_is_another_sentence_of_the
     assert found == pytest.approx(float(row.columns["level_db"]), abs=0.5)
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_neither_who_is_meant_nor_what_is_done_follows_from_the_voices(split: str) -> None:
+    for kind in ("talkers", "voice"):
+        pairs = {
+            (row.columns["speaker"], row.columns["source_speaker"])
+            for row in some(synth_mixtures.RECIPE, kind=kind, split=split)
+        }
+        assert len(pairs) == {"train": 8 * 7, "test": 24}[split]
+        assert {(other, one) for one, other in pairs} == pairs
+    for kind, column, num_values in (
+        ("noise", "noise", 4),
+        ("noise", "snr_db", {"train": 5, "test": 4}[split]),
+        ("room", "rt60_s", 4),
+        ("talkers", "level_db", 3),
+    ):
+        for rows in by(some(synth_mixtures.RECIPE, kind=kind, split=split), "speaker").values():
+            assert len(by(rows, column)) == num_values
+    for rows in by(some(synth_mixtures.RECIPE, kind="noise", split=split), "noise").values():
+        assert np.mean([int(row.columns["snr_db"]) for row in rows]) == pytest.approx(5.0, abs=1.0)
+
+
 def test_an_edit_changes_one_word_and_a_conversion_the_voice_alone() -> None:
     for row in some(synth_mixtures.RECIPE, kind="edit", split="test"):
         before, after = row.columns["source_text"].split(), row.columns["text"].split()
@@ -329,6 +350,24 @@ def test_an_instrument_is_as_loud_on_each_side_as_its_place_says() -> None:
     left, right = np.square(samples_of(row)).sum(axis=1)
     share = synth_music.PANS["left"]
     assert 10 * np.log10(left / right) == pytest.approx(-20 * np.log10(np.tan(share * np.pi / 2)), abs=0.1)
+
+
+def test_a_caption_tells_everything_and_no_place_follows_from_the_instruments() -> None:
+    told = {"melody": ("key", "mode", "tempo", "instrument")}
+    told["stereo"] = (*told["melody"], "pan", "bass", "bass_pan")
+    for row in rows_of(synth_music.RECIPE):
+        for caption in row.columns["captions"].split(" | "):
+            assert all(row.columns[column] in caption for column in told[row.columns["kind"]]), caption
+    pairs = defaultdict(list)
+    for row in some(synth_music.RECIPE, kind="stereo", split="train"):
+        pairs[row.columns["instrument"], row.columns["bass"]].append(row)
+    assert len(pairs) == 4 * 3
+    for rows in pairs.values():
+        assert {len(by(rows, place)) for place in ("pan", "bass_pan")} == {3}
+    for instrument in ("instrument", "bass"):
+        for rows in by(some(synth_music.RECIPE, kind="stereo", split="train"), instrument).values():
+            for place in ("pan", "bass_pan"):
+                assert set(map(len, by(rows, place).values())) <= {3, 4, 5}
 
 
 def test_notes_add_up_and_what_is_too_late_is_cut_off() -> None:

@@ -140,6 +140,32 @@ def test_mandarin_sets_have_their_texts_and_syllables(tmp_path: Path, write_wav:
         open_corpus(f"thchs-30:{tmp_path}")
 
 
+def test_a_text_in_another_encoding_is_told_with_its_file(tmp_path: Path, write_wav: WriteWav) -> None:
+    folder = tmp_path / "data_thchs30"
+    write_wav(folder / "test" / "D11_750.wav")
+    (folder / "data").mkdir()
+    (folder / "data" / "D11_750.wav.trn").write_bytes("东北军 的\n".encode("gbk"))
+    with pytest.raises(CorpusError, match=r"D11_750\.wav\.trn: not UTF-8"):
+        open_corpus(f"thchs-30:{tmp_path}")
+
+
+def test_archives_of_speakers_that_are_not_unpacked_are_told(tmp_path: Path, write_wav: WriteWav) -> None:
+    folder = tmp_path / "data_aishell"
+    (folder / "transcript").mkdir(parents=True)
+    (folder / "transcript" / "aishell_transcript_v0.8.txt").write_text("BAC009S0764W0121 甚至\n", encoding="utf-8")
+    (folder / "wav").mkdir()
+    with pytest.raises(CorpusError, match="no recordings in test"):
+        open_corpus(f"aishell:{tmp_path}")
+    for name in ("S0002", "S0764", "S0003"):
+        (folder / "wav" / f"{name}.tar.gz").write_bytes(b"")
+    with pytest.raises(CorpusError, match=r"but 3 archives \(S0002\.tar\.gz \.\. S0764\.tar\.gz\)\. Unpack"):
+        open_corpus(f"aishell:{tmp_path}")
+    write_wav(folder / "wav" / "test" / "S0764" / "BAC009S0764W0121.wav")
+    assert len(open_corpus(f"aishell:{tmp_path}")) == 1
+    with pytest.raises(CorpusError, match="no recordings of dev, but 3 archives"):
+        open_corpus(f"aishell:{tmp_path}?split=dev")
+
+
 def test_pieces_of_music_have_titles(tmp_path: Path, write_wav: WriteWav) -> None:
     header = "canonical_composer,canonical_title,split,year,midi_filename,audio_filename,duration\n"
     rows = [

@@ -1,3 +1,5 @@
+import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,13 @@ def test_several_splits_and_the_folder_itself_are_understood(root: Path) -> None
     assert both.reference == "librispeech?split=test-clean|test-other"
 
 
+def test_the_folder_may_have_another_name(root: Path) -> None:
+    renamed = (root / "LibriSpeech").rename(root / "speech")
+    assert len(open_corpus(f"librispeech:{renamed}?split=test-clean|test-other")) == 4
+    with pytest.raises(CorpusError, match=f"unpack its folder LibriSpeech/dev-other in {renamed}, or add"):
+        open_corpus(f"librispeech:{renamed}?split=test-clean|dev-other")
+
+
 def test_it_is_looked_for_in_the_home_of_corpora(root: Path, tokbench_home: Path) -> None:
     assert not list_corpora()["librispeech"].is_available
     (tokbench_home / "corpora").mkdir()
@@ -80,14 +89,55 @@ def test_a_split_without_transcripts_is_told(root: Path) -> None:
 def test_a_download_is_asked_of_torchaudio_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def download(folder: Path, *, url: str, folder_in_archive: str, download: bool) -> None:
-        asked.append((folder, url, folder_in_archive, download))
-        (root / "LibriSpeech/test-other").rename(root / "LibriSpeech/dev-other")
+    def download(folder: str, *, url: str, folder_in_archive: str, download: bool) -> None:
+        asked.append((url, download))
+        Path(folder, folder_in_archive).mkdir()
+        (root / "LibriSpeech/test-other").rename(Path(folder, folder_in_archive, url))
 
     monkeypatch.setattr(torchaudio.datasets, "LIBRISPEECH", download)
     for _ in range(2):
         assert len(open_corpus(f"librispeech:{root}?split=dev-other&download=true")) == 1
-    assert asked == [(root, "dev-other", "LibriSpeech", True)]
+    assert asked == [("dev-other", True)]
+
+
+def pack(root: Path, split: str) -> bytes:
+    """Return the archive of ``split``, and take its folder away."""
+    with tarfile.open(root / "packed", "w:gz") as file:
+        file.add(root / "LibriSpeech" / split, f"LibriSpeech/{split}")
+    shutil.rmtree(root / "LibriSpeech" / split)
+    packed = (root / "packed").read_bytes()
+    (root / "packed").unlink()
+    return packed
+
+
+def test_an_archive_that_lies_there_is_unpacked_all_of_it_or_none(root: Path) -> None:
+    packed = pack(root, "test-clean")
+    archive = root / "test-clean.tar.gz"
+    archive.write_bytes(packed[:-1000])
+    with pytest.raises(CorpusError, match="the download failed: "):
+        open_corpus(f"librispeech:{root}?download=true")
+    assert sorted(path.name for path in root.iterdir()) == ["LibriSpeech", archive.name]
+    archive.write_bytes(packed)
+    assert len(open_corpus(f"librispeech:{root}?download=true")) == 3
+    assert archive.read_bytes() == packed
+
+
+def test_an_archive_that_could_not_be_unpacked_is_not_downloaded_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = pack(root, "test-clean")
+
+    def download(folder: str, *, url: str, **_: object) -> None:
+        Path(folder, f"{url}.tar.gz").write_bytes(packed)
+        (Path(folder, "LibriSpeech", url) / "1089").mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torchaudio.datasets, "LIBRISPEECH", download)
+        with pytest.raises(KeyboardInterrupt):
+            open_corpus(f"librispeech:{root}?download=true")
+    assert not (root / "LibriSpeech" / "test-clean").exists()
+    assert len(open_corpus(f"librispeech:{root}?download=true")) == 3
 
 
 def test_a_download_without_a_network_tells_how_to_get_it_by_hand(

@@ -16,12 +16,22 @@ from tokbench.errors import NotApplicableError
         ("ma1", "cmn", "cmn-latn-pinyin"),
         ("maa1", "yue", "yue-latn-jyutping"),
         ("buongiorno", "it", "it"),
+        ("gente de noite tudo bem", "pt-br", "pt-br"),
+        ("cinco zapatos", "es-419", "es-419"),
+        ("the car park is hot", "en-gb", "en"),
+        ("Guten Tag", "de-ch", "de"),
+        ("ma1", "cmn-tw", "cmn-latn-pinyin"),
     ],
 )
 def test_a_text_has_the_phones_of_its_speech(text: str, language: str, voice: str) -> None:
     spoken = tuple(phone.label for phone in speak(text, Voice(voice, 30, 120)).phones)
     assert pronounce(text, language) == spoken
     assert len(spoken) > 1
+
+
+def test_regions_are_told_apart() -> None:
+    assert pronounce("gente de noite", "pt-br") != pronounce("gente de noite", "pt")
+    assert pronounce("the car park", "en-gb") != pronounce("the car park", "en-us")
 
 
 @pytest.mark.parametrize(

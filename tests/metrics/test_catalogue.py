@@ -104,3 +104,10 @@ def test_listing_metrics_imports_nothing_heavy() -> None:
     )
     listed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert listed.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_no_finite_number_is_missing_with_the_reason(value: float) -> None:
+    found = METRICS["si_sdr_db"].summary(value=value, interval=(value, value), num_ok=3, num_total=3)
+    assert (found.value, found.low, found.high, found.num_ok) == (None, None, None, 0)
+    assert found.reasons == {f"the value came out as {value}": 3}

@@ -21,11 +21,18 @@ import numpy as np
 from tokbench.corpora.intervals import Interval
 from tokbench.errors import TokbenchError
 
-__all__ = ["EspeakError", "Speech", "Voice", "speak", "split_words"]
+__all__ = ["EspeakError", "Speech", "UnknownVoiceError", "Voice", "speak", "split_words"]
 
 
 class EspeakError(TokbenchError):
     """espeak-ng refused what it was asked for."""
+
+
+class UnknownVoiceError(EspeakError):
+    """espeak-ng has no voice of that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"espeak-ng: no voice named {name!r}")
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ class Speech:
     """int16 [T]."""
     sample_rate_hz: int
     phones: tuple[Interval, ...]
-    """In IPA, without stress marks and pauses."""
+    """In IPA, without stress marks, pauses and the marks of a change of language."""
     words: tuple[Interval, ...]
     """As they are written."""
 
@@ -75,6 +82,8 @@ _POSITION_IN_CHARACTERS = 1
 _LIST_TERMINATED, _WORD, _PHONEME = 0, 1, 7
 
 _STRESS_MARKS = "ˈˌ"
+_LANGUAGE_MARK = "("
+"""With which the language begins that a word is spoken in, where it is not that of the voice."""
 
 
 class _EventId(ctypes.Union):
@@ -110,18 +119,20 @@ class _Mark:
     text_position: int
     """Index of the word's first character; of use for words only."""
     phone: str = ""
-    """Empty for a pause."""
+    """Empty for a pause and a change of language."""
 
 
 def speak(text: str, voice: Voice) -> Speech:
     """Speak ``text``; the same text and voice give the same samples, whatever was spoken before.
 
-    Raises :class:`EspeakError` for a voice that espeak-ng does not have, and for text it finds nothing to say to.
+    Raises :class:`UnknownVoiceError` for a voice that espeak-ng does not have, and :class:`EspeakError` for text it
+    finds nothing to say to.
     """
     with _one_at_a_time, _fresh_library() as library:
         sample_rate_hz = _start(library)
         _check(library.espeak_SetParameter(_VOLUME, voice.volume_percent, 0), f"volume {voice.volume_percent}")
-        _check(library.espeak_SetVoiceByName(voice.name.encode()), f"no voice named {voice.name!r}")
+        if library.espeak_SetVoiceByName(voice.name.encode()) != 0:
+            raise UnknownVoiceError(voice.name)
         _check(library.espeak_SetParameter(_PITCH, voice.pitch, 0), f"pitch {voice.pitch}")
         _check(library.espeak_SetParameter(_RATE, voice.rate_wpm, 0), f"rate {voice.rate_wpm}")
         _check(library.espeak_SetParameter(_RANGE, voice.range, 0), f"range {voice.range}")
@@ -185,7 +196,7 @@ def _synthesize(library: ctypes.CDLL, text: str) -> tuple[np.ndarray, list[_Mark
         index = 0
         while (event := events[index]).type != _LIST_TERMINATED:
             if event.type in (_WORD, _PHONEME):
-                phone = event.id.string.decode().lstrip(_STRESS_MARKS) if event.type == _PHONEME else ""
+                phone = _phone(event) if event.type == _PHONEME else ""
                 marks.append(_Mark(event.type, event.sample, event.text_position - 1, phone))
             index += 1
         return 0
@@ -200,6 +211,12 @@ def _synthesize(library: ctypes.CDLL, text: str) -> tuple[np.ndarray, list[_Mark
     _check(status, "synthesis failed")
     _check(library.espeak_Synchronize(), "synthesis failed")
     return np.concatenate(pieces), marks
+
+
+def _phone(event: _Event) -> str:
+    """Return the phone; empty for a pause, and where a foreign word begins or ends, ``(en)`` .. ``(de)``."""
+    name = event.id.string.decode()
+    return "" if name.startswith(_LANGUAGE_MARK) else name.lstrip(_STRESS_MARKS)
 
 
 def _check(status: int, what: str) -> None:

@@ -27,7 +27,8 @@ def open_folder(reference: CorpusReference) -> "FolderCorpus":
 class FolderCorpus(Corpus):
     """Every audio file below ``path``, sorted folder by folder; the folder of a nested file is its speaker.
 
-    Raises :class:`CorpusError` if there is no such folder, or no audio in it.
+    Links to folders are followed, each folder once. Raises :class:`CorpusError` if there is no such folder, or no
+    audio in it, for a folder that cannot be read, and for a name that is not in UTF-8.
     """
 
     def __init__(self, path: Path, *, name: str) -> None:
@@ -45,8 +46,7 @@ class FolderCorpus(Corpus):
             raise CorpusError(msg)
 
     def __iter__(self) -> Iterator[Utterance]:
-        for folder, subfolders, names in os.walk(self.path):
-            subfolders.sort()
+        for folder, names in self._folders():
             for name in sorted(names):
                 path = Path(folder, name)
                 if path.suffix.lower() in AUDIO_SUFFIXES and not name.startswith(".") and path.is_file():
@@ -60,7 +60,28 @@ class FolderCorpus(Corpus):
         """Hash over the names and sizes of the files."""
         return self._inventory.sha256
 
+    def _folders(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield each folder with the names of the files in it."""
+        visited: set[tuple[int, int]] = set()
+        for folder, subfolders, names in os.walk(self.path, onerror=_raise_unreadable, followlinks=True):
+            status = Path(folder).stat()
+            # A link to a folder above would lead round and round.
+            if (status.st_dev, status.st_ino) in visited:
+                subfolders.clear()
+                continue
+            visited.add((status.st_dev, status.st_ino))
+            subfolders.sort()
+            yield folder, names
+
     def _utterance(self, path: Path) -> Utterance:
         relative = path.relative_to(self.path)
+        try:
+            relative.as_posix().encode()
+        except UnicodeEncodeError as error:
+            raise CorpusError(f"{str(path)!a}: its name is not in UTF-8, rename it") from error
         # The suffix stays: a.wav and a.flac in one folder are two utterances.
         return Utterance(id=relative.as_posix(), path=path, speaker=relative.parent.name)
+
+
+def _raise_unreadable(error: OSError) -> None:
+    raise CorpusError(f"{error.filename}: cannot be read: {error.strerror}") from error

@@ -4,6 +4,8 @@ Panayotov, Chen, Povey, Khudanpur: LibriSpeech: an ASR corpus based on public do
 The transcripts lie beside the audio in ``<speaker>-<chapter>.trans.txt``: an utterance's id, a space, its text.
 """
 
+import tarfile
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -30,17 +32,17 @@ SPLITS = (
 def open_librispeech(reference: CorpusReference) -> "LibriSpeechCorpus":
     """Open ``librispeech:ROOT?split=SPLIT|SPLIT&download=true``.
 
-    ROOT holds the folder ``LibriSpeech`` (or is it) and is tokbench's folder of corpora if left out; the split is
-    ``test-clean`` if left out. Raises :class:`CorpusError` with the way to get it for a split that is not there.
+    ROOT holds the folder ``LibriSpeech`` (or is it, by whatever name) and is tokbench's folder of corpora if left
+    out; the split is ``test-clean`` if left out.
+
+    Raises :class:`CorpusError` with the way to get it for a split that is not there.
     """
     reference.require_only(("split", "download"))
     splits = reference.filters.get("split", ("test-clean",))
     for split in splits:
         if split not in SPLITS:
             raise UnknownNameError("split of librispeech", split, SPLITS, command="tokbench list corpora")
-    root = reference.path() if reference.location else corpora_dir()
-    if root.name != FOLDER:
-        root /= FOLDER
+    root = _find(reference.path() if reference.location else corpora_dir(), splits)
     if reference.filters.get("download") == ("true",):
         for split in splits:
             _download(root, split)
@@ -48,7 +50,7 @@ def open_librispeech(reference: CorpusReference) -> "LibriSpeechCorpus":
 
 
 class LibriSpeechCorpus(Corpus):
-    """Some splits of LibriSpeech; ``root`` is the folder called ``LibriSpeech``."""
+    """Some splits of LibriSpeech; ``root`` is the folder that holds the splits."""
 
     licence = "CC BY 4.0"
 
@@ -88,6 +90,15 @@ class LibriSpeechCorpus(Corpus):
         return self._inventory.sha256
 
 
+def _find(folder: Path, splits: Sequence[str]) -> Path:
+    """Return the folder that holds one of ``splits``, or the one that is to hold them."""
+    inner = folder / FOLDER
+    for place in (folder, inner):
+        if any((place / split).is_dir() for split in splits):
+            return place
+    return folder if folder.name == FOLDER else inner
+
+
 def _subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir())
 
@@ -108,9 +119,11 @@ def _read_transcript(path: Path, split: str) -> Iterator[Utterance]:
 
 
 def _absent(root: Path, split: str) -> CorpusError:
+    is_named_so = root.name == FOLDER
+    what = f"it in {root.parent}" if is_named_so else f"its folder {FOLDER}/{split} in {root}"
     return CorpusError(
         f"{root / split}: no such folder. Download https://www.openslr.org/resources/12/{split}.tar.gz and unpack "
-        f"it in {root.parent}, or ask for librispeech:{root.parent}?split={split}&download=true"
+        f"{what}, or add &download=true to librispeech:{root.parent if is_named_so else root}?split={split}"
     )
 
 
@@ -119,8 +132,28 @@ def _download(root: Path, split: str) -> None:
 
     if (root / split).is_dir():
         return
-    root.parent.mkdir(parents=True, exist_ok=True)
+    parent = root.resolve().parent
+    archive = parent / f"{split}.tar.gz"
     try:
-        LIBRISPEECH(root.parent, url=split, folder_in_archive=root.name, download=True)
-    except (OSError, RuntimeError) as error:
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=parent, prefix=f".{root.name}.") as temporary:
+            # What is there counts as complete, so it is unpacked elsewhere; the archive stays, as it is large.
+            fetched = Path(temporary, archive.name)
+            if archive.is_file():
+                fetched.symlink_to(archive)
+            try:
+                LIBRISPEECH(temporary, url=split, folder_in_archive=FOLDER, download=True)
+            finally:
+                if fetched.is_file() and not fetched.is_symlink():
+                    fetched.rename(archive)
+            _move_missing(Path(temporary, FOLDER), root)
+    except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
         raise CorpusError(f"{_absent(root, split)} (the download failed: {error})") from error
+
+
+def _move_missing(source: Path, target: Path) -> None:
+    """Move what ``target`` does not hold yet: a split, and some tables that each archive brings."""
+    target.mkdir(exist_ok=True)
+    for path in source.iterdir():
+        if not (target / path.name).exists():
+            path.rename(target / path.name)

@@ -91,7 +91,7 @@ class AishellCorpus(LaidOutCorpus):
     """AISHELL-1 (Bu et al. 2017, arXiv:1709.05522): ``wav/<split>/<speaker>/<utterance>.wav``.
 
     ``transcript/aishell_transcript_v0.8.txt`` holds the words of all; recordings that it does not know are left
-    out.
+    out. The archive holds an archive of each speaker in ``wav``, which are to be unpacked there.
     """
 
     kind = "aishell"
@@ -105,7 +105,10 @@ class AishellCorpus(LaidOutCorpus):
         lines = _lines(self.root / "transcript" / "aishell_transcript_v0.8.txt")
         texts = {name: text.strip() for name, _, text in (line.partition(" ") for line in lines)}
         for split in self.chosen:
-            for path in sorted((self.root / "wav" / split).glob("*/*.wav")):
+            paths = sorted((self.root / "wav" / split).glob("*/*.wav"))
+            if not paths:
+                self._require_unpacked(split)
+            for path in paths:
                 if path.stem in texts:
                     yield Utterance(
                         id=path.stem,
@@ -115,6 +118,15 @@ class AishellCorpus(LaidOutCorpus):
                         text=texts[path.stem],
                         labels={"split": split},
                     )
+
+    def _require_unpacked(self, split: str) -> None:
+        """Raise :class:`CorpusError` where there are archives, one for each speaker, in the place of recordings."""
+        archives = sorted((self.root / "wav").glob("*.tar.gz"))
+        if archives:
+            raise CorpusError(
+                f"{self.root / 'wav'}: no recordings of {split}, but {len(archives)} archives "
+                f"({archives[0].name} .. {archives[-1].name}). Unpack each of them there"
+            )
 
 
 class Thchs30Corpus(LaidOutCorpus):
@@ -150,6 +162,8 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError as error:
         raise CorpusError(f"{path}: no such file") from error
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{path}: not UTF-8; save the file with that encoding") from error
 
 
 def _text(path: Path) -> str:

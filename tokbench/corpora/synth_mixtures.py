@@ -10,6 +10,10 @@ companion ``enrolment``, another sentence of that voice, are of the target. ``ki
 - ``voice``: by ``source_speaker``, to be said by ``speaker``.
 
 Nothing is louder than full scale: a recording and its companions are made quieter together where it would be.
+
+Everybody meets everybody, as the one who is meant and as the other one: where the pair of voices tells which of
+them is meant, as it did in version 1, a model learns to do without the enrolment. Nor do the noise, the room, the
+level and the word that is put in follow from the speaker.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +34,8 @@ _LANGUAGE = "en-us"
 _NUM_ITEMS: dict[Split, int] = {"train": 64, "test": 24}
 """Of each kind."""
 _SNRS_DB = (-5, 0, 5, 10, 15)
+_SNR_STEP = 3
+"""Another one than that of the noises, so that each noise comes at each ratio."""
 _NOISES = {"white": 0.0, "pink": 1.0, "brown": 2.0}
 """Exponents of the fall of the power with frequency."""
 _BABBLE = "babble"
@@ -78,10 +84,21 @@ class _Items:
         self._texts = _texts(split)
         self.adjectives = sorted({text.split()[_EDITED_WORD] for text in self._texts})
 
-    def line(self, number: int, *, speaker_step: int = 0) -> _Line:
-        """Return what is said in item ``number``; with a step, by somebody else."""
-        speaker = self._speakers[(number + speaker_step) % len(self._speakers)]
-        return _Line(self._texts[number % len(self._texts)], speaker)
+    def turn(self, number: int, *, step: int = 1) -> int:
+        """Return a number by which to choose: it begins elsewhere for each speaker, and grows by ``step`` a round.
+
+        Modulo a number that has no factor in common with ``step``, it takes all values for everybody, a round each.
+        """
+        round_index, speaker_index = divmod(number, len(self._speakers))
+        return speaker_index + step * round_index
+
+    def line(self, number: int) -> _Line:
+        """Return what is said in item ``number``."""
+        return _Line(self._texts[number % len(self._texts)], self._speakers[number % len(self._speakers)])
+
+    def same_line(self, number: int) -> _Line:
+        """Return what is said in item ``number``, by somebody else."""
+        return _Line(self._texts[number % len(self._texts)], self._other(number, 0))
 
     def other_line(self, number: int, speaker: Speaker) -> _Line:
         """Return another sentence of ``speaker``."""
@@ -89,13 +106,19 @@ class _Items:
 
     def others(self, number: int, count: int) -> list[_Line]:
         """Return other sentences by other people."""
-        steps = range(1, count + 1)
         return [
-            _Line(self._texts[(number + 7 * step) % len(self._texts)], self._other(number, step)) for step in steps
+            _Line(self._texts[(number + 7 * (index + 1)) % len(self._texts)], self._other(number, index))
+            for index in range(count)
         ]
 
-    def _other(self, number: int, step: int) -> Speaker:
-        return self._speakers[(number + 1 + (step - 1) % (len(self._speakers) - 1)) % len(self._speakers)]
+    def _other(self, number: int, index: int) -> Speaker:
+        """Return one of the other people; with another ``index`` another one, and others the next round."""
+        num_speakers = len(self._speakers)
+        round_index, speaker_index = divmod(number, num_speakers)
+        # Steps to the speaker who is as far away on the other side come next to each other, 1 and -1, 2 and -2: a
+        # pair that comes one way comes the other way soon, also where there are not rounds enough for all pairs.
+        steps = sorted(range(1, num_speakers), key=lambda step: (min(step, num_speakers - step), step))
+        return self._speakers[(speaker_index + steps[(round_index + index) % len(steps)]) % num_speakers]
 
 
 def _texts(split: Split) -> list[str]:
@@ -125,7 +148,8 @@ def _rows() -> list[Row]:
 def _noise(items: _Items, number: int) -> Row:
     line = items.line(number)
     kinds = [*_NOISES, _BABBLE]
-    name, snr_db = kinds[number % len(kinds)], _SNRS_DB[number // len(kinds) % len(_SNRS_DB)]
+    name = kinds[items.turn(number) % len(kinds)]
+    snr_db = _SNRS_DB[items.turn(number, step=_SNR_STEP) % len(_SNRS_DB)]
     babblers = items.others(number, _NUM_BABBLERS) if name == _BABBLE else []
 
     def parts() -> Sequence[np.ndarray]:
@@ -144,7 +168,7 @@ def _noise(items: _Items, number: int) -> Row:
 
 def _room(items: _Items, number: int) -> Row:
     line = items.line(number)
-    rt60_s = _RT60S_S[number % len(_RT60S_S)]
+    rt60_s = _RT60S_S[items.turn(number) % len(_RT60S_S)]
 
     def parts() -> Sequence[np.ndarray]:
         from scipy.signal import fftconvolve  # noqa: PLC0415  (the planner knows corpora without scipy)
@@ -160,7 +184,7 @@ def _room(items: _Items, number: int) -> Row:
 def _talkers(items: _Items, number: int) -> Row:
     line = items.line(number)
     (other,) = items.others(number, 1)
-    level_db = _LEVELS_DB[number % len(_LEVELS_DB)]
+    level_db = _LEVELS_DB[items.turn(number) % len(_LEVELS_DB)]
 
     def parts() -> Sequence[np.ndarray]:
         clean = line.samples()
@@ -175,7 +199,7 @@ def _edit(items: _Items, number: int) -> Row:
     before = items.line(number)
     words = before.text.split()
     adjectives = [adjective for adjective in items.adjectives if adjective != words[_EDITED_WORD]]
-    words[_EDITED_WORD] = adjectives[number % len(adjectives)]
+    words[_EDITED_WORD] = adjectives[items.turn(number) % len(adjectives)]
     after = _Line(" ".join(words), before.speaker)
     clips = {"mixed": before.clip(items.split), "target": after.clip(items.split)}
     facts = {"source_text": before.text, "edited_word": str(_EDITED_WORD)}
@@ -183,7 +207,7 @@ def _edit(items: _Items, number: int) -> Row:
 
 
 def _voice(items: _Items, number: int) -> Row:
-    source, target = items.line(number), items.line(number, speaker_step=1 + number % 3)
+    source, target = items.line(number), items.same_line(number)
     clips = {"mixed": source.clip(items.split), "target": target.clip(items.split)}
     return _row(items, "voice", number, target, clips, {"source_speaker": source.speaker.name})
 
@@ -232,7 +256,7 @@ def _generator(kind: str, split: Split, number: int) -> np.random.Generator:
 
 
 RECIPE = Recipe(
-    name="synth-mixtures.v1",
+    name="synth-mixtures.v2",
     labels=(
         "kind",
         "speaker",

@@ -3,11 +3,12 @@
 A melody is a walk on a scale: the next degree is drawn by the two before it, near ones rather than far ones, and
 back after a leap (a Markov chain of order 2). ``key``, ``mode``, ``tempo`` and ``instrument`` are labels; ``notes``
 is the score, ``pitch:duration`` by ``pitch:duration``, with MIDI pitches and fiftieths of a second, without gaps;
-``caption`` tells it in words, and ``captions`` holds five ways to do so, separated by `` | ``. ``kind`` is one of
+``caption`` tells all of it but the notes in words, and ``captions`` holds five ways to do so, separated by `` | ``.
+``kind`` is one of
 
 - ``melody``: one instrument, one channel;
 - ``stereo``: a melody and a bass on two instruments, in two channels; ``pan`` and ``bass_pan`` tell where each is,
-  at constant power.
+  at constant power. Neither place follows from the instruments, as that of the bass did in version 1.
 
 Training and test share no melody.
 """
@@ -134,8 +135,12 @@ def _melody(grammar: _Grammar, split: Split, number: int) -> Row:
 
 def _stereo(grammar: _Grammar, split: Split, number: int) -> Row:
     melody, instrument = _drawn(split, "stereo", number)
-    bass = list(INSTRUMENTS)[(list(INSTRUMENTS).index(instrument) + 1 + number % 3) % len(INSTRUMENTS)]
-    pan, bass_pan = list(product(PANS, PANS))[number % len(PANS) ** 2]
+    others = [name for name in INSTRUMENTS if name != instrument]
+    round_index = number // len(INSTRUMENTS)
+    bass = others[round_index % len(others)]
+    # The places go on by one more after each round, and after all pairs of instruments: each pair comes to each.
+    places = list(product(PANS, PANS))
+    pan, bass_pan = places[(number + round_index + round_index // len(others)) % len(places)]
     clip = Clip(melody.name, partial(_two_channels, melody, {instrument: pan, bass: bass_pan}))
     facts = {"pan": pan, "bass": bass, "bass_pan": bass_pan}
     return _row("stereo", melody, instrument, clip, grammar.stereo_captions, facts)
@@ -201,7 +206,7 @@ def _floor(seed: str) -> np.ndarray:
 
 
 RECIPE = Recipe(
-    name="synth-music.v1",
+    name="synth-music.v2",
     labels=(
         "kind",
         "instrument",

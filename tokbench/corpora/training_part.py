@@ -9,14 +9,16 @@ __all__ = ["require_apart", "training_part"]
 _SPLIT, _TRAIN = "split", "train"
 _TRAINING_SPLITS = dict.fromkeys(("librispeech", "libritts"), "train-clean-100")
 """Where training is called otherwise. That of LibriSpeech is the one that recognizers are usually compared on."""
-_WHOLE_BY_DEFAULT = frozenset({"manifest", "folder"})
+_WHOLE_BY_DEFAULT = frozenset({"manifest"})
 """Kinds of corpora that are opened as a whole where no part is named; all others are opened at their test."""
+_WITHOUT_TRAINING = frozenset({"folder", "vctk"})
+"""Kinds of corpora of which no part is called training, whatever is asked for."""
 
 
 def training_part(reference: str) -> str:
     """Return the reference of the training part of the corpus of which ``reference`` names another part.
 
-    Raises :class:`CorpusError` where it names no part, or the training part itself.
+    Raises :class:`CorpusError` where it names no part, or the training part itself, and where there is none.
 
     >>> training_part("synth"), training_part("manifest:a.csv?language=en&split=test")
     ('synth?split=train', 'manifest:a.csv?language=en&split=train')
@@ -24,6 +26,11 @@ def training_part(reference: str) -> str:
     parsed = CorpusReference.parse(reference)
     split = _TRAINING_SPLITS.get(parsed.kind, _TRAIN)
     asked = parsed.filters.get(_SPLIT)
+    if parsed.kind in _WITHOUT_TRAINING:
+        raise CorpusError(
+            f"{reference}: there is nothing to learn from in it: {parsed.kind} has no training part. Write a "
+            "manifest of it with a column split (train, test), and ask for manifest:FILE?split=test"
+        )
     if asked is None and parsed.kind in _WHOLE_BY_DEFAULT:
         raise CorpusError(
             f"{reference}: ask for a part, such as split=test: another part must be left to learn from"

@@ -100,7 +100,13 @@ class Metric:
         reasons: Mapping[str, int] | None = None,
         group: str = "all",
     ) -> MetricSummary:
-        """Return a number of this metric, with the declaration that a table needs."""
+        """Return a number of this metric, with the declaration that a table needs.
+
+        What is no finite number is missing, whoever computed it.
+        """
+        if value is not None and not math.isfinite(value):
+            reasons, num_ok = {**(reasons or {}), f"the value came out as {value}": num_total}, 0
+            value = interval = None
         low, high = interval or (None, None)
         return MetricSummary(
             name=self.name,

@@ -1,6 +1,7 @@
 """From the journal of a cell to its record: totals over utterances, intervals, and one row per utterance."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -129,8 +130,11 @@ class _Table:
         """Return (total, weight); NaN for a failure, weight 0 for what is not applicable."""
         name = self.metrics[column].name
         score = entry.measurement.scores.get(name)
-        if score is not None:
+        if score is not None and math.isfinite(score.total) and math.isfinite(score.weight):
             return score.total, score.weight
+        if score is not None:
+            self.reasons[column][f"the value came out as {score.total:g} / {score.weight:g}"] += 1
+            return np.nan, np.nan
         failure = entry.measurement.failures.get(name)
         if failure is not None and failure.is_not_applicable:
             self.num_not_applicable[column] += 1

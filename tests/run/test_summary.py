@@ -1,0 +1,30 @@
+"""What the utterances of a cell add up to."""
+
+from typing import cast
+
+import numpy as np
+
+from tokbench.metrics.base import Score
+from tokbench.metrics.catalogue import METRICS
+from tokbench.run.journal import Entry, Journal
+from tokbench.run.summary import _Table
+from tokbench.runners.base import Measurement
+
+
+def entry(position: int, score: Score) -> Entry:
+    return Entry(
+        position=position,
+        utterance=str(position),
+        speaker="ann",
+        language="en",
+        error=None,
+        measurement=Measurement(scores={"stoi": score}),
+    )
+
+
+def test_a_score_that_is_no_number_is_a_failure_of_its_utterance() -> None:
+    entries = [entry(0, Score(0.5)), entry(1, Score(float("nan"))), entry(2, Score(1.0, float("inf")))]
+    table = _Table(cast("Journal", entries), [METRICS["stoi"]])
+    assert table.reasons[0] == {"the value came out as nan / 1": 1, "the value came out as 1 / inf": 1}
+    assert np.isnan(table.total[1:, 0]).all()
+    assert table.total[0, 0] == 0.5
