@@ -16,13 +16,13 @@ from tokbench.judges.registry import find_recognizer
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
-def whisper_model(path: Path) -> None:
+def whisper_model(path: Path, num_languages: int = 99) -> None:
     """Write a small Whisper with random weights, in the format of the published files."""
     from whisper.model import ModelDimensions, Whisper  # noqa: PLC0415  (takes seconds to import)
 
     torch.manual_seed(0)
-    sizes = ModelDimensions(80, 1500, 16, 2, 1, 51865, 448, 16, 2, 1)
-    path.parent.mkdir(parents=True)
+    sizes = ModelDimensions(80, 1500, 16, 2, 1, 51766 + num_languages, 448, 16, 2, 1)
+    path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"dims": vars(sizes), "model_state_dict": Whisper(sizes).state_dict()}, path)
 
 
@@ -100,6 +100,39 @@ def test_whisper_reads_the_published_format(
     by_path = Whisper(str(path))
     assert by_path.label == recognizer.label
     assert by_path.transcribe(audios[:1], language="en") == together[:1]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # as above
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_whisper_knows_cantonese_from_the_model_on_that_has_a_token_for_it(
+    tokbench_home: Path, voice_16khz: np.ndarray
+) -> None:
+    folder = tokbench_home / "weights" / "whisper"
+    whisper_model(folder / "base.pt")
+    whisper_model(folder / "turbo.pt", num_languages=100)
+    base, turbo = find_recognizer("whisper:base"), find_recognizer("whisper:turbo")
+    assert not base.knows("yue")
+    assert turbo.knows("yue-HK")
+    assert base.knows("cmn")
+    audio = Audio.from_numpy(voice_16khz, 16000)
+    for recognizer in (base, turbo):
+        (text,) = recognizer.transcribe([audio], language="yue")
+        assert isinstance(text, str)
+    with pytest.raises(MissingJudgeError, match="no weights for the judge whisper:small"):
+        find_recognizer("whisper:small").knows("yue")
+
+
+def test_whisper_writes_chinese_in_characters() -> None:
+    whisper, pocketsphinx = find_recognizer("whisper:base"), find_recognizer("pocketsphinx")
+    for text, language, is_like in (
+        ("mei4 mei5 chang4", "cmn", False),
+        ("nei5 hou2", "yue-HK", False),
+        ("妹妹唱", "zh", True),
+        ("", "cmn", True),
+        ("hello", "en", True),
+    ):
+        assert whisper.spells_like(text, language) == is_like
+        assert pocketsphinx.spells_like(text, language)
 
 
 def test_whisper_without_its_file_says_what_to_put_where(tokbench_home: Path) -> None:

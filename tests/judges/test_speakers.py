@@ -113,9 +113,51 @@ def test_resemblyzer_is_the_original(voices: list[Audio]) -> None:
     np.testing.assert_allclose(Resemblyzer().embed(voices[:1])[0], expected, atol=1e-6)
 
 
-def test_resemblyzer_needs_a_window_of_its_detector() -> None:
-    with pytest.raises(UndefinedMetricError, match=r"resemblyzer needs 0.24 s"):
-        Resemblyzer().embed([Audio(torch.ones(1, 1000), 16000)])
+def test_a_voice_needs_some_time(judge: SpeakerEncoder, voices: list[Audio]) -> None:
+    samples = voices[0].samples
+    enough = round(judge.shortest_s * 16000)
+    assert np.isfinite(judge.embed([Audio(samples[:, 4000 : 4000 + enough], 16000)])).all()
+    with pytest.raises(UndefinedMetricError, match=f"{judge.name} needs {judge.shortest_s} s of audio"):
+        judge.embed([Audio(samples[:, 4000 : 4000 + enough - 1], 16000)])
+
+
+@pytest.mark.filterwarnings("ignore:std")  # what the limit spares
+def test_the_limit_of_wavlm_is_that_of_the_kernels_that_were_published() -> None:
+    from transformers import Wav2Vec2FeatureExtractor, WavLMConfig, WavLMForXVector  # noqa: PLC0415  (as above)
+
+    # Kernels and strides are those of wavlm-base-plus-sv, and all widths are smaller.
+    sizes = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+        "conv_dim": (16,) * 7,
+        "num_conv_pos_embeddings": 16,
+        "num_conv_pos_embedding_groups": 2,
+        "tdnn_dim": (16, 16, 16, 16, 24),
+        "xvector_output_dim": 12,
+    }
+    torch.manual_seed(0)
+    judge = WavlmSv()
+    modules = Wav2Vec2FeatureExtractor(do_normalize=False), WavLMForXVector(WavLMConfig(**sizes)).eval()
+    judge.__dict__["_modules"] = modules
+    noise = np.random.default_rng(0).standard_normal(round(judge.shortest_s * 16000)).astype(np.float32)
+    assert np.isfinite(judge._embed(noise)).all()
+    assert not np.isfinite(judge._embed(noise[:5199])).all()
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, 0.0])
+def test_an_embedding_that_is_none_is_told(number: float) -> None:
+    class Broken(SpeakerEncoder):
+        packages = {"numpy": "numpy"}  # noqa: RUF012  (as its base has it)
+        name = "broken"
+        files = (Path(__file__),)
+
+        def _embed(self, samples: np.ndarray) -> np.ndarray:
+            return np.full(4, number if len(samples) == 100 else 1.0)
+
+    with pytest.raises(UndefinedMetricError, match="broken has no embedding of the recording"):
+        Broken().embed([Audio(torch.ones(1, 200), 16000), Audio(torch.ones(1, 100), 16000)])
 
 
 HYPERPARAMETERS = """

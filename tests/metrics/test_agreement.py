@@ -49,17 +49,24 @@ def test_agreement_is_that_of_a_loop(num_codebooks: int, length: int, other: int
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.integers(1, 60), st.integers(1, 60))
-def test_frames_are_mapped_by_their_centres(num_frames: int, num_changed: int) -> None:
-    found = frames_in_proportion(num_frames, num_changed)
+@given(st.integers(1, 60), st.integers(1, 60), st.floats(0.25, 4))
+def test_frames_are_mapped_by_their_centres(num_frames: int, num_changed: int, ratio: float) -> None:
+    found = frames_in_proportion(num_frames, num_changed, ratio)
     for frame, place in enumerate(found.tolist()):
-        centre = (frame + 0.5) / num_frames
-        assert place / num_changed <= centre + 1e-9
-        assert centre <= (place + 1) / num_changed + 1e-9
+        centre = (frame + 0.5) * ratio
+        assert place <= centre + 1e-6
+        assert centre <= place + 1 + 1e-6 or place == num_changed - 1
 
 
-def test_as_many_frames_are_mapped_onto_themselves() -> None:
-    assert frames_in_proportion(17, 17).tolist() == list(range(17))
+def test_as_long_a_sound_is_mapped_onto_itself() -> None:
+    assert frames_in_proportion(17, 17, 1.0).tolist() == list(range(17))
+    assert frames_in_proportion(3, 2, 1.0).tolist() == [0, 1, 1]
+
+
+def test_how_an_end_is_rounded_moves_no_frame() -> None:
+    # 40.2 frames of sound at a tempo of 0.9: 44.67 frames, of which one tokenizer makes 44, and another 45.
+    down, up = (frames_in_proportion(40, number, 1 / 0.9) for number in (44, 45))
+    assert down.tolist() == up.tolist() == [int((frame + 0.5) / 0.9) for frame in range(40)]
 
 
 def test_runs_become_one() -> None:

@@ -1,5 +1,6 @@
 """What codes tell of phones against scikit-learn, loops, and cases that are known."""
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -63,7 +64,7 @@ def test_what_is_left_of_chance_is_that_of_scikit_learn(num_codes: int) -> None:
     joint = np.bincount(phones * num_codes + codes).reshape(5, num_codes)
     # With the smaller of both entropies, that of phones, for the largest information.
     expected = adjusted_mutual_info_score(phones, codes, average_method="min")
-    assert adjusted_information(joint) == pytest.approx(expected, abs=2e-3)
+    assert adjusted_information(joint) == pytest.approx(expected, abs=1e-9)
     assert adjusted_information(joint) < phone_normalized_mutual_information(joint)
 
 
@@ -72,6 +73,17 @@ def test_chance_tells_nothing_however_many_codes_there_are() -> None:
     joint = np.bincount(generator.integers(0, 10 * 500, 3000), minlength=5000).reshape(10, 500)
     assert phone_normalized_mutual_information(joint) > 0.2
     assert adjusted_information(joint) == pytest.approx(0.0, abs=0.02)
+
+
+def test_chance_is_that_of_every_order_of_the_codes() -> None:
+    phones, codes = [0, 0, 1, 1, 2], (0, 1, 1, 3, 3)  # no frame has the code 2
+    found = [mutual_info_score(phones, order) for order in itertools.permutations(codes)]
+    expected, known = np.mean(found), entropy(np.bincount(phones))
+    joint = np.bincount(np.array(phones) * 4 + codes, minlength=12).reshape(3, 4)
+    value = (mutual_info_score(phones, codes) - expected) / (known - expected)
+    assert adjusted_information(joint) == pytest.approx(value, abs=1e-9)
+    # A phone that occurs nowhere changes nothing, as where the group of utterances that has it is left out.
+    assert adjusted_information(np.vstack([joint, np.zeros(4, int)])) == pytest.approx(value, abs=1e-9)
 
 
 def test_codes_of_one_frame_each_tell_nothing() -> None:

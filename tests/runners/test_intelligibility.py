@@ -35,6 +35,9 @@ class ByLevel(Recognizer):
     def knows(self, language: str) -> bool:
         return language != "xx"
 
+    def spells_like(self, text: str, language: str) -> bool:
+        return language != "cmn" or not text.isascii()
+
     def _transcribe(self, samples: np.ndarray, language: str) -> str:
         levels = samples[: len(samples) // 1600 * 1600].reshape(-1, 1600).mean(axis=1)
         return " ".join(WORDS[round(10 * float(level)) - 1] for level in levels if level > 0.05)
@@ -130,6 +133,17 @@ def test_what_the_recognizer_cannot_know_counts_for_no_codec(utterance: Utteranc
     assert found.failures["wer"].reason == "by-level does not know the language xx"
     held = runner(vocabulary=["red", "green"])
     assert measured(held, utterance).failures["dwer"].reason == "the text is not in the vocabulary of the task"
+
+
+@pytest.mark.usefixtures("known_judge")
+def test_a_text_in_another_script_is_not_compared_with(utterance: Utterance) -> None:
+    found = measured(runner(), Utterance(id="p", path=utterance.path, language="cmn", text="mei4 mei5"))
+    assert list(found.scores) == ["dwer"]
+    for name in ("wer", "cer"):
+        assert found.failures[name].is_not_applicable
+        assert found.failures[name].reason == "the text is not in the script in which by-level writes cmn"
+    written = measured(runner(), Utterance(id="h", path=utterance.path, language="cmn", text="妹妹"))
+    assert set(written.scores) == {"wer", "cer", "dwer"}
 
 
 @pytest.mark.usefixtures("known_judge")

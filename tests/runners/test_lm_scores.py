@@ -32,6 +32,9 @@ class Recognizer:
     def knows(self, language: str) -> bool:
         return bool(language)
 
+    def spells_like(self, text: str, language: str) -> bool:
+        return language != "cmn" or not text.isascii()
+
     def __init__(self, text: str) -> None:
         self.text = text
 
@@ -223,6 +226,8 @@ def test_a_recognizer_is_not_asked_for_what_it_cannot_hear() -> None:
         def knows(self, language: str) -> bool:
             return language == "en"
 
+    with pytest.raises(NotApplicableError, match="not in the script that told writes"):
+        score("cer", output(reference_text="qi1", audio=audio([0.1]), language="cmn"), recognizer=Recognizer("七"))
     english = English("seven")
     said = {"reference_text": "sieben", "audio": audio([0.1])}
     with pytest.raises(NotApplicableError, match="some english does not know the language de"):

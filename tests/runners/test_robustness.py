@@ -164,6 +164,30 @@ def test_another_tempo_is_compared_in_proportion(utterances: list[Utterance]) ->
         assert found["unit_edit_distance", group].value == 0.0
 
 
+class Count(Tokenizer):
+    """Codes that are the number of their frame, of which the last may be begun alone."""
+
+    info = TokenizerInfo(sample_rate_hz=RATE_HZ, streams=(StreamInfo(1, 64, RATE_HZ / HOP),), name="count")
+
+    def _encode(self, samples: torch.Tensor) -> list[torch.Tensor]:
+        return [torch.arange(-(-samples.shape[1] // HOP))[None]]
+
+
+def test_another_tempo_is_compared_in_time_and_not_by_numbers_of_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_samples, num_changed = 6440, 6560  # 40.25 frames and 41: 41 codes of either
+    soundfile.write(tmp_path / "a.wav", np.full(num_samples, 0.1), RATE_HZ)
+    slower = Audio.from_numpy(np.full(num_changed, 0.1), RATE_HZ)
+    monkeypatch.setattr(perturbations, "at_tempo", lambda *_, **__: slower)
+    found = summarised(made(tempo=[0.98]), Count(), [Utterance(id="a", path=tmp_path / "a.wav")])
+    centres = [(frame + 0.5) * HOP * num_changed / num_samples for frame in range(41)]
+    places = [min(int(centre / HOP), 40) for centre in centres]
+    expected = sum(place == frame for frame, place in enumerate(places)) / 41
+    assert expected < 0.7
+    assert found["token_agreement", "tempo 0.98"].value == pytest.approx(expected)
+
+
 def test_intervals_are_those_of_speakers(utterances: list[Utterance]) -> None:
     by_utterance, by_speaker = (
         summarised(made(gain_db=[3], interval_by=unit), Level(), utterances)["token_agreement", "gain +3 dB"]

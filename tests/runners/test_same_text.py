@@ -96,6 +96,44 @@ def test_codes_that_are_the_text_are_invariant_and_codes_that_are_nothing_are_no
     assert found[OTHER, "codebook 1"].low < found[OTHER, "codebook 1"].value < found[OTHER, "codebook 1"].high  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("others", [1, 6])
+def test_codes_by_chance_are_not_invariant_however_long_texts_are(others: int, folder: Path) -> None:
+    """Readings of one text are alike in length, other texts are not: that alone says nothing of the codes."""
+    generator, utterances = np.random.default_rng(0), []
+    for text, length in enumerate(generator.integers(30, 300, 40)):
+        for speaker in "ab":
+            name = f"{speaker}{text % (40 // (1 + others))}"
+            codes = generator.integers(0, SIZE, (2, round(length * generator.uniform(0.95, 1.05))))
+            utterances.append(said(folder, f"{text}{speaker}", codes, speaker=name, text=str(text)))  # type: ignore[arg-type]
+    assert summarised(runner(), utterances)[INVARIANCE, "all"].value == pytest.approx(0.0, abs=0.01)
+
+
+def test_another_text_is_what_else_is_said_cut_to_the_length_of_the_same(folder: Path) -> None:
+    utterances = [
+        said(folder, "a1", [[1, 2, 3, 4, 5]] * 2, speaker="a", text="one"),
+        said(folder, "b1", [[1, 2, 3, 4, 6]] * 2, speaker="b", text="one"),
+        said(folder, "a2", [[7, 1]] * 2, speaker="a", text="two"),
+        said(folder, "b2", [[1, 2]] * 2, speaker="b", text="three"),
+        said(folder, "b3", [[3, 7, 7, 7, 7, 7]] * 2, speaker="b", text="four"),
+    ]
+    found = summarised(runner(), utterances)
+    assert found[SAME, "all"].value == pytest.approx((1 + 1) / 10)
+    # 12345 to 12377, which is 1237 in units, and 12346 to 71717.
+    assert found[OTHER, "all"].value == pytest.approx((2 + 5) / 10)
+
+
+def test_a_recording_without_a_speaker_is_nobody_elses(folder: Path) -> None:
+    utterances = [
+        said(folder, "a1", [[1, 2]] * 2, speaker="a", text="one"),
+        said(folder, "a2", [[3, 4]] * 2, speaker="a", text="two"),
+        said(folder, "n1", [[5, 6]] * 2, text="one"),
+        said(folder, "n2", [[7, 6]] * 2, text="two"),
+    ]
+    summary = summarised(runner(), utterances)[SAME, "all"]
+    assert summary.value is None
+    assert "no two speakers say the same" in next(iter(summary.reasons))
+
+
 def test_texts_are_drawn_for_the_interval(folder: Path) -> None:
     generator, utterances = np.random.default_rng(1), []
     edits, units = [], []

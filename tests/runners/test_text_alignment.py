@@ -4,14 +4,19 @@ from collections.abc import Sequence
 from math import log
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from pooling import pooled
-from tiny.whistled import QUICK, Pitch, write_whistled
+from tiny.whistled import HOP, QUICK, Pitch, write_whistled
 
+from tokbench.codecs.base import TokenizerInfo
+from tokbench.codes import StreamInfo
 from tokbench.corpora.base import Utterance
 from tokbench.corpora.registry import open_corpus
 from tokbench.errors import SpecError
 from tokbench.leaderboard.spec import find_leaderboard
+from tokbench.metrics.text_information import Likelihoods
 from tokbench.records import MetricSummary
 from tokbench.runners.base import Bench
 from tokbench.runners.registry import make_runner
@@ -112,6 +117,50 @@ def test_some_texts_may_stand_for_all(manifest: Path, utterances: list[Utterance
     few = summaries(runner(manifest, NATS, views="all", max_texts=3, recipe=recipe), utterances)
     again = summaries(runner(manifest, NATS, views="all", max_texts=3, recipe=recipe), utterances)
     assert value(few, NATS) == value(again, NATS) > 5
+
+
+class Coarse(Pitch):
+    """Has a frame for each 40 ms, and one for what is left at the end, or none."""
+
+    def __init__(self, *, rounds_up: bool) -> None:
+        super().__init__()
+        self._rounds_up = rounds_up
+        hop = 2 * HOP
+        self.info = TokenizerInfo(sample_rate_hz=16000, streams=(StreamInfo(2, 5, 16000 / hop),), name="coarse")
+
+    def _encode(self, samples: torch.Tensor) -> list[torch.Tensor]:
+        missing = -samples.shape[1] % (2 * HOP)
+        whole = torch.nn.functional.pad(samples, (0, missing))
+        (codes,) = super()._encode(whole if self._rounds_up or not missing else whole[:, : -2 * HOP])
+        return [codes[:, ::2]]
+
+
+def test_pairs_that_are_left_out_do_not_depend_on_how_a_tokenizer_rounds(
+    manifest: Path, utterances: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    min_rate_hz, seen = 28.4, []
+
+    def noted(_: object, likelihoods: Likelihoods) -> tuple[float, None]:
+        seen.append(np.isfinite(likelihoods.others[0]))
+        return 0.0, None
+
+    monkeypatch.setattr("tokbench.metrics.text_information.estimate", noted)
+    made = runner(
+        manifest,
+        NATS,
+        views="all",
+        recipe={**RECIPE, "min_rate_hz": min_rate_hz, "max_epochs": 1, "num_seeds": 1},
+    )
+    for rounds_up in (False, True):
+        bench = Bench(Coarse(rounds_up=rounds_up), "f", None)
+        made.summarise([made.measure(bench, item, with_examples=False).payload for item in utterances])
+    tested = [item for item in utterances if item.labels["split"] == "test"]
+    expected = [
+        [len(other.text) <= int(item.read().duration_s * min_rate_hz) for other in tested] for item in tested
+    ]
+    assert not np.all(expected)
+    for is_readable in seen:
+        np.testing.assert_array_equal(is_readable, expected)
 
 
 def test_a_text_that_no_tokenizer_has_frames_for_is_told(manifest: Path, utterances: list[Utterance]) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from tokbench.errors import MissingPackageError, TokbenchError
+from tokbench.errors import MissingPackageError, TokbenchError, UndefinedMetricError
 from tokbench.specs.base import file_sha256
 
 if TYPE_CHECKING:
@@ -109,6 +109,10 @@ class Recognizer(Judge):
         """Say whether it understands ``language``, a tag such as ``en``; empty for one that is not known."""
         return True
 
+    def spells_like(self, text: str, language: str) -> bool:  # noqa: ARG002
+        """Say whether it writes ``language`` in the script of ``text``, so that both can be compared."""
+        return True
+
     def transcribe(self, audios: "Sequence[Audio]", *, language: str = "") -> list[str]:
         """Return what was said in each of ``audios``, as the model writes it; empty where it heard no word.
 
@@ -136,20 +140,32 @@ class Recognizer(Judge):
 class SpeakerEncoder(Judge):
     """A judge that knows voices."""
 
+    shortest_s: ClassVar[float] = 0.0
+    """Seconds of audio that it needs at least."""
+
     def embed(self, audios: "Sequence[Audio]") -> np.ndarray:
         """Return embeddings, float32 [N, D], of unit length: their inner product is the cosine.
 
         Raises what :meth:`require` raises, and :class:`tokbench.errors.UndefinedMetricError` for a recording
-        without a voice.
+        without a voice, or too short to have one.
         """
         self.require()
-        vectors = np.stack([self._embed(self._heard(audio)) for audio in audios]).astype(np.float64)
-        unit: np.ndarray = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+        vectors = np.stack([self._embed(self._long_enough(audio)) for audio in audios]).astype(np.float64)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        if not (np.isfinite(lengths) & (lengths > 0)).all():
+            raise UndefinedMetricError(f"{self.name} has no embedding of the recording")
+        unit: np.ndarray = (vectors / lengths).astype(np.float32)
         return unit
+
+    def _long_enough(self, audio: "Audio") -> np.ndarray:
+        samples = self._heard(audio)
+        if len(samples) < self.shortest_s * self.sample_rate_hz:
+            raise UndefinedMetricError(f"{self.name} needs {self.shortest_s} s of audio")
+        return samples
 
     @abstractmethod
     def _embed(self, samples: np.ndarray) -> np.ndarray:
-        """Float32 [T] at the judge's rate -> [D], of any length."""
+        """Float32 [T] at the judge's rate, of :attr:`shortest_s` or more -> [D], of any norm."""
 
 
 @functools.lru_cache(maxsize=256)

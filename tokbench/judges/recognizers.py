@@ -21,6 +21,11 @@ _WORD = re.compile(r"[^\s()|]+")
 """Of a text that may have others in brackets."""
 _WHISPER_CODES = {"cmn": "zh"}
 """Languages that Whisper calls otherwise: a macrolanguage in the place of Mandarin."""
+_WHISPER_LATE = frozenset({"yue"})
+"""Languages that not all multilingual models of Whisper know: Cantonese came with large-v3."""
+_CHINESE = frozenset({"zh", "cmn", "yue"})
+_HANZI = re.compile(r"[\u3400-\u9fff]")
+"""A Chinese character: the unified ideographs of Unicode, and their extension A."""
 
 
 class VocabularyError(UsageError):
@@ -130,31 +135,62 @@ class Whisper(Recognizer):
         return (self.path,)
 
     def knows(self, language: str) -> bool:
-        """Say whether the model may be asked for ``language``: one whose name ends in ``.en`` knows English."""
-        return not self.path.stem.endswith(".en") or language.partition("-")[0] in {"", "en"}
+        """Say whether the model may be asked for ``language``: one whose name ends in ``.en`` knows English.
+
+        Of Cantonese the model is asked, which is loaded for that; raises what :meth:`require` raises.
+        """
+        code = _whisper_code(language)
+        if self.path.stem.endswith(".en"):
+            return code in {"", "en"}
+        return code not in _WHISPER_LATE or code in self._languages
+
+    def spells_like(self, text: str, language: str) -> bool:
+        """Say whether ``text`` may be compared with what it writes: of Chinese, a text in characters.
+
+        >>> Whisper("base").spells_like("ni3 hao3", "cmn"), Whisper("base").spells_like("你好", "cmn")
+        (False, True)
+        """
+        return language.partition("-")[0] not in _CHINESE or not text or _HANZI.search(text) is not None
 
     def _transcribe(self, samples: np.ndarray, language: str) -> str:
         import whisper  # noqa: PLC0415  (loaded at first use)
 
-        code = language.partition("-")[0]
-        code = _WHISPER_CODES.get(code, code)
+        code = _whisper_code(language)
         found: dict[str, Any] = whisper.transcribe(
             self._model,
             samples,
             temperature=0.0,
             condition_on_previous_text=False,
-            language=code if code in whisper.tokenizer.LANGUAGES else None,
+            language=code if code in self._languages else None,
             fp16=False,
             verbose=None,
         )
         text: str = found["text"]
         return text.strip()
 
+    @property
+    def _languages(self) -> Sequence[str]:
+        """Codes of the languages that the model has a token for."""
+        from whisper.tokenizer import LANGUAGES  # noqa: PLC0415  (as above)
+
+        return tuple(LANGUAGES)[: self._model.num_languages]
+
     @cached_property
     def _model(self) -> Any:
         import whisper  # noqa: PLC0415  (as above)
 
+        self.require()
         return whisper.load_model(str(self.path), device="cpu").eval()
+
+
+def _whisper_code(language: str) -> str:
+    """Return what Whisper calls ``language``.
+
+    >>> _whisper_code("cmn"), _whisper_code("en-us")
+    ('zh', 'en')
+    """
+    code = language.partition("-")[0]
+    return _WHISPER_CODES.get(code, code)
 
 
 def _package_folder(name: str) -> Path:

@@ -26,16 +26,23 @@ def code_agreement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return shares
 
 
-def frames_in_proportion(num_frames: int, num_changed: int) -> np.ndarray:
+def frames_in_proportion(num_frames: int, num_changed: int, ratio: float) -> np.ndarray:
     """Return which of ``num_changed`` frames holds the centre of each of ``num_frames``, int64 [num_frames].
 
-    Both stand for the same sound, of which one is faster: the centre of frame i is at (i + 1/2) / F of it.
+    Both stand for the same sound, which lasts ``ratio`` times as long where it is changed: the centre of frame i
+    lies at i + 1/2 frames, and at ``ratio`` times that of the changed sound. The ratio of both numbers of frames
+    would not do, because a tokenizer rounds the end of a sound to a whole frame, each in its own way.
 
-    >>> frames_in_proportion(4, 2).tolist(), frames_in_proportion(2, 4).tolist()
+    >>> frames_in_proportion(4, 2, 0.5).tolist(), frames_in_proportion(2, 5, 2.0).tolist()
     ([0, 0, 1, 1], [1, 3])
     """
-    places = (2 * np.arange(num_frames) + 1) * num_changed // (2 * num_frames)
-    return np.minimum(places, num_changed - 1)
+    places = np.floor((np.arange(num_frames) + 0.5) * ratio + _ROUNDING).astype(np.int64)
+    kept: np.ndarray = np.minimum(places, num_changed - 1)
+    return kept
+
+
+_ROUNDING = 1e-9
+"""A centre on the edge of two frames lies in the later one, whichever way the ratio was rounded."""
 
 
 def deduplicated(codes: np.ndarray) -> np.ndarray:

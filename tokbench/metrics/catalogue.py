@@ -402,7 +402,7 @@ _ROBUSTNESS = (
         unit="ratio",
         better="higher",
         bounds=(0.0, 1.0),
-        source="Vashishth et al. 2024, STAB (arXiv 2409.02384), in spirit; a definition of our own",
+        source="a definition of our own after STAB (arXiv 2409.02384); frames are matched by time",
         description="Share of codes that stay when the sound changes and the words do not, frame by frame.",
     ),
     Metric(
@@ -447,7 +447,7 @@ _ROBUSTNESS = (
         unit="ratio",
         better=None,
         bounds=(0.0, None),
-        source="Vashishth et al. 2024, STAB (arXiv 2409.02384), in spirit; a definition of our own",
+        source="a definition of our own after STAB (arXiv 2409.02384); another text of as many frames as the same",
         description="The same for another text by the same two speakers: what the other is to be compared with.",
     ),
     Metric(
@@ -456,7 +456,7 @@ _ROBUSTNESS = (
         unit="ratio",
         better="higher",
         bounds=(None, 1.0),
-        source="1 less the edit distance of the same text by that of another; a definition of our own",
+        source="1 less the edits of the same text by those of another of as many frames; a definition of our own",
         description="1 if the text decides the units whoever speaks; 0 if it does not matter for them.",
     ),
 )
@@ -1107,7 +1107,7 @@ _PHONE_INFORMATION = (
         unit="ratio",
         better="higher",
         bounds=(None, 1.0),
-        source="(I - E[I]) / (H(phone) - E[I]), after Vinh et al. 2010, with the codes shuffled for E[I]",
+        source="(I - E[I]) / (H(phone) - E[I]), after Vinh et al. 2010, E[I] over all orders of the codes",
         description="PNMI less what chance makes of it, so that codebooks of any size compare; 0 is chance.",
     ),
     Metric(

@@ -1,7 +1,9 @@
 """What tasks have in common that compare the codes of an utterance with those of what became of it.
 
-Each thing that happens is a condition with a name. Everything that happens has the same weight; an utterance counts
-by its frames, or by its units.
+Each thing that happens is a condition with a name, which is that of a group. An utterance counts by its frames, or
+by its units. ``codebook 1`` is the mean, over conditions, of the values of one codebook on the corpus. ``all`` is
+the mean, over utterances, of what each has on average under the conditions that apply to it: the mean over
+conditions, where all apply to all utterances.
 
 Intervals: a percentile bootstrap over utterances or speakers, as the task says.
 

@@ -2,8 +2,9 @@
 
 Conventions: the recognizer hears original and decoded audio, each mixed to mono and resampled to its rate. Texts
 are normalized as :mod:`tokbench.metrics.recognition` says; phones are taken as they are. Rates are those of the
-corpus: all errors by all words. An utterance of which it is not known what is said has dWER (or dPER) alone; one in
-a language that the recognizer does not know has nothing.
+corpus: all errors by all words. An utterance of which it is not known what is said has dWER (or dPER) alone, and so
+has one whose text is in another script than the recognizer writes, as romanized Chinese is for Whisper; one in a
+language that the recognizer does not know has nothing.
 
 A recognizer may be taught on the originals of the training part of the corpus. Its networks, of several seeds, have
 a reading each, and the errors of all are counted together.
@@ -177,8 +178,8 @@ class IntelligibilityRunner(JudgedRunner[Recognizer]):
         heard = self._judge.readings(self._decoded(bench, audio), language=language)
         measurement.facts["transcript"] = heard[0]
         counts: dict[str, Callable[[], ErrorCounts]] = {
-            WER: lambda: _sum(word_errors(utterance.text, reading, language) for reading in heard),
-            CER: lambda: _sum(character_errors(utterance.text, reading, language) for reading in heard),
+            WER: lambda: _sum(word_errors(self._text(utterance), reading, language) for reading in heard),
+            CER: lambda: _sum(character_errors(self._text(utterance), reading, language) for reading in heard),
             PER: lambda: _phone_errors(utterance, heard),
         }
         if not {DWER, DPER}.isdisjoint(self.metrics):
@@ -197,6 +198,13 @@ class IntelligibilityRunner(JudgedRunner[Recognizer]):
                 measurement.facts["deletions"] = found.deletions
                 measurement.facts["insertions"] = found.insertions
         return measurement
+
+    def _text(self, utterance: "Utterance") -> str:
+        """Return what is said; raises :class:`NotApplicableError` where the recognizer writes another script."""
+        if not self._judge.spells_like(utterance.text, utterance.language):
+            msg = f"the text is not in the script in which {self._judge.name} writes {utterance.language}"
+            raise NotApplicableError(msg)
+        return utterance.text
 
     def _why_not(self, utterance: "Utterance") -> str | None:
         """Return why the recognizer cannot be asked for ``utterance``, None where it can."""

@@ -3,13 +3,12 @@
 Conventions: the utterance is mixed to mono; what happens to it, happens at the rate of the corpus, and is the same
 for every tokenizer. Shifts and cuts are made at the tokenizer's rate, where its frames are. The codes of a changed
 utterance are compared with those of the original frame by frame, after what is known of time is undone: a shift by
-the nearest whole number of frames (half a frame counts as none), another tempo in proportion, a cut from its
-first frame on.
+the nearest whole number of frames (half a frame counts as none), another tempo by where the centre of each frame
+comes to lie, in seconds, a cut from its first frame on.
 
 Measures: the share of codes that are equal, of all codebooks, and the edit distance of the de-duplicated codes of
-the first codebook. Groups are named after what happened, ``white noise 10 dB``; ``codebook 1`` is the mean over all
-that happened, for one codebook; ``all`` is that of all codebooks. Everything that happens has the same weight. An
-utterance counts by its frames, or by its units.
+the first codebook. Groups are named after what happened, ``white noise 10 dB``; what ``all`` and ``codebook 1`` are
+stands in :mod:`tokbench.runners.comparing`.
 
 Source: definitions of our own in the spirit of STAB (Vashishth et al. 2024, arXiv 2409.02384); coding again is MRC
 of AudioCodecBench (Wang et al. 2025), the shift of 2 ms its OS.
@@ -177,7 +176,8 @@ class _Heard:
         original, changed = scene.original.indices, scene.encode(audio).indices
         if round(audio.duration_s * scene.audio.sample_rate_hz) == scene.audio.num_samples:
             return Comparison(original, changed)
-        places = frames_in_proportion(original.shape[1], changed.shape[1])
+        ratio = audio.duration_s / scene.audio.duration_s
+        places = frames_in_proportion(original.shape[1], changed.shape[1], ratio)
         return Comparison(original, changed[:, places], changed_units=changed[0])
 
 

@@ -3,8 +3,11 @@
 Conventions: two utterances of one language by different speakers make a pair where they have the same text, or the
 same values of the columns that the task names. Of each codebook, runs of a code become one unit, and edits are
 counted from either utterance of a pair to the other. Beside each pair stands one of another text: the first
-utterance with the next one, in the order of the corpus, that the second speaker says and that is not the same. At
-most so many pairs of a text are compared, drawn once.
+utterance with what else the second speaker says, from the next utterance of the corpus on, joined and cut (repeated
+where there is too little) to as many frames as the same text has there. Readings of one text are alike in length,
+and edits grow with a difference in length, whatever the codes: with another length, codes that know nothing of the
+text would seem to know it. At most so many pairs of a text are compared, drawn once. Recordings whose speaker the
+corpus does not name take no part.
 
 Measures: edits by units for the same text and for another one, over all pairs, and 1 less the ratio of both.
 ``all`` is the mean over codebooks, ``codebook 1`` is that of one.
@@ -135,7 +138,7 @@ def _compared(kept: Sequence[_Said], max_pairs: int) -> _Pairs:
     by_text: dict[tuple[str, str], list[_Said]] = defaultdict(list)
     by_speaker: dict[tuple[str, str], list[_Said]] = defaultdict(list)
     for item in kept:
-        if item.what:
+        if item.what and item.speaker:
             by_text[item.language, item.what].append(item)
             by_speaker[item.language, item.speaker].append(item)
     generator = np.random.default_rng(0)
@@ -152,7 +155,7 @@ def _compared(kept: Sequence[_Said], max_pairs: int) -> _Pairs:
             texts.append(f"{language} {what}")
             found = [
                 (unit_edits(codes, same), unit_edits(codes, another))
-                for codes, same, another in zip(one.indices, two.indices, other.indices, strict=True)
+                for codes, same, another in zip(one.indices, two.indices, other, strict=True)
             ]
             edits.append([(same.num_edits, another.num_edits) for same, another in found])
             units.append([same.num_units for same, _ in found])
@@ -162,11 +165,24 @@ def _compared(kept: Sequence[_Said], max_pairs: int) -> _Pairs:
     return _Pairs(texts, np.array(edits, np.float64), np.array(units, np.float64))
 
 
-def _other(said: _Said, of_speaker: Sequence[_Said]) -> _Said | None:
-    """Return the next utterance of the same speaker that says something else, round and round."""
+def _other(said: _Said, of_speaker: Sequence[_Said]) -> np.ndarray | None:
+    """Return codes of what else the speaker says, from the next utterance on, in as many frames as ``said`` has.
+
+    Int64 [K, F]; None where there is nothing else.
+    """
     others = [item for item in of_speaker if item.what != said.what]
     later = [item for item in others if item.place > said.place]
-    return next(iter([*later, *others]), None)
+    earlier = [item for item in others if item.place < said.place]
+    joined, num_frames, num_wanted = [], 0, said.indices.shape[1]
+    for item in (*later, *earlier):
+        joined.append(item.indices)
+        num_frames += item.indices.shape[1]
+        if num_frames >= num_wanted:
+            break
+    if num_frames == 0:
+        return None
+    indices: np.ndarray = np.concatenate(joined, axis=1)[:, np.arange(num_wanted) % num_frames]
+    return indices
 
 
 def _numbers(pairs: _Pairs, metric: str) -> dict[str, tuple[float, tuple[float, float] | None]]:

@@ -9,7 +9,7 @@ Conventions: the utterance is mixed to mono and is at the tokenizer's rate. A fr
 ``latency_s`` lie within what was heard.
 
 Measures: the share of codes that are equal. Groups are named after what was heard, ``first 25 %``; ``codebook 1``
-is the mean over all cuts, for one codebook; ``all`` is that of all codebooks.
+and ``all`` are as in :mod:`tokbench.runners.comparing`: of one codebook, and of all of them.
 
 Intervals: a percentile bootstrap over utterances or speakers, as the task says.
 """

@@ -2,7 +2,7 @@
 
 Conventions: those of :mod:`tokbench.runners.probe_asr`, whose networks these are. Each gives the likelihood of the
 text of every recording of the test, or of as many as the task says, for the tokens of each of them. Texts that need
-more frames than every tokenizer has, ``min_rate_hz`` of them in a second, cannot be read.
+more frames than ``min_rate_hz`` of them in a second of the audio, which every tokenizer has, cannot be read.
 
 Measures: mutual information of tokens and text as SLMTokBench estimates it, by recording and by character of its
 text, and a lower bound of it (:mod:`tokbench.metrics.text_information`); the errors of the networks. ``all`` is
@@ -13,7 +13,7 @@ Intervals: a bootstrap over the speakers (or utterances) of the test and over se
 Source: SLMTokBench, in SpeechTokenizer (Zhang et al. 2023, arXiv:2308.16692).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -22,11 +22,15 @@ import numpy as np
 from pydantic import Field
 
 from tokbench.errors import UndefinedMetricError
+from tokbench.runners.base import Bench, Pooled
+from tokbench.runners.payload import open_arrays, pack_arrays
 from tokbench.runners.probe_asr import ProbeAsrArguments, ProbeAsrRunner, Taught, tested_of
 from tokbench.runners.probe_ceiling import LATENTS, Estimate, Estimates
-from tokbench.runners.probe_items import Collected
+from tokbench.runners.probe_items import Collected, Item
+from tokbench.specs.task import Task
 
 if TYPE_CHECKING:
+    from tokbench.audio import Audio
     from tokbench.metrics.text_information import Likelihoods
 
 __all__ = ["TextAlignmentArguments", "TextAlignmentRunner"]
@@ -36,6 +40,7 @@ NATS, PER_CHARACTER, BOUND = (
     "text_alignment_nats_per_character",
     "text_alignment_bound_nats",
 )
+_TOO_LONG = "a text is too long for its recording: min_rate_hz must be higher"
 
 
 class TextAlignmentArguments(ProbeAsrArguments):
@@ -57,6 +62,28 @@ class TextAlignmentRunner(ProbeAsrRunner):
         *(name for name in ProbeAsrRunner.corpus_metrics if "per" not in name),
     )
     arguments: TextAlignmentArguments
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self._durations_s: list[float] = []
+        """Of the audio of each item that is pooled."""
+
+    def _packed(self, bench: Bench, audio: "Audio", item: Item) -> bytes:
+        """Add how long the audio lasts: frames do not tell, whose last one may stand for less, or be left out."""
+        with open_arrays(super()._packed(bench, audio, item)) as file:
+            return pack_arrays(**file, durations_s=np.array([audio.duration_s]))
+
+    def pool(self, payloads: Iterable[bytes | None]) -> Pooled:
+        """Return what the base returns, once the durations of all items are known."""
+        self._durations_s = []
+        return super().pool(self._timed(payloads))
+
+    def _timed(self, payloads: Iterable[bytes | None]) -> Iterator[bytes | None]:
+        for payload in payloads:
+            if payload is not None:
+                with open_arrays(payload) as file:
+                    self._durations_s += file["durations_s"].tolist() if len(file["columns"]) else []
+            yield payload
 
     def estimates(self, view: str, collected: Collected) -> Estimates:
         """Return what the tokens tell of the texts, and how much is wrong in what is read of them."""
@@ -104,10 +131,11 @@ class TextAlignmentRunner(ProbeAsrRunner):
             drawn = np.random.default_rng(0).choice(columns, self.arguments.max_texts, replace=False)
             columns = np.sort(drawn)
         needed = np.array([num_frames_needed(text) for text in test.labels])
-        lengths_s = np.array([len(item) for item in test.sequences]) / test.frame_rate_hz
-        num_frames = np.floor(lengths_s * self.arguments.recipe.min_rate_hz)
+        # By the audio, so that the same pairs are left out whatever a tokenizer makes of the end of a recording.
+        durations_s = np.array(self._durations_s)[taught.index]
+        num_frames = np.floor(durations_s * self.arguments.recipe.min_rate_hz)
         if (needed > num_frames).any():
-            raise UndefinedMetricError("a text is too long for its recording: min_rate_hz must be higher")
+            raise UndefinedMetricError(_TOO_LONG)
         is_readable = needed[columns] <= num_frames[:, None]
         own, others = [], []
         for network in taught.networks:
@@ -121,6 +149,9 @@ class TextAlignmentRunner(ProbeAsrRunner):
             )
             found = log_likelihoods(network, test.sequences, [test.labels[column] for column in columns.tolist()])
             others.append(np.where(is_readable, found, -np.inf))
+        # A tokenizer that leaves out the end of a recording may have fewer frames than its audio.
+        if not np.isfinite(own).all():
+            raise UndefinedMetricError(_TOO_LONG)
         return _Block(np.stack(own), np.stack(others), columns)
 
 
