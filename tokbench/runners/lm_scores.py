@@ -183,9 +183,13 @@ def _mono(audio: "Audio") -> np.ndarray:
 def _errors(count: Callable[[str, str, str], ErrorCounts]) -> Function:
     def errors(output: Output, listeners: Listeners) -> np.ndarray:
         text, recognizer = listeners.text(output), listeners.recognizer
-        if output.text is None and recognizer is not None:
-            if not recognizer.spells_like(output.reference_text, output.language):
-                raise NotApplicableError(f"the text is not in the script that {recognizer.name} writes")
+        is_heard = output.text is None
+        if (
+            is_heard
+            and recognizer is not None
+            and not recognizer.spells_like(output.reference_text, output.language)
+        ):
+            raise NotApplicableError(f"the text is not in the script that {recognizer.name} writes")
         return _sums(count(output.reference_text, text, listeners.language(output)).score)
 
     return errors
