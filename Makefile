@@ -20,7 +20,7 @@ RECORDED := manifest:$(SPEECH)/manifest.csv?corpus=
 SCORED := manifest:$(SPEECH)/manifest.csv?corpus=librispeech&split=test
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit results leaderboards trained study carried lms benchmark clean
+.PHONY: help demo test lint types unit coverage results leaderboards trained study carried lms benchmark clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ types: $(BIN)/.installed ## Static types
 	$(BIN)/mypy
 
 unit: $(BIN)/.installed ## The test suite, on every core
+	$(BIN)/pytest -n auto --dist worksteal
+
+coverage: $(BIN)/.installed ## The test suite again, slower, with the branches that it does not reach
 	$(BIN)/pytest -n auto --dist worksteal --cov=tokbench --cov-report=term:skip-covered
 
 leaderboards: $(BIN)/.installed ## Check that the committed tables follow from the committed records
