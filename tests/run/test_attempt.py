@@ -66,3 +66,15 @@ def test_who_is_told_to_stop_stops(kind: type[BaseException]) -> None:
 
     with pytest.raises(kind):
         attempt(stop)
+
+
+def loses_the_gpu() -> None:
+    raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+
+def test_a_gpu_that_is_lost_is_told_to_whoever_can_begin_anew_and_else_is_a_failure() -> None:
+    with pytest.raises(torch.AcceleratorError):
+        attempt(loses_the_gpu)
+    found = attempt(loses_the_gpu, is_last=True)
+    assert isinstance(found, Failure)
+    assert found.reason.startswith("AcceleratorError: CUDA error: an illegal memory access")

@@ -13,6 +13,7 @@ from tokbench.corpora.base import Utterance
 from tokbench.corpora.instruments import INSTRUMENTS, Note, played
 from tokbench.corpora.pronunciation import pronounce
 from tokbench.errors import NotApplicableError, UndefinedMetricError
+from tokbench.judges.recognizers import words_of
 from tokbench.judges.speakers import Resemblyzer
 from tokbench.metrics.base import SignalPair
 from tokbench.metrics.captions import Cider
@@ -233,9 +234,9 @@ def test_a_recognizer_is_not_asked_for_what_it_cannot_hear() -> None:
     with pytest.raises(NotApplicableError, match="some english does not know the language de"):
         score("wer", output(**said, language="de"), recognizer=english)
     with pytest.raises(NotApplicableError, match="not in the vocabulary"):
-        score("wer", output(**said), recognizer=english, vocabulary=("seven", "eight"))
+        score("wer", output(**said), recognizer=english, words=words_of(["(seven | eight)"]))
     both = output(reference_text="Seven eight", audio=audio([0.1]))
-    assert score("wer", both, recognizer=english, vocabulary=("seven", "eight")) == (1.0, 2.0)
+    assert score("wer", both, recognizer=english, words=words_of(["(seven | eight)"])) == (1.0, 2.0)
 
 
 def test_sides_lean_by_so_many_db() -> None:

@@ -13,7 +13,7 @@ from tokbench.errors import UsageError
 from tokbench.judges.base import Recognizer
 from tokbench.paths import weights_dir
 
-__all__ = ["PocketSphinx", "VocabularyError", "Whisper"]
+__all__ = ["PocketSphinx", "VocabularyError", "Whisper", "words_of"]
 
 _INT16_MAX = 32767
 _PADDING_S = 0.25
@@ -91,13 +91,21 @@ class PocketSphinx(Recognizer):
         decoder = Decoder(Config(cmn="batch", loglevel="FATAL", lm=None))
         for word, phones in self.pronunciations:
             decoder.add_word(word, phones)
-        words = {word for text in self.vocabulary for word in _WORD.findall(text)}
-        unknown = sorted(word for word in words if decoder.lookup_word(word) is None)
+        unknown = sorted(word for word in words_of(self.vocabulary) if decoder.lookup_word(word) is None)
         if unknown:
             raise VocabularyError(f"{self.name} cannot pronounce {', '.join(unknown)}: its dictionary lacks them")
         decoder.add_jsgf_string("vocabulary", _grammar(self.vocabulary))
         decoder.activate_search("vocabulary")
         return decoder
+
+
+def words_of(vocabulary: Sequence[str]) -> set[str]:
+    """Return the words of texts that may have others in brackets.
+
+    >>> sorted(words_of(["yes", "(not | right) now"]))
+    ['not', 'now', 'right', 'yes']
+    """
+    return {word for text in vocabulary for word in _WORD.findall(text)}
 
 
 def _grammar(texts: Sequence[str]) -> str:

@@ -11,6 +11,9 @@ from tokbench.errors import UndefinedMetricError
 
 __all__ = ["UnitEdits", "code_agreement", "deduplicated", "frames_in_proportion", "unit_edits"]
 
+_ROUNDING = 1e-9
+"""A centre on the edge of two frames lies in the later one, whichever way the ratio was rounded."""
+
 
 def code_agreement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the share of equal codes of each codebook, float64 [K], of ``first`` [K, F] and ``second`` [K, F'].
@@ -39,10 +42,6 @@ def frames_in_proportion(num_frames: int, num_changed: int, ratio: float) -> np.
     places = np.floor((np.arange(num_frames) + 0.5) * ratio + _ROUNDING).astype(np.int64)
     kept: np.ndarray = np.minimum(places, num_changed - 1)
     return kept
-
-
-_ROUNDING = 1e-9
-"""A centre on the edge of two frames lies in the later one, whichever way the ratio was rounded."""
 
 
 def deduplicated(codes: np.ndarray) -> np.ndarray:

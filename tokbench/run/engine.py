@@ -81,7 +81,7 @@ def _run_cell(cell: Cell, executor: Executor, reporter: Reporter, *, timeout_s: 
     runner.device = cell.spec.device
     if (reason := _why_not(runner, loaded)) is not None:
         return _without_measurements(cell, "skipped", reason)
-    prepared = attempt(runner.prepare)
+    prepared = attempt(runner.prepare, is_last=True)
     if isinstance(prepared, Failure):
         return _without_measurements(cell, "failed", prepared.reason)
     key = cell.key(runner, loaded.fingerprint, json.dumps(dict(package_versions()), sort_keys=True))

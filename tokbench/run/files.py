@@ -155,7 +155,7 @@ def _is_bitstream(file: Path) -> bool:
 
 
 def _attempt(job: FileJob) -> Coded | Failure:
-    return attempt(lambda: decode_file(job) if job.decodes else encode_file(job))
+    return attempt(lambda: decode_file(job) if job.decodes else encode_file(job), is_last=True)
 
 
 def process(jobs: Iterable[FileJob], *, num_workers: int) -> Iterator[tuple[int, Coded | Failure]]:

@@ -115,7 +115,7 @@ def _open_session(spec: CellSpec) -> _Session:
 
 def describe(spec: CellSpec) -> Loaded | Failure:
     """Load the codec of a cell and say what it is, or why it cannot be loaded."""
-    return attempt(lambda: _describe(spec))
+    return _or_end(lambda: _describe(spec))
 
 
 def _describe(spec: CellSpec) -> Loaded:

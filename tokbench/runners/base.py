@@ -52,11 +52,12 @@ class Leaving(SystemExit):
     """This process was told to end, which is no failure of what it was doing."""
 
 
-def attempt(function: Callable[[], Result]) -> Result | Failure:
+def attempt(function: Callable[[], Result], *, is_last: bool = False) -> Result | Failure:
     """Return ``function()``, or why it failed: the one boundary at which an exception becomes a record.
 
     Ctrl-C and the order to end this process go on their way, and so does ``torch.AcceleratorError``, after which
-    the GPU does nothing more for this process. A codec that calls ``sys.exit`` has failed.
+    the GPU does nothing more for this process, unless ``is_last``: nobody else is there to hear of it. A codec that
+    calls ``sys.exit`` has failed.
     """
     try:
         return function()
@@ -65,7 +66,7 @@ def attempt(function: Callable[[], Result]) -> Result | Failure:
     except NotApplicableError as error:
         return Failure(str(error), is_not_applicable=True)
     except (Exception, SystemExit) as error:  # a codec may raise anything; it must cost its own cell only
-        if type(error).__name__ == "AcceleratorError":  # the planner knows runners without torch
+        if type(error).__name__ == "AcceleratorError" and not is_last:  # the planner knows runners without torch
             raise
         return Failure(reason_of(error))
 

@@ -37,6 +37,7 @@ from tokbench.corpora.registry import open_corpus
 from tokbench.corpora.training_part import require_apart, training_part
 from tokbench.errors import MissingPackageError, SpecError, UsageError
 from tokbench.judges.base import MissingJudgeError
+from tokbench.judges.recognizers import words_of
 from tokbench.judges.registry import find_recognizer, find_speaker_encoder
 from tokbench.lm.pruning import narrowed_to
 from tokbench.metrics.base import Metric
@@ -271,7 +272,7 @@ class LmRunner(Runner):
             classifier = TaughtClassifier(classifier_file(self._taught_on(course.corpus), course))
         return Listeners(
             recognizer=recognizer,
-            vocabulary=asked.vocabulary,
+            words=words_of(asked.vocabulary),
             classifier=classifier,
             label=course.label if course else "",
             speakers=find_speaker_encoder(asked.speaker) if asked.speaker else None,

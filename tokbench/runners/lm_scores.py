@@ -8,7 +8,7 @@ the recognizer writes digits, as Whisper does; then Whisper's normalization of E
 Axes: ``N`` utterances, ``S`` seeds, ``M`` sums, ``T`` samples.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -116,8 +116,8 @@ class Listeners:
     """Who is asked, as far as the task has them."""
 
     recognizer: "Recognizer | None" = None
-    vocabulary: Sequence[str] = ()
-    """All texts that the recognizer may hear; any if empty."""
+    words: Collection[str] = ()
+    """Words that the recognizer may hear; any if empty."""
     classifier: "TaughtClassifier | None" = None
     label: str = ""
     """Column that the classifier tells."""
@@ -154,7 +154,7 @@ class Listeners:
             msg = f"{self.recognizer.name} does not know the language {output.language}"
             raise NotApplicableError(msg)
         language = self.language(output)
-        known = {word for text in self.vocabulary for word in normalize(text, language).split()}
+        known = {normalize(word, language) for word in self.words}
         if known and not known.issuperset(normalize(output.reference_text, language).split()):
             raise NotApplicableError("the text is not in the vocabulary of the task")
 
