@@ -149,6 +149,15 @@ def test_a_text_in_another_encoding_is_told_with_its_file(tmp_path: Path, write_
         open_corpus(f"thchs-30:{tmp_path}")
 
 
+def test_lists_and_tables_in_another_encoding_are_told_with_their_file(speech_commands: Path, fluent: Path) -> None:
+    (speech_commands / "testing_list.txt").write_bytes("cat/über_nohash_0.wav\n".encode("latin-1"))
+    with pytest.raises(CorpusError, match=r"testing_list\.txt: not UTF-8"):
+        open_corpus(f"speech-commands:{speech_commands}")
+    (fluent / "data" / "test_data.csv").write_bytes(FLUENT.replace("Louder", "Plus élevé").encode("latin-1"))
+    with pytest.raises(CorpusError, match=r"test_data\.csv: not UTF-8"):
+        open_corpus(f"fluent-speech-commands:{fluent}?split=test")
+
+
 def test_archives_of_speakers_that_are_not_unpacked_are_told(tmp_path: Path, write_wav: WriteWav) -> None:
     folder = tmp_path / "data_aishell"
     (folder / "transcript").mkdir(parents=True)

@@ -80,6 +80,13 @@ def test_a_recording_without_its_file_is_told(root: Path) -> None:
         open_corpus(f"librispeech:{root}")
 
 
+def test_a_transcript_in_another_encoding_is_told(root: Path) -> None:
+    transcript = next((root / "LibriSpeech" / "test-clean").rglob("*.trans.txt"))
+    transcript.write_bytes(transcript.read_bytes() + "121-121726-0009 CAFÉ\n".encode("latin-1"))
+    with pytest.raises(CorpusError, match=r"\.trans\.txt: not UTF-8; save the file with that encoding"):
+        open_corpus(f"librispeech:{root}?split=test-clean")
+
+
 def test_a_split_without_transcripts_is_told(root: Path) -> None:
     (root / "LibriSpeech/dev-clean").mkdir()
     with pytest.raises(CorpusError, match=r"no transcripts .* in dev-clean"):

@@ -15,6 +15,7 @@ from typing import get_args
 
 from tokbench.corpora.base import Utterance
 from tokbench.corpora.intervals import Interval, Tier
+from tokbench.corpora.text_files import opened
 from tokbench.errors import CorpusError
 
 __all__ = ["FILE_NAME", "AlignedUtterance", "read_alignments", "write_alignments"]
@@ -70,7 +71,7 @@ def read_alignments(path: Path, utterances: Iterable[Utterance], tier: Tier) -> 
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with opened(path) as file:
         reader = csv.reader(file)
         if next(reader, None) != _HEADER:
             msg = f"{path}: the first line must be {','.join(_HEADER)}"

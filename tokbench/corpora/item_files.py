@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tokbench.corpora.intervals import Interval
+from tokbench.corpora.text_files import opened
 from tokbench.errors import CorpusError
 
 __all__ = ["COLUMNS", "ListedItem", "read_item_file"]
@@ -41,18 +42,14 @@ def read_item_file(path: Path) -> Mapping[str, tuple[ListedItem, ...]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, ListedItem]]:
-    try:
-        with path.open(encoding="utf-8") as file:
-            header = tuple(file.readline().split())
-            if header != COLUMNS:
-                msg = f"{path}: the first line must be '{' '.join(COLUMNS)}', found '{' '.join(header)}'"
-                raise CorpusError(msg)
-            for number, line in enumerate(file, start=2):
-                if cells := line.split():
-                    yield cells[0], _item(path, number, cells)
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"{path}: cannot be read as an item file: {getattr(error, 'strerror', None) or error}"
-        raise CorpusError(msg) from error
+    with opened(path) as file:
+        header = tuple(file.readline().split())
+        if header != COLUMNS:
+            msg = f"{path}: the first line must be '{' '.join(COLUMNS)}', found '{' '.join(header)}'"
+            raise CorpusError(msg)
+        for number, line in enumerate(file, start=2):
+            if cells := line.split():
+                yield cells[0], _item(path, number, cells)
 
 
 def _item(path: Path, number: int, cells: list[str]) -> ListedItem:

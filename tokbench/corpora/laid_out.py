@@ -8,6 +8,7 @@ from pathlib import Path
 from tokbench.corpora.base import Corpus, Utterance
 from tokbench.corpora.inventory import Inventory, Problems
 from tokbench.corpora.reference import CorpusReference, corpus_name
+from tokbench.corpora.text_files import opened
 from tokbench.errors import CorpusError, UnknownNameError
 from tokbench.paths import corpora_dir
 
@@ -75,8 +76,11 @@ class LaidOutCorpus(Corpus):
         return self._inventory.sha256
 
     def _rows(self, path: str, columns: Sequence[str]) -> Iterator[dict[str, str]]:
-        """Yield the rows of a CSV file; raises :class:`CorpusError` where one of ``columns`` is missing."""
-        with (self.root / path).open(encoding="utf-8", newline="") as file:
+        """Yield the rows of a CSV file; raises :class:`CorpusError` where one of ``columns`` is missing.
+
+        And as :func:`opened`.
+        """
+        with opened(self.root / path) as file:
             reader = csv.DictReader(file)
             missing = [name for name in columns if name not in (reader.fieldnames or ())]
             if missing:

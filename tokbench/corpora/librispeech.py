@@ -12,6 +12,7 @@ from pathlib import Path
 from tokbench.corpora.base import Corpus, Utterance
 from tokbench.corpora.inventory import Inventory, Problems
 from tokbench.corpora.reference import CorpusReference, corpus_name
+from tokbench.corpora.text_files import opened
 from tokbench.errors import CorpusError, UnknownNameError
 from tokbench.paths import corpora_dir
 
@@ -104,7 +105,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _read_transcript(path: Path, split: str) -> Iterator[Utterance]:
-    with path.open(encoding="utf-8") as file:
+    with opened(path) as file:
         for line in file:
             utterance_id, _, text = line.strip().partition(" ")
             if utterance_id:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tokbench.corpora.base import Utterance
 from tokbench.corpora.laid_out import LaidOutCorpus
+from tokbench.corpora.text_files import opened
 from tokbench.errors import CorpusError
 
 __all__ = ["AishellCorpus", "LibriTtsCorpus", "Thchs30Corpus", "VctkCorpus"]
@@ -158,12 +159,8 @@ class Thchs30Corpus(LaidOutCorpus):
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError as error:
-        raise CorpusError(f"{path}: no such file") from error
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{path}: not UTF-8; save the file with that encoding") from error
+    with opened(path) as file:
+        return file.read().splitlines()
 
 
 def _text(path: Path) -> str:

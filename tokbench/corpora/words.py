@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 
 from tokbench.corpora.base import Utterance
 from tokbench.corpora.laid_out import LaidOutCorpus
+from tokbench.corpora.text_files import words_in
 
 __all__ = ["SpeechCommandsCorpus", "SpokenDigitsCorpus"]
 
@@ -25,11 +26,7 @@ class SpeechCommandsCorpus(LaidOutCorpus):
 
     def _all(self) -> Iterator[Utterance]:
         lists = {"validation": "validation_list.txt", "test": "testing_list.txt"}
-        split_of = {
-            name: split
-            for split, file in lists.items()
-            for name in (self.root / file).read_text(encoding="utf-8").split()
-        }
+        split_of = {name: split for split, file in lists.items() for name in words_in(self.root / file)}
         for path in sorted(self.root.glob("*/*_nohash_*.wav")):
             name = path.relative_to(self.root).as_posix()
             yield Utterance(

@@ -290,6 +290,7 @@ def pack_sequences(
     arrays: dict[str, Any] = {
         "columns": np.array([item.columns for item in items], np.str_).reshape(-1, len(_COLUMNS)),
         "place": np.array(place, np.int64),
+        "durations_s": np.array([item.end_s - item.start_s for item in items], np.float64),
     }
     for key, sequences in views.items():
         kept = [sequences[number] for number in first]
@@ -371,6 +372,7 @@ class Collected:
         self.rates_hz: dict[str, float] = {}
         """Frame rates of the views, where they were told."""
         columns: list[np.ndarray] = []
+        durations_s: list[np.ndarray] = [np.empty(0)]
         places: list[int] = []
         for place, payload in enumerate(payloads):
             self.num_total += 1
@@ -380,11 +382,14 @@ class Collected:
             with open_arrays(payload) as file:
                 self._add(file)
                 columns.append(file["columns"])
+                durations_s.append(file["durations_s"])
                 places += [place] * len(columns[-1])
         self._places = np.array(places, np.int64)
         rows = np.concatenate(columns) if columns else np.empty((0, len(_COLUMNS)), np.str_)
         self.columns: dict[str, list[str]] = {name: rows[:, place].tolist() for place, name in enumerate(_COLUMNS)}
         """What is known of each item."""
+        self.durations_s = np.concatenate(durations_s)
+        """float64 [N], of each item. Frames do not tell: the last may stand for less, or be left out."""
 
     @property
     def is_complete(self) -> bool:

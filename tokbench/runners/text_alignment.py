@@ -13,7 +13,7 @@ Intervals: a bootstrap over the speakers (or utterances) of the test and over se
 Source: SLMTokBench, in SpeechTokenizer (Zhang et al. 2023, arXiv:2308.16692).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -22,15 +22,11 @@ import numpy as np
 from pydantic import Field
 
 from tokbench.errors import UndefinedMetricError
-from tokbench.runners.base import Bench, Pooled
-from tokbench.runners.payload import open_arrays, pack_arrays
 from tokbench.runners.probe_asr import ProbeAsrArguments, ProbeAsrRunner, Taught, tested_of
 from tokbench.runners.probe_ceiling import LATENTS, Estimate, Estimates
-from tokbench.runners.probe_items import Collected, Item
-from tokbench.specs.task import Task
+from tokbench.runners.probe_items import Collected
 
 if TYPE_CHECKING:
-    from tokbench.audio import Audio
     from tokbench.metrics.text_information import Likelihoods
 
 __all__ = ["TextAlignmentArguments", "TextAlignmentRunner"]
@@ -63,28 +59,6 @@ class TextAlignmentRunner(ProbeAsrRunner):
     )
     arguments: TextAlignmentArguments
 
-    def __init__(self, task: Task) -> None:
-        super().__init__(task)
-        self._durations_s: list[float] = []
-        """Of the audio of each item that is pooled."""
-
-    def _packed(self, bench: Bench, audio: "Audio", item: Item) -> bytes:
-        """Add how long the audio lasts: frames do not tell, whose last one may stand for less, or be left out."""
-        with open_arrays(super()._packed(bench, audio, item)) as file:
-            return pack_arrays(**file, durations_s=np.array([audio.duration_s]))
-
-    def pool(self, payloads: Iterable[bytes | None]) -> Pooled:
-        """Return what the base returns, once the durations of all items are known."""
-        self._durations_s = []
-        return super().pool(self._timed(payloads))
-
-    def _timed(self, payloads: Iterable[bytes | None]) -> Iterator[bytes | None]:
-        for payload in payloads:
-            if payload is not None:
-                with open_arrays(payload) as file:
-                    self._durations_s += file["durations_s"].tolist() if len(file["columns"]) else []
-            yield payload
-
     def estimates(self, view: str, collected: Collected) -> Estimates:
         """Return what the tokens tell of the texts, and how much is wrong in what is read of them."""
         from tokbench.metrics.text_information import bound, contrast, estimate  # noqa: PLC0415  (as the base does)
@@ -103,7 +77,7 @@ class TextAlignmentRunner(ProbeAsrRunner):
         """Return the likelihoods of texts of the tests; recordings of two tests are no pairs."""
         from tokbench.metrics.text_information import Likelihoods  # noqa: PLC0415  (as above)
 
-        blocks = [self._block(one) for one in taught]
+        blocks = [self._block(one, collected.durations_s[one.index]) for one in taught]
         num_seeds, num_recordings = len(taught[0].networks), sum(len(block.own[0]) for block in blocks)
         others = np.full((num_seeds, num_recordings, sum(len(block.columns) for block in blocks)), np.nan)
         columns, row, column = [], 0, 0
@@ -121,8 +95,8 @@ class TextAlignmentRunner(ProbeAsrRunner):
             np.array([len(text) for one in taught for text in one.test.labels]),
         )
 
-    def _block(self, taught: Taught) -> "_Block":
-        """Return the likelihoods of one test."""
+    def _block(self, taught: Taught, durations_s: np.ndarray) -> "_Block":
+        """Return the likelihoods of one test, whose recordings last ``durations_s`` [N]."""
         from tokbench.training.ctc import log_likelihoods, num_frames_needed  # noqa: PLC0415  (imports torch)
 
         test = taught.test
@@ -132,7 +106,6 @@ class TextAlignmentRunner(ProbeAsrRunner):
             columns = np.sort(drawn)
         needed = np.array([num_frames_needed(text) for text in test.labels])
         # By the audio, so that the same pairs are left out whatever a tokenizer makes of the end of a recording.
-        durations_s = np.array(self._durations_s)[taught.index]
         num_frames = np.floor(durations_s * self.arguments.recipe.min_rate_hz)
         if (needed > num_frames).any():
             raise UndefinedMetricError(_TOO_LONG)
