@@ -140,9 +140,9 @@ def place(source: SourceRecord) -> list[str]:
 
 
 def rate(source: SourceRecord) -> str:
-    """Return the nominal bitrate in kbit/s; empty where it varies."""
+    """Return the nominal bitrate in kbit/s, or that it varies."""
     rate_bps = source.record.codec.bitrate_bps
-    return with_digits(rate_bps / 1000) if rate_bps else ""
+    return with_digits(rate_bps / 1000) if rate_bps else "varies"
 
 
 def told(summary: MetricSummary | None) -> str:

@@ -33,7 +33,7 @@ _FLOOR = 1e-4
 """Deviation of the noise under everything: digital silence would have no logarithm."""
 _NUM_SINGLE: dict[Split, int] = {"train": 16, "test": 4}
 """Of each kind of event."""
-_NUM_OTHERS: dict[Split, int] = {"train": 96, "test": 24}
+_NUM_OTHERS: dict[Split, int] = {"train": 288, "test": 24}
 """Mixtures, and edits."""
 _ORDERS, _EDITS = ("together", "after"), ("add", "drop", "replace")
 
@@ -142,7 +142,7 @@ def _generator(name: str, what: str) -> np.random.Generator:
 
 
 RECIPE = Recipe(
-    name="synth-events.v1",
+    name="synth-events.v2",
     labels=(
         "kind",
         "events",

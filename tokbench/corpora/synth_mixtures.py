@@ -31,7 +31,7 @@ from tokbench.corpora.synth_sentences import list_stories
 __all__ = ["RECIPE"]
 
 _LANGUAGE = "en-us"
-_NUM_ITEMS: dict[Split, int] = {"train": 64, "test": 24}
+_NUM_ITEMS: dict[Split, int] = {"train": 384, "test": 24}
 """Of each kind."""
 _SNRS_DB = (-5, 0, 5, 10, 15)
 _SNR_STEP = 3
@@ -256,7 +256,7 @@ def _generator(kind: str, split: Split, number: int) -> np.random.Generator:
 
 
 RECIPE = Recipe(
-    name="synth-mixtures.v2",
+    name="synth-mixtures.v3",
     labels=(
         "kind",
         "speaker",

@@ -42,9 +42,8 @@ PANS: Mapping[str, float] = {"left": 0.15, "middle": 0.5, "right": 0.85}
 """Places from 0, all left, to 1, all right."""
 _BEATS_PER_SECOND = {"slow": 1.25, "moderate": 2.0, "fast": 3.125}
 """A beat is a whole number of fiftieths of a second."""
-_NUM_ITEMS: dict[Split, int] = {"train": 192, "test": 48}
-"""Melodies; of stereo there are a quarter as many."""
-_STEREO_SHARE = 4
+_NUM_MELODIES: dict[Split, int] = {"train": 192, "test": 48}
+_NUM_STEREO: dict[Split, int] = {"train": 216, "test": 12}
 _LOWEST, _HIGHEST = 57, 81
 """Pitches between which a melody stays."""
 _LEVEL, _BASS_LEVEL, _FLOOR = 0.4, 0.35, 1e-4
@@ -121,8 +120,8 @@ def _rows() -> list[Row]:
         row
         for split in splits
         for row in (
-            *(_melody(grammar, split, number) for number in range(_NUM_ITEMS[split])),
-            *(_stereo(grammar, split, number) for number in range(_NUM_ITEMS[split] // _STEREO_SHARE)),
+            *(_melody(grammar, split, number) for number in range(_NUM_MELODIES[split])),
+            *(_stereo(grammar, split, number) for number in range(_NUM_STEREO[split])),
         )
     ]
 
@@ -206,7 +205,7 @@ def _floor(seed: str) -> np.ndarray:
 
 
 RECIPE = Recipe(
-    name="synth-music.v2",
+    name="synth-music.v3",
     labels=(
         "kind",
         "instrument",

@@ -21,7 +21,7 @@ __all__ = ["RECIPE", "Sentence", "list_sentences"]
 
 _GRAMMAR = Path(__file__).parent / "grammars" / "parallel.toml"
 _PIVOT = "en-us"
-_NUM_SENTENCES: dict[Split, int] = {"train": 120, "test": 30}
+_NUM_SENTENCES: dict[Split, int] = {"train": 240, "test": 30}
 _SLOTS = ("number", "vehicle", "place", "day")
 
 
@@ -126,7 +126,7 @@ def _row(sentence: Sentence, source: str, target: str) -> Row:
 
 
 RECIPE = Recipe(
-    name="synth-parallel.v1",
+    name="synth-parallel.v2",
     labels=(
         "speaker",
         "gender",

@@ -33,7 +33,7 @@ _LENGTHS = (15, 20, 30)
 """Fiftieths of a second."""
 _STEPS_PER_SECOND = 50
 _NUM_NOTES = 5
-_NUM_SONGS: dict[Split, int] = {"train": 96, "test": 24}
+_NUM_SONGS: dict[Split, int] = {"train": 288, "test": 24}
 _TONICS = {"f": (60, 63), "m": (48, 51)}
 """MIDI pitches between which the tonic lies, by the gender of the singer."""
 _FRAME_S = 0.005
@@ -145,7 +145,7 @@ def _intervals(time_s: tuple[float, float], text: str, syllable: _Syllable) -> I
 
 
 RECIPE = Recipe(
-    name="synth-singing.v1",
+    name="synth-singing.v2",
     labels=("speaker", "gender", "language", "text", "notes"),
     rows=_rows,
 )
