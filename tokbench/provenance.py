@@ -11,7 +11,7 @@ from typing import Any
 
 import tokbench
 
-__all__ = ["commit", "machine", "package_versions", "provenance"]
+__all__ = ["commit", "machine", "package_versions", "program", "provenance"]
 
 _PACKAGES = (
     "av",
@@ -55,6 +55,11 @@ def commit() -> str | None:
     if head is None:
         return None
     return f"{head}+changes" if _git(root, "status", "--porcelain", "--", "tokbench", "tasks") else head
+
+
+def program() -> str:
+    """Return the version of tokbench, and its commit where that is known."""
+    return f"{tokbench.__version__} {commit()}"
 
 
 def _git(root: Path, *arguments: str) -> str | None:

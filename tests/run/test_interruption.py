@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,26 @@ def test_kill_9_loses_only_what_was_in_hand(cli: Cli, corpus: Path, task: Path, 
     process = start_and_wait(corpus, task, tokbench_home, marks)
     kill_with_all_workers(process)
     assert_resumes_to_the_same_bytes(cli, corpus, task, marks)
+
+
+def test_what_another_version_left_is_measured_anew(
+    cli: Cli, corpus: Path, task: Path, tokbench_home: Path
+) -> None:
+    marks = corpus.parent / "marks"
+    settings = {"TOKBENCH_TEST_MARKS": str(marks), "TOKBENCH_CACHE_BYTES": "1"}
+    process = start_and_wait(corpus, task, tokbench_home, marks)
+    kill_with_all_workers(process)
+    (path,) = (corpus.parent / "cut").rglob("*.journal.sqlite")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        ((key,),) = connection.execute("SELECT key FROM cell")
+        connection.execute("UPDATE cell SET key = ?", (key.split()[0],))
+        connection.execute("UPDATE entry SET payload = ?", (b"packed in another way",))
+    done = cli(*arguments(corpus, task, "cut"), **settings)
+    assert done.returncode == 0, done.stderr
+    assert "going on after" not in done.stderr
+    whole = cli(*arguments(corpus, task, "whole"), **settings)
+    assert whole.returncode == 0, whole.stderr
+    assert stable_bytes(corpus.parent / "cut") == stable_bytes(corpus.parent / "whole")
 
 
 def test_ctrl_c_stops_at_once_and_says_how_to_go_on(

@@ -16,7 +16,7 @@ import numpy as np
 from tokbench.corpora.base import Utterance
 from tokbench.errors import RecordError
 from tokbench.paths import write_bytes
-from tokbench.provenance import machine, package_versions
+from tokbench.provenance import machine, package_versions, program
 from tokbench.records import Cost, Record, file_safe, read_record, write_json
 from tokbench.run import worker
 from tokbench.run.executor import Executor, completed, outcome
@@ -107,7 +107,8 @@ def _measure(  # noqa: PLR0913  (all that a cell is)
     if (reason := _learn(cell, runner, executor)) is not None:
         return _without_measurements(cell, "failed", reason)
     learning_s = time.perf_counter() - clock
-    with Journal(cell.files.journal, key) as journal:
+    # What another program left may be packed in another way, or measured otherwise.
+    with Journal(cell.files.journal, f"{key} {program()}") as journal:
         if force:
             journal.clear()
         _measure_missing(cell, runner, journal, executor, reporter, timeout_s=timeout_s)

@@ -1,7 +1,7 @@
 """The journal of a cell: every measured utterance is committed at once, so a killed run loses what was in hand.
 
 An SQLite file beside the record, and a lock that keeps other runs out. It vanishes when the record is complete; it
-is ignored when it belongs to another state of codec, task or corpus.
+is ignored when it belongs to another state of codec, task or corpus, or to another version of this program.
 """
 
 import dataclasses
