@@ -239,11 +239,17 @@ def _together(
     """Return a clip for each of ``parts``, which are made quieter together where one is louder than full scale."""
 
     def make(index: int) -> Sound:
-        made, sound = parts(), line.sound()
+        made, sound = _made(parts), line.sound()
         loudest = max(float(np.abs(part).max()) for part in made)
         return Sound(as_int16(made[index] / max(loudest, 1.0)), sound.sample_rate_hz, sound.intervals)
 
     return {part: Clip(f"{name}-{part}", partial(make, index)) for index, part in enumerate(names)}
+
+
+@lru_cache(1)
+def _made(parts: Callable[[], Sequence[np.ndarray]]) -> Sequence[np.ndarray]:
+    """Return the parts of an item; its clips are written one after another, and need them made once."""
+    return parts()
 
 
 def _fitted(samples: np.ndarray, num_samples: int) -> np.ndarray:
