@@ -56,6 +56,20 @@ def test_likelihood_is_the_length_of_the_coded_message(name: str, stage: str) ->
     assert num_bits - 8 <= 8 * len(message) <= 1.001 * num_bits + 8
 
 
+def test_a_local_network_goes_once_through_a_step_for_all_its_codebooks() -> None:
+    network = network_of("uniaudio", "lm")
+    form = next(iter(network.writing.stage.forms))
+    example = drawn_example(network.writing.spec, form, seed=0, seconds=0.5)
+    num_steps = []
+    assert network.local is not None
+    network.local.register_forward_hook(lambda _, asked, __: num_steps.append(len(asked[0])))
+    assert losses(network, [example]).num_predicted > 0
+    (output,) = network.writing.form(form).outputs
+    codes = network.writing.codes(network.writing.stage.part(output), example)
+    assert len(codes) > 1
+    assert num_steps == [codes.shape[1] + 1]  # and the end
+
+
 @pytest.mark.parametrize("name", ["valle", "musicgen", "viola", "dgslm"])
 def test_nothing_is_learnt_from_beginnings_and_inputs(name: str) -> None:
     """As many symbols cost something as the outputs have codes, and an end."""

@@ -3,7 +3,7 @@
 Axes: ``B`` batch, ``S`` steps, ``R`` symbols of a step, ``N`` predictions, ``D`` features, ``V`` symbols.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -37,10 +37,31 @@ class Hidden:
         if self._network.local is None:
             batch, step, row = is_chosen.nonzero(as_tuple=True)
             return self._of(batch, step, row)
-        batch, step = is_chosen.any(dim=2).nonzero(as_tuple=True)
-        local = self._network.local(self._of(batch, step, torch.zeros_like(batch)), symbols[batch, step])
-        chosen: Tensor = local[is_chosen[batch, step]]
-        return chosen
+        ((_, features),) = self._through(self._network.local, [is_chosen], symbols)
+        return features
+
+    def features_of(self, blocks: Sequence[Block], symbols: Tensor) -> Iterator[tuple[Block, Tensor, Tensor]]:
+        """Yield each of ``blocks``, bool [B, S, R] where ``symbols`` are of it, and their features [N, D'].
+
+        Blocks of which there is no symbol are left out. A local network goes through each step once for all.
+        """
+        found = [(block, (symbols >= block.start) & (symbols < block.stop)) for block in blocks]
+        there = [(block, is_of_block) for block, is_of_block in found if bool(is_of_block.any())]
+        if self._network.local is None:
+            for block, is_of_block in there:
+                yield block, is_of_block, self.features(is_of_block, symbols)
+        elif there:
+            chosen = self._through(self._network.local, [is_of_block for _, is_of_block in there], symbols)
+            for (block, _), (is_of_block, features) in zip(there, chosen, strict=True):
+                yield block, is_of_block, features
+
+    def _through(
+        self, local: "LocalNetwork", chosen: Sequence[Tensor], symbols: Tensor
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Return each of ``chosen``, bool [B, S, R], with what ``local`` makes of it, [N, D']."""
+        batch, step = torch.stack(list(chosen)).any(dim=0).any(dim=2).nonzero(as_tuple=True)
+        made = local(self._of(batch, step, torch.zeros_like(batch)), symbols[batch, step])
+        return [(is_chosen, made[is_chosen[batch, step]]) for is_chosen in chosen]
 
     def _of(self, batch: Tensor, step: Tensor, row: Tensor) -> Tensor:
         if self.values.ndim == 3:  # noqa: PLR2004

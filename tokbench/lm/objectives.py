@@ -36,12 +36,9 @@ class Costs:
 def costs(network: StageNetwork, sentences: Sentences, *, level: int = 0) -> Iterator[Costs]:
     """Yield the costs of all targets, codebook by codebook; what is no target costs nothing."""
     hidden = network(sentences, level=level)
-    for block in network.blocks:
-        is_of_block = (sentences.targets >= block.start) & (sentences.targets < block.stop)
-        if bool(is_of_block.any()):
-            features = hidden.features(is_of_block, sentences.targets)
-            nats = network.nats(features, sentences.targets[is_of_block], block)
-            yield Costs(block, nats, is_of_block.nonzero()[:, 0])
+    for block, is_of_block, features in hidden.features_of(network.blocks, sentences.targets):
+        nats = network.nats(features, sentences.targets[is_of_block], block)
+        yield Costs(block, nats, is_of_block.nonzero()[:, 0])
 
 
 @dataclass(frozen=True)
