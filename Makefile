@@ -20,7 +20,7 @@ RECORDED := manifest:$(SPEECH)/manifest.csv?corpus=
 SCORED := manifest:$(SPEECH)/manifest.csv?corpus=librispeech&split=test
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit coverage results leaderboards trained study carried lms benchmark clean
+.PHONY: help demo test lint types unit coverage results leaderboards trained judges study carried lms benchmark clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ trained: $(BIN)/.installed ## Train the shipped codecs that are missing, score a
 	-$(BIN)/tokbench study designs --corpus '$(LEARNT)' --corpus 'synth?split=train' --scored-on '$(SCORED)' --ship tokbench/codecs/weights_data
 	$(BIN)/tokbench leaderboard build designs
 	$(BIN)/python docs/generate.py
+
+judges: $(BIN)/.installed ## Teach the recognizers and classifiers of the shipped tasks that do not lie beside the code
+	$(BIN)/python -m tokbench.runners.shipped_judges
 
 study: $(BIN)/.installed ## Train and score one spec with one switch flipped at a time (a night; needs SPEECH=folder)
 	-$(BIN)/tokbench study ablations --corpus '$(LEARNT)' --corpus 'synth?split=train' --scored-on '$(SCORED)'

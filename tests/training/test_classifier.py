@@ -13,7 +13,8 @@ from tokbench.judges.classifier import TaughtClassifier
 from tokbench.models.classifier import frames_of, read_classifier
 from tokbench.specs.classifier import ClassLesson
 from tokbench.specs.probe import ProbeRecipe
-from tokbench.training.classifier import classifier_file, teach_classifier
+from tokbench.training.classifier import teach_classifier
+from tokbench.training.taught import judge_file
 
 RECIPE = ProbeRecipe(head="mlp", width=16, learning_rates=(1e-2,), max_epochs=20, patience=0, num_seeds=2)
 LESSON = ClassLesson(label="kind", recipe=RECIPE)
@@ -78,9 +79,9 @@ def test_a_file_is_named_by_the_lesson_and_the_corpus(manifest: Path) -> None:
     corpus = open_corpus(f"manifest:{manifest}")
     other = LESSON.model_copy(update={"centred": True})
     half = open_corpus(f"manifest:{manifest}?kind=tone")
-    files = {classifier_file(*pair) for pair in ((corpus, LESSON), (corpus, other), (half, LESSON))}
+    files = {judge_file(*pair) for pair in ((corpus, LESSON), (corpus, other), (half, LESSON))}
     assert len(files) == 3
-    assert classifier_file(corpus, LESSON.model_copy(update={"corpus": "elsewhere"})) in files
+    assert judge_file(corpus, LESSON.model_copy(update={"corpus": "elsewhere"})) in files
 
 
 def test_one_class_teaches_nothing(manifest: Path, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from tokbench.errors import NotApplicableError, TrainingError, WeightsError
 from tokbench.models.ctc import best_path
 from tokbench.models.recognizer import frames_of, read_recognizer
 from tokbench.specs.ctc import CtcRecipe, Lesson
-from tokbench.training.recognizer import labels_of, recognizer_file, teach_recognizer
+from tokbench.training.recognizer import labels_of, teach_recognizer
+from tokbench.training.taught import judge_file
 
 LESSON = Lesson(units="characters", recipe=QUICK)
 
@@ -61,13 +62,13 @@ def test_phones_are_those_of_the_alignments(manifest: Path, tmp_path: Path) -> N
 
 def test_the_name_of_a_file_tells_all_that_decides_it(manifest: Path, tokbench_home: Path) -> None:
     corpus, others = (open_corpus(f"manifest:{manifest}?split={split}") for split in ("train", "test"))
-    path = recognizer_file(corpus, LESSON)
+    path = judge_file(corpus, LESSON)
     assert path.is_relative_to(tokbench_home / "cache")
-    assert path == recognizer_file(corpus, LESSON.model_copy(update={"corpus": "asked for otherwise"}))
+    assert path == judge_file(corpus, LESSON.model_copy(update={"corpus": "asked for otherwise"}))
     changed = [
-        recognizer_file(others, LESSON),
-        recognizer_file(corpus, LESSON.model_copy(update={"units": "phones"})),
-        recognizer_file(corpus, Lesson(units="characters", recipe=CtcRecipe(learning_rates=(1e-3,)))),
+        judge_file(others, LESSON),
+        judge_file(corpus, LESSON.model_copy(update={"units": "phones"})),
+        judge_file(corpus, Lesson(units="characters", recipe=CtcRecipe(learning_rates=(1e-3,)))),
     ]
     assert len({path, *changed}) == 4
 

@@ -19,7 +19,6 @@ import importlib.metadata
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import model_validator
@@ -109,8 +108,10 @@ class IntelligibilityRunner(JudgedRunner[Recognizer]):
 
     def _find_judge(self) -> Recognizer:
         arguments = self.arguments
-        if self._is_taught:
-            return find_recognizer(f"{_TAUGHT}:{self._file}")
+        for lesson in self.lessons:
+            from tokbench.training.taught import judge_file  # noqa: PLC0415  (imports torch)
+
+            return find_recognizer(f"{_TAUGHT}:{judge_file(*lesson)}")
         return find_recognizer(
             arguments.judge, vocabulary=arguments.vocabulary, pronunciations=tuple(arguments.pronunciations.items())
         )
@@ -126,10 +127,9 @@ class IntelligibilityRunner(JudgedRunner[Recognizer]):
         return open_corpus(asked or training_part(self.task.corpus))
 
     @property
-    def _file(self) -> Path:
-        from tokbench.training.recognizer import recognizer_file  # noqa: PLC0415  (imports torch)
-
-        return recognizer_file(self._learnt, self.arguments.lesson or Lesson())
+    def lessons(self) -> "Sequence[tuple[Corpus, Lesson]]":
+        """What the judge is taught, and on what; empty for one that need not be."""
+        return [(self._learnt, self.arguments.lesson)] if self.arguments.lesson else []
 
     @property
     def tier(self) -> Tier | None:
@@ -154,11 +154,11 @@ class IntelligibilityRunner(JudgedRunner[Recognizer]):
         """Teach the recognizer, unless an earlier run did; raises :class:`tokbench.errors.TrainingError`."""
         if not self._is_taught:
             return
-        from tokbench.training.recognizer import teach_recognizer  # noqa: PLC0415  (imports torch)
+        from tokbench.training.taught import teach_judge  # noqa: PLC0415  (imports torch)
 
         require_apart(self._learnt, self._measured)
-        if not self._file.is_file():
-            teach_recognizer(self._learnt, self.arguments.lesson or Lesson(), self._file)
+        for lesson in self.lessons:
+            teach_judge(*lesson)
         self._name_judge()
 
     @property

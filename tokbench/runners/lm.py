@@ -75,6 +75,8 @@ if TYPE_CHECKING:
     from tokbench.metrics.captions import Cider
     from tokbench.runners.lm_items import TaskItems
     from tokbench.runners.lm_outputs import Examination
+    from tokbench.specs.classifier import ClassLesson
+    from tokbench.specs.ctc import Lesson
 
 __all__ = ["GeneratingLmRunner", "LmRunner"]
 
@@ -221,24 +223,22 @@ class LmRunner(Runner):
         words = tuple(asked.pronunciations.items())
         return find_recognizer(asked.recognizer, vocabulary=asked.vocabulary, pronunciations=words)
 
+    @property
+    def lessons(self) -> "Sequence[tuple[Corpus, Lesson | ClassLesson]]":
+        """What judges are taught, and on what; empty where none is to be."""
+        asked = (self.arguments.lesson, self.arguments.classifier)
+        return [(self._taught_on(lesson.corpus), lesson) for lesson in asked if lesson is not None]
+
     def _taught_on(self, asked: str) -> "Corpus":
         return open_corpus(asked) if asked else self.learnt
 
     def prepare(self) -> None:
         """Teach the judges that are taught, unless an earlier run did."""
-        lesson, course = self.arguments.lesson, self.arguments.classifier
-        if lesson is not None:
-            from tokbench.training.recognizer import recognizer_file, teach_recognizer  # noqa: PLC0415  (torch)
+        if self.lessons:
+            from tokbench.training.taught import teach_judge  # noqa: PLC0415  (imports torch)
 
-            corpus = self._taught_on(lesson.corpus)
-            if not (path := recognizer_file(corpus, lesson)).is_file():
-                teach_recognizer(corpus, lesson, path)
-        if course is not None:
-            from tokbench.training.classifier import classifier_file, teach_classifier  # noqa: PLC0415  (torch)
-
-            corpus = self._taught_on(course.corpus)
-            if not (path := classifier_file(corpus, course)).is_file():
-                teach_classifier(corpus, course, path)
+            for lesson in self.lessons:
+                teach_judge(*lesson)
         labels = {name: judge.label for kind, judge in self._judges().items() for name in LISTENING[kind]}
         self.metrics = {
             name: replace(metric, judge=labels[name]) if name in labels else metric
@@ -260,16 +260,16 @@ class LmRunner(Runner):
         asked = self.arguments
         recognizer = classifier = None
         if (lesson := asked.lesson) is not None:
-            from tokbench.training.recognizer import recognizer_file  # noqa: PLC0415  (imports torch)
+            from tokbench.training.taught import judge_file  # noqa: PLC0415  (imports torch)
 
-            recognizer = find_recognizer(f"{_TAUGHT}:{recognizer_file(self._taught_on(lesson.corpus), lesson)}")
+            recognizer = find_recognizer(f"{_TAUGHT}:{judge_file(self._taught_on(lesson.corpus), lesson)}")
         elif asked.recognizer:
             recognizer = self._named_recognizer
         if (course := asked.classifier) is not None:
             from tokbench.judges.classifier import TaughtClassifier  # noqa: PLC0415  (imports torch)
-            from tokbench.training.classifier import classifier_file  # noqa: PLC0415
+            from tokbench.training.taught import judge_file  # noqa: PLC0415
 
-            classifier = TaughtClassifier(classifier_file(self._taught_on(course.corpus), course))
+            classifier = TaughtClassifier(judge_file(self._taught_on(course.corpus), course))
         return Listeners(
             recognizer=recognizer,
             words=words_of(asked.vocabulary),

@@ -1,10 +1,5 @@
-"""Teaching a classifier of sounds on recordings that no codec has touched, once for each lesson and corpus.
+"""Teaching a classifier of sounds on recordings that no codec has touched, once for each lesson and corpus."""
 
-The file is named by all that decides its weights: the lesson, the corpus with its labels, the version of torch, and
-the layout of the file. Who finds it there need not train.
-"""
-
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -19,22 +14,12 @@ from tokbench.models.classifier import (
     frames_of,
     write_classifier,
 )
-from tokbench.paths import cache_dir
 from tokbench.specs.classifier import ClassLesson
 from tokbench.training.probe import ProbeItems, fit_probes
 
-__all__ = ["class_of", "classifier_file", "teach_classifier"]
+__all__ = ["class_of", "teach_classifier"]
 
-_LAYOUT = 1
-"""Raised by any change of frames or networks that makes other weights of the same lesson."""
 _FEWEST_CLASSES = 2
-
-
-def classifier_file(corpus: Corpus, lesson: ClassLesson) -> Path:
-    """Return where the classifier of ``lesson`` on ``corpus`` is kept, whether or not it is there."""
-    parts = (str(_LAYOUT), lesson.model_dump_json(exclude={"corpus"}), corpus.sha256, torch.__version__)
-    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-    return cache_dir() / "classifiers" / key / f"{lesson.label}.safetensors"
 
 
 def class_of(utterance: Utterance, label: str) -> str:

@@ -1,15 +1,9 @@
-"""Teaching a recognizer of speech on recordings that no codec has touched, once for each lesson and corpus.
+"""Teaching a recognizer of speech on recordings that no codec has touched, once for each lesson and corpus."""
 
-The file is named by all that decides its weights: the lesson, the corpus with its texts and times, the version of
-torch, and the layout of the file. Who finds it there need not train.
-"""
-
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from tokbench.corpora.base import Corpus, Utterance
 from tokbench.corpora.pronunciation import pronounce
@@ -22,22 +16,10 @@ from tokbench.models.recognizer import (
     frames_of,
     write_recognizer,
 )
-from tokbench.paths import cache_dir
 from tokbench.specs.ctc import Lesson
 from tokbench.training.ctc import CtcItems, teach
 
-__all__ = ["labels_of", "recognizer_file", "teach_recognizer"]
-
-_LAYOUT = 1
-"""Raised by any change of frames or networks that makes other weights of the same lesson."""
-
-
-def recognizer_file(corpus: Corpus, lesson: Lesson) -> Path:
-    """Return where the recognizer of ``lesson`` on ``corpus`` is kept, whether or not it is there."""
-    recipe = lesson.model_dump_json(exclude={"corpus"})
-    parts = (str(_LAYOUT), recipe, corpus.sha256, corpus.intervals_sha256, torch.__version__)
-    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-    return cache_dir() / "recognizers" / key / f"{lesson.units}.safetensors"
+__all__ = ["labels_of", "teach_recognizer"]
 
 
 def labels_of(utterance: Utterance, units: str) -> tuple[str, ...]:
