@@ -80,20 +80,23 @@ def contrast(likelihoods: Likelihoods, weights: np.ndarray, *, per_character: bo
 
 
 def bound(likelihoods: Likelihoods, weights: np.ndarray) -> np.ndarray:
-    """Return the lower bound in nats by recording, [R, S] of units drawn ``weights`` [R, U] times."""
-    rows, columns = _drawn(likelihoods, weights)
+    """Return the lower bound in nats by recording, [R, S] of units drawn ``weights`` [R, U] times.
+
+    A text is compared with all recordings in every draw, which has fewer different ones itself: the logarithm of
+    their number would keep it below the value of the whole.
+    """
+    _, columns = _drawn(likelihoods, weights)
     is_made = ~np.isnan(likelihoods.others[0])
-    pairs = rows @ is_made
+    pairs = is_made.sum(axis=0)
     found = []
     lengths = likelihoods.lengths[likelihoods.columns]
     for own, others in zip(likelihoods.own[:, likelihoods.columns], likelihoods.others, strict=True):
         # What is summed is taken by its ratio to the largest, so that it does not underflow all at once.
         made = np.where(is_made, others, -np.inf) / lengths
         largest = made.max(axis=0)
-        sums = rows @ np.exp(made - largest)
-        counted = columns * (sums > 0)
-        marginal = largest + np.log(np.divide(sums, pairs, out=np.ones_like(sums), where=sums > 0))
-        found.append(_ratio((counted * (own / lengths - marginal)).sum(axis=1), counted.sum(axis=1)))
+        sums = np.exp(made - largest).sum(axis=0)
+        marginal = largest + np.log(sums / pairs)
+        found.append(_ratio(columns @ (own / lengths - marginal), columns.sum(axis=1)))
     return np.stack(found, axis=1)
 
 
