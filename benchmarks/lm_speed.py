@@ -3,14 +3,16 @@
 ``measure_lm()`` belongs to ``benchmarks/run.py``; ``python benchmarks/lm_speed.py`` measures it alone. Both sides
 have as many layers, heads and features, one vocabulary for each codebook, the same codes in the same layout, batch
 and optimizer. The plain loop is what is written first: ``nn.TransformerEncoder`` under a causal mask, which in
-decoding reads everything anew for each step. One thread; both take turns, so that both have the same machine; times
-are medians of processor time.
+decoding reads everything anew for each step. Codebooks are late by a step each, or come one by one out of a second,
+local network for each frame. One thread; both take turns, so that both have the same machine; times are medians of
+processor time.
 """
 
 import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -31,22 +33,29 @@ CODEBOOK_SIZE, FRAME_RATE_HZ = 1024, 50.0
 BATCH_SIZE, CROP_FRAMES = 8, 150
 NUM_FRAMES = 500
 """Ten seconds, which both decode; ours then also decodes twice as much."""
+NUM_LOCAL_CODEBOOKS = 8
 NUM_FIRST_STEPS, NUM_STEPS, NUM_DECODINGS = 2, 9, 3
 LEARNING_RATE = 1e-4
 SIZES = {
     "3 layers of 128": {"num_layers": 3, "num_heads": 4, "dimension": 128, "feedforward_dimension": 512},
     "6 layers of 256": {"num_layers": 6, "num_heads": 4, "dimension": 256, "feedforward_dimension": 1024},
 }
+LOCAL_SIZE = {"num_layers": 2, "num_heads": 4, "dimension": 64, "feedforward_dimension": 256}
+"""Of the local network, where there is one (UniAudio, Yang et al. 2023, arXiv:2310.00704, section 2.3)."""
 GREEDY = Sampling(temperature=(0.0,))
 
 
 class Ours:
-    """The model of a spec, of ``num_codebooks`` codebooks that are late by a step each."""
+    """The model of a spec, of ``num_codebooks`` codebooks."""
 
-    def __init__(self, size: dict[str, int], num_codebooks: int) -> None:
-        network = {**size, "activation": "gelu", "positions": "sinusoidal", "tied": False, "dropout": 0.0}
+    def __init__(self, size: dict[str, int], num_codebooks: int, *, is_local: bool) -> None:
+        fixed = {"activation": "gelu", "dropout": 0.0}
+        network: dict[str, Any] = {**size, **fixed, "positions": "sinusoidal", "tied": False}
+        if is_local:
+            network["local"] = {**LOCAL_SIZE, **fixed}
         codes = {"num_codebooks": num_codebooks, "codebook_size": CODEBOOK_SIZE, "frame_rate_hz": FRAME_RATE_HZ}
-        part = {"deduplicated": False, "layout": {"kind": "delay"}, "ended": False}
+        layout = {"kind": "parallel" if is_local else "delay"}
+        part = {"deduplicated": False, "layout": layout, "ended": False}
         changes = {
             "streams": {"units": codes},
             "network": {**network, "context": 2048},
@@ -76,29 +85,40 @@ class Ours:
         network.train()
 
 
-class Plain(nn.Module):
-    """The same from PyTorch's own layers."""
+def _layers(size: dict[str, int]) -> nn.TransformerEncoder:
+    dimension = size["dimension"]
+    layer = nn.TransformerEncoderLayer(
+        dimension,
+        size["num_heads"],
+        size["feedforward_dimension"],
+        dropout=0.0,
+        activation="gelu",
+        batch_first=True,
+        norm_first=True,
+    )
+    return nn.TransformerEncoder(layer, size["num_layers"], nn.LayerNorm(dimension), enable_nested_tensor=False)
 
-    def __init__(self, size: dict[str, int], num_codebooks: int) -> None:
+
+def _causal(layers: nn.TransformerEncoder, values: Tensor) -> Tensor:
+    """Return [B, S, D] of ``values`` [B, S, D], each of which sees those before it."""
+    placed = values + sinusoids(torch.arange(values.shape[1]), values)
+    mask = nn.Transformer.generate_square_subsequent_mask(values.shape[1])
+    output: Tensor = layers(placed, mask=mask, is_causal=True)
+    return output
+
+
+class Plain(nn.Module):
+    """The same from PyTorch's own layers, its codebooks late by a step each."""
+
+    def __init__(self, size: dict[str, int], num_codebooks: int, *, width: int = 0) -> None:
         super().__init__()
         dimension = size["dimension"]
-        layer = nn.TransformerEncoderLayer(
-            dimension,
-            size["num_heads"],
-            size["feedforward_dimension"],
-            dropout=0.0,
-            activation="gelu",
-            batch_first=True,
-            norm_first=True,
-        )
         self.num_codebooks = num_codebooks
-        self.layers = nn.TransformerEncoder(
-            layer, size["num_layers"], nn.LayerNorm(dimension), enable_nested_tensor=False
-        )
+        self.layers = _layers(size)
         self.embeddings = nn.ModuleList(nn.Embedding(CODEBOOK_SIZE + 1, dimension) for _ in range(num_codebooks))
-        self.heads = nn.ModuleList(nn.Linear(dimension, CODEBOOK_SIZE, bias=False) for _ in range(num_codebooks))
-        self.optimizer = torch.optim.AdamW(self.parameters(), LEARNING_RATE)
-        self.num_parameters = sum(parameter.numel() for parameter in self.parameters())
+        self.heads = nn.ModuleList(
+            nn.Linear(width or dimension, CODEBOOK_SIZE, bias=False) for _ in range(num_codebooks)
+        )
 
     def delayed(self, codes: Tensor) -> Tensor:
         """Return int64 [B, K, F + K - 1], each codebook a step later than the one before."""
@@ -109,19 +129,26 @@ class Plain(nn.Module):
     def forward(self, codes: Tensor) -> Tensor:
         """Return [B, S, D] of ``codes`` int64 [B, K, S]."""
         values = torch.stack([table(codes[:, k]) for k, table in enumerate(self.embeddings)]).sum(dim=0)
-        values = values + sinusoids(torch.arange(values.shape[1]), values)
-        mask = nn.Transformer.generate_square_subsequent_mask(values.shape[1])
-        output: Tensor = self.layers(values, mask=mask, is_causal=True)
-        return output
+        return _causal(self.layers, values)
 
-    def step(self, codes: Tensor) -> None:
-        """Learn from ``codes`` int64 [B, K, F]."""
+    def loss(self, codes: Tensor) -> Tensor:
+        """Return what ``codes`` int64 [B, K, F] cost."""
         columns = self.delayed(codes)
         hidden = self(pad(columns[..., :-1], (1, 0), value=CODEBOOK_SIZE))
         total = torch.zeros(())
         for k, head in enumerate(self.heads):
             logits = head(hidden[:, k : k + codes.shape[2]])
             total = total + cross_entropy(logits.flatten(0, 1), codes[:, k].flatten())
+        return total
+
+    @cached_property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """That of all parameters."""
+        return torch.optim.AdamW(self.parameters(), LEARNING_RATE)
+
+    def step(self, codes: Tensor) -> None:
+        """Learn from ``codes`` int64 [B, K, F]."""
+        total = self.loss(codes)
         self.optimizer.zero_grad()
         total.backward()
         self.optimizer.step()
@@ -138,6 +165,43 @@ class Plain(nn.Module):
             columns = torch.cat([columns, column], dim=2)
 
 
+class PlainLocal(Plain):
+    """The same, its codebooks one by one out of a local network."""
+
+    def __init__(self, size: dict[str, int], num_codebooks: int) -> None:
+        width = LOCAL_SIZE["dimension"]
+        super().__init__(size, num_codebooks, width=width)
+        self.local = _layers(LOCAL_SIZE)
+        self.input = nn.Linear(size["dimension"], width)
+        self.own_embeddings = nn.ModuleList(nn.Embedding(CODEBOOK_SIZE, width) for _ in range(num_codebooks))
+
+    def within(self, hidden: Tensor, codes: Tensor) -> Tensor:
+        """Return [N, K + 1, D], of frames [N, D] and the ``codes`` int64 [N, K] that are known of each."""
+        first = self.input(hidden)
+        before = [self.own_embeddings[k](codes[:, k]) for k in range(codes.shape[1])]
+        return _causal(self.local, first[:, None] + torch.stack([torch.zeros_like(first), *before], dim=1))
+
+    def loss(self, codes: Tensor) -> Tensor:
+        """Return what ``codes`` int64 [B, K, F] cost."""
+        hidden = self(pad(codes[..., :-1], (1, 0), value=CODEBOOK_SIZE)).flatten(0, 1)
+        frames = codes.transpose(1, 2).flatten(0, 1)
+        made = self.within(hidden, frames[:, :-1])
+        costs = [cross_entropy(head(made[:, k]), frames[:, k]) for k, head in enumerate(self.heads)]
+        return torch.stack(costs).sum()
+
+    @torch.inference_mode()
+    def decode(self, num_codebooks: int, num_frames: int) -> None:
+        """Write ``num_frames`` frames from nothing."""
+        columns = torch.full((1, num_codebooks, 1), CODEBOOK_SIZE)
+        for _ in range(num_frames):
+            hidden = self(columns)[:, -1]
+            column = torch.empty(1, 0, dtype=torch.int64)
+            for head in self.heads:
+                code = head(self.within(hidden, column)[:, -1]).argmax(dim=-1)
+                column = torch.cat([column, code[:, None]], dim=1)
+            columns = torch.cat([columns, column[..., None]], dim=2)
+
+
 def measure_lm() -> dict[str, Any]:
     """Return tokens per second of both, how many times as fast ours is, and how its cost grows with length."""
     torch.set_num_threads(1)
@@ -146,7 +210,12 @@ def measure_lm() -> dict[str, Any]:
         for num_codebooks in (1, 4):
             torch.manual_seed(0)
             label = f"{name}, {num_codebooks} codebook{'s' * (num_codebooks > 1)}"
-            rows[label] = _row(Ours(size, num_codebooks), Plain(size, num_codebooks), num_codebooks)
+            ours = Ours(size, num_codebooks, is_local=False)
+            rows[label] = _row(ours, Plain(size, num_codebooks), num_codebooks)
+    name, size = next(iter(SIZES.items()))
+    label = f"{name} and 2 local ones of 64, {NUM_LOCAL_CODEBOOKS} codebooks"
+    local = Ours(size, NUM_LOCAL_CODEBOOKS, is_local=True)
+    rows[label] = _row(local, PlainLocal(size, NUM_LOCAL_CODEBOOKS), NUM_LOCAL_CODEBOOKS)
     return rows
 
 
@@ -156,7 +225,7 @@ def _row(ours: Ours, plain: Plain, num_codebooks: int) -> dict[str, float]:
     tokens = codes.numel()
     facts: dict[str, float] = {
         "num_parameters_tokbench": ours.num_parameters,
-        "num_parameters_plain": plain.num_parameters,
+        "num_parameters_plain": sum(parameter.numel() for parameter in plain.parameters()),
         "training_tokens_per_s": round(tokens / own_s),
         "plain_training_tokens_per_s": round(tokens / other_s),
         "training_speed_up": round(other_s / own_s, 2),
