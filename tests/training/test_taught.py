@@ -9,19 +9,12 @@ from tokbench.corpora.registry import open_corpus
 from tokbench.judges.classifier import TaughtClassifier
 from tokbench.judges.registry import find_recognizer
 from tokbench.runners.shipped_judges import shipped_lessons
-from tokbench.specs.classifier import ClassLesson
 from tokbench.specs.ctc import Lesson
 from tokbench.training import taught
 
 
-@pytest.fixture(scope="module")
-def lessons() -> dict[Path, Lesson | ClassLesson]:
-    return {taught.shipped_file(corpus, lesson): lesson for corpus, lesson in shipped_lessons()}
-
-
-def test_every_judge_that_a_shipped_task_teaches_is_there_and_knows_its_lesson(
-    lessons: dict[Path, Lesson | ClassLesson],
-) -> None:
+def test_every_judge_that_a_shipped_task_teaches_is_there_and_no_other() -> None:
+    lessons = {taught.shipped_file(corpus, lesson): lesson for corpus, lesson in shipped_lessons()}
     assert {*taught.SHIPPED.rglob("*.safetensors")} == lessons.keys()
     for path, lesson in lessons.items():
         if isinstance(lesson, Lesson):
