@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 
 from tokbench.codecs.registry import TRAINED, expand, fingerprint, list_cards
+from tokbench.judges.registry import find_recognizer
 from tokbench.metrics.catalogue import METRICS
 from tokbench.records import Record, RecordFiles, read_records
 from tokbench.specs.task import find_task
+from tokbench.training.taught import SHIPPED
 
 RESULTS = Path(__file__).parent.parent / "results"
 RECORDS = dict(read_records(RESULTS))
@@ -26,6 +28,17 @@ def test_records_of_a_trained_codec_are_of_the_codec_as_it_is(name: str) -> None
     for path, record in RECORDS.items():
         if record.codec.name == name and record.codec.fingerprint is not None:
             assert record.codec.fingerprint == today[record.codec.setting], path
+
+
+def test_recognizers_that_are_taught_are_those_that_come_with_tokbench() -> None:
+    shipped = {find_recognizer(f"ctc:{path}").label for path in SHIPPED.glob("recognizers/*/*.safetensors")}
+    named = {
+        summary.judge
+        for record in RECORDS.values()
+        for summary in record.metrics
+        if summary.judge is not None and summary.judge.startswith("ctc:")
+    }
+    assert named <= shipped
 
 
 def value(record: Record, name: str) -> float:
