@@ -138,7 +138,8 @@ HEADINGS = {"step": "Training steps", "lm": "Language models", "abx": "ABX"}
 WHAT = {
     "step": "A training step (forward, backward, optimizer) against one with the modules of the package that "
     "published the codec, at equal size, losses and discriminators, in turns: medians of processor time.",
-    "lm": "Training and decoding of a language model of codes (each codebook late by a step, or out of a local network) against a plain loop "
+    "lm": "Training and decoding of a language model of codes (each codebook late by a step, or out of a local "
+    "network) against a plain loop "
     "with `nn.TransformerEncoder` at equal size, which reads everything anew for each step that it decodes; one "
     "thread, in turns: medians of processor time. Ten seconds are decoded; the last column is the cost of twenty.",
     "abx": "ABX errors of random items against fastabx and the code of Libri-Light, one thread each, without "
