@@ -108,9 +108,10 @@ class IntelligibilityRunner(JudgedRunner[Recognizer]):
 
     def _find_judge(self) -> Recognizer:
         arguments = self.arguments
-        for lesson in self.lessons:
+        if self._is_taught:
             from tokbench.training.taught import judge_file  # noqa: PLC0415  (imports torch)
 
+            (lesson,) = self.lessons
             return find_recognizer(f"{_TAUGHT}:{judge_file(*lesson)}")
         return find_recognizer(
             arguments.judge, vocabulary=arguments.vocabulary, pronunciations=tuple(arguments.pronunciations.items())
