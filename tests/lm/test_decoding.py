@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny.lms import NETWORK, drawn_example, predictions, shaken, tiny_lm
+from tiny.lms import LOCAL, NETWORK, drawn_example, predictions, shaken, tiny_lm
 from torch import Tensor
 
 from tokbench.lm.decoding import ContextError, _Beam, write
@@ -115,6 +115,18 @@ def test_writing_is_recomputing_everything_at_each_code(name: str, stage: str, n
     for example, found in zip(examples, written, strict=True):
         assert torch.equal(found.streams[output], rewritten(network, example, num_begun))
         assert found.is_ended[output]
+
+
+def test_a_local_network_is_where_each_example_is() -> None:
+    """Examples that have begun more or less are at different codebooks of a step, where these are delayed."""
+    torch.manual_seed(0)
+    spec = tiny_lm("musicgen", {"network": {**NETWORK, "local": LOCAL}})
+    network = shaken(StageNetwork(spec, "lm"))
+    examples = examples_of(network, 3)
+    orders = [asked(network, [example], NUM_FRAMES, index)[0] for index, example in enumerate(examples)]
+    written = write(network, examples, orders, sampling=GREEDY, generators=generators(3))
+    for index, (example, found) in enumerate(zip(examples, written, strict=True)):
+        assert torch.equal(found.streams["codes"], rewritten(network, example, index))
 
 
 @pytest.mark.parametrize("name", ["dgslm", *dict(AUTOREGRESSIVE)])

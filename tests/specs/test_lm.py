@@ -61,6 +61,7 @@ def test_what_a_stage_makes_is_no_input_of_the_whole(tmp_path: Path) -> None:
     assert spec.forms["tts"] == Form(inputs=("text",), outputs=("acoustic", "mel"))
 
 
+LOCAL = {"num_layers": 1, "num_heads": 2, "dimension": 16, "feedforward_dimension": 16}
 CONTRADICTIONS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "stream": (
         {"stages": {"ar": {"parts": {"first": {"stream": "sound"}}}}},
@@ -101,8 +102,20 @@ CONTRADICTIONS: Mapping[str, tuple[Mapping[str, Any], str]] = {
         "stages.ar.network.convolution: it looks ahead, at what the objective 'next' predicts",
     ),
     "local": (
-        {"network": {"local": {"num_layers": 1, "num_heads": 2, "dimension": 16, "feedforward_dimension": 16}}},
+        {"network": {"local": LOCAL}},
         "stages.nar.network: local networks and towers are for the objective 'next', found 'levels'",
+    ),
+    "local ahead": (
+        {"stages": {"ar": {"network": {"local": {**LOCAL, "convolution": 3}}}}},
+        "stages.ar.network.local.convolution: it looks ahead, at the codebooks that are predicted",
+    ),
+    "local edges": (
+        {"stages": {"ar": {"network": {"local": LOCAL}, "parts": {"first": {"edges": True}}}}},
+        "stages.ar.network.local: it goes through a step in the order of codebooks, without towers and edges",
+    ),
+    "local towers": (
+        {"stages": {"ar": {"network": {"local": LOCAL, "towers": 2}}}},
+        "stages.ar.network.local: it goes through a step in the order of codebooks, without towers and edges",
     ),
     "towers": (
         {"stages": {"ar": {"network": {"towers": 2}}}},

@@ -93,14 +93,16 @@ def predictions(
     codes = writing.codes(part, example)
     piece = writing.next_piece(name, part, codes, example, is_ended=False)
     sentences = collate(writing, [writing.sentence(example.form, list(writing.inputs(example, form)), [piece])])
-    hidden = network(sentences)
+    values = network(sentences).values
     table, start = frame_table(part.layout, *codes.shape), sentences.symbols.shape[1] - piece.symbols.shape[1]
     found = {}
     for row, block in enumerate(writing.vocabulary.blocks(part)):
         for step in (table[row] != ABSENT).nonzero()[:, 0].tolist():
-            is_chosen = torch.zeros_like(sentences.targets, dtype=torch.bool)
-            is_chosen[0, start + step, row] = True
-            logits = network.logits(hidden.features(is_chosen, sentences.targets), block)
+            place = 0, start + step
+            features = values[place] if values.ndim == 3 else values[row // network.rows_per_tower][place]
+            if network.local is not None:
+                features = network.local(features[None], sentences.targets[place][None])[0, row]
+            logits = network.logits(features[None], block)
             found[row, int(table[row, step])] = logits[0, 0 if with_end else block.first - block.start :]
     return found
 

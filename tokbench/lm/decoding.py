@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tokbench.errors import TokbenchError
 from tokbench.lm.examples import Example
-from tokbench.lm.network import Hidden, StageNetwork
+from tokbench.lm.network import Hidden, StageNetwork, Step
 from tokbench.lm.sampling import chosen, guided
 from tokbench.lm.sentences import Piece, Sentence, Sentences, Writing, collate
 from tokbench.lm.vocabulary import ENDED, NOTHING, Block
@@ -149,17 +149,14 @@ class _Desk:
             raise ContextError(self.writing.spec.name, num_steps=needed, context=context)
         return context - num_steps
 
-    def _opened(self, sentences: Sequence[Sentence], num_left: int) -> tuple[LmPast, Hidden]:
-        """Read ``sentences`` before ``num_left`` steps at most; return the past, and what their last became."""
+    def _opened(self, sentences: Sequence[Sentence], num_left: int) -> tuple[LmPast, Step]:
+        """Read ``sentences`` before ``num_left`` steps at most; return the past, and what predicts the next."""
         batch = collate(self.writing, sentences, is_right_aligned=True).to(self.device)
         past = self.network.begin(len(sentences), batch.symbols.shape[1] + num_left)
-        return past, self._last(self.network(batch, past))
+        return past, self.network(batch, past).last()
 
-    def _last(self, hidden: Hidden) -> Hidden:
-        return Hidden(self.network, hidden.values[..., -1:, :])
-
-    def _read(self, past: LmPast, columns: Tensor, positions: Tensor) -> Hidden:
-        """Read one more step: symbols int64 [B, R] at positions int64 [B]."""
+    def _read(self, past: LmPast, columns: Tensor, positions: Tensor) -> Step:
+        """Read one more step, symbols int64 [B, R] at positions int64 [B]; return what predicts the next."""
         batch_size = len(columns)
         sentences = Sentences(
             symbols=columns[:, None],
@@ -169,7 +166,8 @@ class _Desk:
             num_open=torch.zeros(batch_size, dtype=torch.int64),
             insets={},
         )
-        return self._last(self.network(sentences.to(self.device), past))
+        hidden: Hidden = self.network(sentences.to(self.device), past)
+        return hidden.last()
 
     def sample(self, generators: Sequence[torch.Generator], on_share: Callable[[float], None]) -> None:
         """Write all examples, drawing what is not known."""
@@ -178,9 +176,9 @@ class _Desk:
         sentences = [opening.sentence for opening in self.openings]
         sentences += [opening.null for opening in self.openings] if self.is_guided else []
         num_left = max(min(opening.writer.num_left, opening.room) for opening in self.openings)
-        past, hidden = self._opened(sentences, num_left)
+        past, following = self._opened(sentences, num_left)
         for step in itertools.count():
-            self._decide(hidden, generators)
+            self._decide(following, generators)
             on_share(min(step / max(num_left, 1), 1.0))
             columns = torch.stack([writer.next_column() for writer in self.writers])
             for opening in self.openings:
@@ -188,9 +186,9 @@ class _Desk:
                     opening.writer.stop()
             if all(writer.is_done for writer in self.writers):
                 break
-            hidden = self._read_on(past, columns)
+            following = self._read_on(past, columns)
 
-    def _read_on(self, past: LmPast, columns: Tensor) -> Hidden:
+    def _read_on(self, past: LmPast, columns: Tensor) -> Step:
         """Read the step that each writer has gone on to, int64 [B, R]: with guidance, without inputs as well."""
         # What is done reads nothing, wherever that stands.
         places = [(0, 0) if each.writer.is_done else (each.writer.position, each.lead) for each in self.openings]
@@ -200,70 +198,46 @@ class _Desk:
             positions += [position - lead for position, lead in places]
         return self._read(past, columns, torch.tensor(positions))
 
-    def _decide(self, hidden: Hidden, generators: Sequence[torch.Generator]) -> None:
+    def _decide(self, following: Step, generators: Sequence[torch.Generator]) -> None:
         """Decide on the codes of the step of each writer."""
-        columns = torch.full((len(self.writers), self.writing.num_rows), NOTHING)
-        orders = [list(writer.output.rows()) if writer.is_deciding else [] for writer in self.writers]
-        for place in range(max(map(len, orders), default=0)):
-            waiting: dict[Block, list[tuple[int, int]]] = {}
-            for index, rows in enumerate(orders):
-                if place < len(rows) and not self._put_known(index, rows[place]):
-                    block = self._block(index, rows[place])
-                    waiting.setdefault(block, []).append((index, rows[place]))
-            for block, places in waiting.items():
-                self._draw(hidden, block, places, columns, generators)
-            # Only a local network looks at what was decided before in the same step.
-            for index, rows in enumerate(orders if self.network.local is not None else ()):
-                if place < len(rows):
-                    output = self.writers[index].output
-                    symbols = self.writing.vocabulary.symbols(output.part, output.column[:, None])[:, 0]
-                    columns[index, : len(symbols)] = symbols
+        symbols = torch.full((len(self.writers), self.writing.num_rows), NOTHING)
+        orders = [writer.output.rows() if writer.is_deciding else [] for writer in self.writers]
+        for rows in itertools.zip_longest(*orders):
+            waiting: dict[tuple[int, Block], list[int]] = {}
+            for index, row in enumerate(rows):
+                if row is not None and not self._put_known(index, row, symbols):
+                    waiting.setdefault((row, self._block(index, row)), []).append(index)
+            for (row, block), indices in waiting.items():
+                logits = self._logits(following.features(row, self._asked(symbols)), block)[indices]
+                for line, index in zip(logits, indices, strict=True):
+                    self._ban(line, block, index, row)
+                found = chosen(logits, self.sampling, row, [generators[index] for index in indices])
+                symbols[indices, row] = found + block.start
+                for index, code in zip(indices, (found + block.start - block.first).tolist(), strict=True):
+                    self.writers[index].output.put(row, ENDED if code < 0 else code)
 
-    def _put_known(self, index: int, row: int) -> bool:
+    def _put_known(self, index: int, row: int, symbols: Tensor) -> bool:
         output = self.writers[index].output
         code = output.known(row)
         if code is not None:
             output.put(row, code, is_drawn=False)
+            symbols[index, row] = self._block(index, row).symbol(code)
         return code is not None
 
     def _block(self, index: int, row: int) -> Block:
         return self.writing.vocabulary.blocks(self.writers[index].output.part)[row]
 
-    def _draw(
-        self,
-        hidden: Hidden,
-        block: Block,
-        places: Sequence[tuple[int, int]],
-        columns: Tensor,
-        generators: Sequence[torch.Generator],
-    ) -> None:
-        logits = self._logits(hidden, block, places, columns)
-        for line, (index, row) in zip(logits, places, strict=True):
-            self._ban(line, block, index, row)
-        rows = {row for _, row in places}
-        for row in rows:
-            own = [place for place, (_, each) in enumerate(places) if each == row]
-            wanted = [places[place][0] for place in own]
-            found = chosen(logits[own], self.sampling, row, [generators[index] for index in wanted])
-            for index, code in zip(wanted, (found + block.start - block.first).tolist(), strict=True):
-                self.writers[index].output.put(row, ENDED if code < 0 else code)
+    def _asked(self, symbols: Tensor) -> Tensor:
+        """Return ``symbols`` int64 [B, R] where the network is; with guidance, twice: with inputs and without."""
+        return (symbols.repeat(2, 1) if self.is_guided else symbols).to(self.device)
 
-    def _logits(self, hidden: Hidden, block: Block, places: Sequence[tuple[int, int]], columns: Tensor) -> Tensor:
-        """Return [N, V] on the processor, of each of ``places``: an example and a row."""
-        is_chosen = torch.zeros(*columns.shape, dtype=torch.bool)
-        for index, row in places:
-            is_chosen[index, row] = True
-        if self.is_guided:
-            asked, seen = is_chosen.repeat(2, 1), columns.repeat(2, 1)
-        else:
-            asked, seen = is_chosen, columns
-        features = hidden.features(asked[:, None].to(self.device), seen[:, None].to(self.device))
+    def _logits(self, features: Tensor, block: Block) -> Tensor:
+        """Return [B, V] on the processor, of the features of all examples."""
         logits = self.network.logits(features, block).float().cpu()
         if self.is_guided:
             with_inputs, without = logits.chunk(2)
-            logits = guided(with_inputs, without, self.sampling.guidance)
-        order = is_chosen.nonzero()[:, 0].tolist()
-        return logits[[order.index(index) for index, _ in places]]
+            return guided(with_inputs, without, self.sampling.guidance)
+        return logits
 
     def _ban(self, logits: Tensor, block: Block, index: int, row: int) -> None:
         output = self.writers[index].output
@@ -280,18 +254,19 @@ class _Desk:
             msg = "a beam is for one output of one codebook, without guidance"
             raise TokbenchError(msg)
         (block,) = self.writing.vocabulary.blocks(output.part)
-        past, hidden = self._opened([opening.sentence], min(output.num_steps, opening.room))
+        past, following = self._opened([opening.sentence], min(output.num_steps, opening.room))
+        columns = torch.full((1, self.writing.num_rows), NOTHING)
         beam = _Beam(self.sampling.beam, has_end=block.has_end)
         num_new = min(order.num_frames - output.num_begun, opening.room + 1)
         for step in range(num_new):
-            logits = self.network.logits(hidden.values[:, 0], block).float().log_softmax(dim=-1).cpu()
+            logits = self._logits(following.features(0, self._asked(columns)), block).log_softmax(dim=-1)
             may_end = not order.is_known and output.num_begun + step >= order.num_least
             parents, places = beam.grow(logits, may_end=may_end)
             if beam.is_done or step == num_new - 1:
                 break
             past.choose_(parents.to(self.device))
             columns = writer.columns(output.part, places[None] + block.start - block.first)
-            hidden = self._read(past, columns, torch.full((len(places),), writer.position + 1 + step))
+            following = self._read(past, columns, torch.full((len(places),), writer.position + 1 + step))
         found_places, is_ended = beam.best()
         codes = torch.tensor([found_places], dtype=torch.int64) + block.start - block.first
         found = torch.cat([output.codes[:, : output.num_begun], codes], dim=1)

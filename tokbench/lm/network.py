@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from tokbench.lm.sentences import Inset, Sentences, Writing
 from tokbench.lm.vocabulary import NOTHING, Block
-from tokbench.models.lm_transformer import LmPast, LmTransformer, Memory, Reading, Stack
+from tokbench.models.lm_transformer import Attended, LmPast, LmTransformer, Memory, Reading, Stack
 from tokbench.specs.lm import Levels, LmSpec, Next
 from tokbench.specs.lm_networks import LocalBlocks
 from tokbench.specs.lm_streams import FeatureSource
 
-__all__ = ["Hidden", "StageNetwork"]
+__all__ = ["Hidden", "StageNetwork", "Step"]
 
 _FIRST_WEIGHTS = 0.02
 """Standard deviation of weights before training, as in GPT-2."""
@@ -28,45 +28,70 @@ class Hidden:
         self._network, self.values = network, values
         """[B, S, D], or [2, B, S, D] of two towers."""
 
-    def features(self, is_chosen: Tensor, symbols: Tensor) -> Tensor:
-        """Return [N, D'] for what bool ``is_chosen`` [B, S, R] chooses, from which it is predicted.
-
-        ``symbols`` int64 [B, S, R] are those of the step that is predicted, of which a local network sees the ones
-        before each.
-        """
-        if self._network.local is None:
-            batch, step, row = is_chosen.nonzero(as_tuple=True)
-            return self._of(batch, step, row)
-        ((_, features),) = self._through(self._network.local, [is_chosen], symbols)
-        return features
-
     def features_of(self, blocks: Sequence[Block], symbols: Tensor) -> Iterator[tuple[Block, Tensor, Tensor]]:
         """Yield each of ``blocks``, bool [B, S, R] where ``symbols`` are of it, and their features [N, D'].
 
-        Blocks of which there is no symbol are left out. A local network goes through each step once for all.
+        ``symbols`` int64 [B, S, R] are those of the steps that are predicted, of which a local network sees the
+        ones before each; it goes through each step once for all. Blocks of which there is no symbol are left out.
         """
         found = [(block, (symbols >= block.start) & (symbols < block.stop)) for block in blocks]
         there = [(block, is_of_block) for block, is_of_block in found if bool(is_of_block.any())]
         if self._network.local is None:
             for block, is_of_block in there:
-                yield block, is_of_block, self.features(is_of_block, symbols)
+                yield block, is_of_block, self._of(*is_of_block.nonzero(as_tuple=True))
         elif there:
-            chosen = self._through(self._network.local, [is_of_block for _, is_of_block in there], symbols)
-            for (block, _), (is_of_block, features) in zip(there, chosen, strict=True):
-                yield block, is_of_block, features
-
-    def _through(
-        self, local: "LocalNetwork", chosen: Sequence[Tensor], symbols: Tensor
-    ) -> list[tuple[Tensor, Tensor]]:
-        """Return each of ``chosen``, bool [B, S, R], with what ``local`` makes of it, [N, D']."""
-        batch, step = torch.stack(list(chosen)).any(dim=0).any(dim=2).nonzero(as_tuple=True)
-        made = local(self._of(batch, step, torch.zeros_like(batch)), symbols[batch, step])
-        return [(is_chosen, made[is_chosen[batch, step]]) for is_chosen in chosen]
+            is_any = torch.stack([is_of_block for _, is_of_block in there]).any(dim=0)
+            batch, step = is_any.any(dim=2).nonzero(as_tuple=True)
+            made = self._network.local(self.values[batch, step], symbols[batch, step])
+            for block, is_of_block in there:
+                yield block, is_of_block, made[is_of_block[batch, step]]
 
     def _of(self, batch: Tensor, step: Tensor, row: Tensor) -> Tensor:
         if self.values.ndim == 3:  # noqa: PLR2004
             return self.values[batch, step]
         return self.values[row // self._network.rows_per_tower, batch, step]
+
+    def last(self) -> "Step":
+        """Return what predicts the step after the last, symbol by symbol."""
+        values = self.values[..., -1, :]
+        if self._network.local is not None:
+            return _LocalStep(self._network.local, values, self._network.writing.num_rows)
+        return Step(values, self._network.rows_per_tower)
+
+
+class Step:
+    """What predicts a step, one row after another."""
+
+    def __init__(self, values: Tensor, rows_per_tower: int) -> None:
+        self._values, self._rows_per_tower = values, rows_per_tower
+        """[B, D], or [2, B, D] of two towers."""
+
+    def features(self, row: int, symbols: Tensor) -> Tensor:
+        """Return [B, D'], from which ``row`` is predicted.
+
+        ``symbols`` int64 [B, R] are those of the step that are decided on, of which a local network sees the ones
+        before ``row``.
+        """
+        del symbols
+        return self._values if self._values.ndim == 2 else self._values[row // self._rows_per_tower]  # noqa: PLR2004
+
+
+class _LocalStep(Step):
+    """The same by a local network, which goes through each row once."""
+
+    def __init__(self, local: "LocalNetwork", values: Tensor, num_rows: int) -> None:
+        self._embedding, self._stack = local.embedding, local.stack
+        self._given = local.stack.placed(local.input(values)[:, None].expand(-1, num_rows, -1))
+        """[B, R, D'], what is read of each row beside the symbol before it."""
+        self._past = local.stack.begin(len(values), num_rows)
+        self._made: list[Tensor] = []
+
+    def features(self, row: int, symbols: Tensor) -> Tensor:
+        for place in range(len(self._made), row + 1):
+            given = self._given[:, place]
+            values = given + self._embedding(symbols[:, place - 1]) if place else given
+            self._made.append(self._stack(values[:, None], Attended(), self._past)[:, 0])
+        return self._made[row]
 
 
 class StageNetwork(nn.Module):

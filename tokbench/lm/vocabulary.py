@@ -49,6 +49,12 @@ class Block:
         """Symbol after the last."""
         return self.first + self.size
 
+    def symbol(self, code: int) -> int:
+        """Return that of ``code``, or of the end; an absent one is nothing."""
+        if code == ENDED:
+            return self.first - 1
+        return NOTHING if code < 0 else self.first + code
+
 
 class Vocabulary:
     """The symbols of the stage of ``spec`` that is called ``stage_name``."""

@@ -69,9 +69,14 @@ class Output:
         """Whether all is written, up to where the model said that it ends or to the length that was known."""
         return self.num_frames is not None and self.is_done
 
-    def rows(self) -> list[int]:
-        """Return the rows that have a code at this step, in the order in which they are decided."""
-        return [row for row in range(self.num_rows) if int(self._table[row, self.step]) != ABSENT]
+    def row_order(self) -> Sequence[int]:
+        """Return all rows in the order in which they are decided."""
+        return range(self.num_rows)
+
+    def rows(self) -> list[int | None]:
+        """Return the rows in their order, None in the place of one that has no code at this step."""
+        frames = self._table[:, self.step].tolist()
+        return [None if frames[row] == ABSENT else row for row in self.row_order()]
 
     def known(self, row: int) -> int | None:
         """Return the code of ``row`` at this step, if it need not be drawn."""
@@ -130,9 +135,9 @@ class EdgeOutput(Output):
         self._ends = [order.begun.shape[1]] * (self.num_rows // self._per_channel)
         """Of each channel, the frame before which its code stays."""
 
-    def rows(self) -> list[int]:
-        """Return them with durations before codes: they say whether a code is to be drawn at all."""
-        return sorted(super().rows(), key=lambda row: row % self._per_channel == 0)
+    def row_order(self) -> Sequence[int]:
+        """Return durations before codes: they say whether a code is to be drawn at all."""
+        return sorted(super().row_order(), key=lambda row: row % self._per_channel == 0)
 
     def known(self, row: int) -> int | None:
         """Return the code before it where that stays, and nothing for the duration of what is not new."""
@@ -200,14 +205,17 @@ class Writer:
         if not self.is_deciding:
             return False
         output = self.output
-        return not output.is_done and all(output.known(row) not in {None, ENDED} for row in output.rows())
+        return not output.is_done and all(output.known(row) not in {None, ENDED} for row in self._rows())
 
     def _known_steps(self) -> Iterator[Tensor]:
         while self._has_known():
-            for row in self.output.rows():
+            for row in self._rows():
                 code = self.output.known(row)
                 self.output.put(row, ABSENT if code is None else code, is_drawn=False)
             yield self.next_column()
+
+    def _rows(self) -> list[int]:
+        return [row for row in self.output.rows() if row is not None]
 
     def stop(self) -> None:
         """Write nothing more, whatever is left."""

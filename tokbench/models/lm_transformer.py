@@ -163,7 +163,7 @@ class LmTransformer(nn.Module):
 
     def begin(self, batch_size: int, num_steps: int) -> LmPast:
         """Return the past of a batch before its first step, of sequences of up to ``num_steps``."""
-        return LmPast([layer.begin(self.spec.towers * batch_size, num_steps) for layer in self.stack.layers])
+        return self.stack.begin(self.spec.towers * batch_size, num_steps)
 
     def forward(self, values: Tensor, reading: Reading, past: LmPast | None = None) -> Tensor:
         """Return what a sequence, or what comes after ``past``, is turned into."""
@@ -275,6 +275,10 @@ class Stack(nn.Module):
         """In their order."""
         return (layer for layer in self._layers if isinstance(layer, _Layer))
 
+    def begin(self, batch_size: int, num_steps: int) -> LmPast:
+        """Return the past of a batch before its first step, of sequences of up to ``num_steps``."""
+        return LmPast([layer.begin(batch_size, num_steps) for layer in self.layers])
+
     def forward(self, values: Tensor, attended: Attended, past: LmPast | None = None) -> Tensor:
         """Return what the layers make of ``values``."""
         for index, layer in enumerate(self.layers):
@@ -282,18 +286,20 @@ class Stack(nn.Module):
         output: Tensor = self.norm(values, attended.level)
         return output
 
+    def placed(self, values: Tensor) -> Tensor:
+        """Return ``values`` [B, S, D] with the positions of steps, which are added."""
+        return values + sinusoids(torch.arange(values.shape[1], device=values.device), values)
+
     def read_all(self, values: Tensor, is_there: Tensor) -> Tensor:
         """Return [B, S, D] of ``values`` [B, S, D], of which each sees all that are there; positions are added."""
-        positions = torch.arange(values.shape[1], device=values.device)
-        placed = values + sinusoids(positions, values)
         own = torch.eye(values.shape[1], dtype=torch.bool, device=values.device)
-        output: Tensor = self(placed, Attended(mask=is_there[:, None, None] | own, is_there=is_there))
+        attended = Attended(mask=is_there[:, None, None] | own, is_there=is_there)
+        output: Tensor = self(self.placed(values), attended)
         return output
 
     def read_before(self, values: Tensor) -> Tensor:
         """Return [B, S, D] of ``values`` [B, S, D], of which each sees those before it; positions are added."""
-        placed = values + sinusoids(torch.arange(values.shape[1], device=values.device), values)
-        output: Tensor = self(placed, Attended(is_causal=True))
+        output: Tensor = self(self.placed(values), Attended(is_causal=True))
         return output
 
 

@@ -117,6 +117,10 @@ def _impossible(name: str, stage: Stage, network: LmNetwork) -> Iterator[str]:
         stage.inputs or len(stage.outputs) > 1 or any(part.plus for part in stage.used.values())
     ):
         yield f"{where}.towers: two towers have one output between them, and no inputs"
+    if own.local and own.local.convolution:
+        yield f"{where}.local.convolution: it looks ahead, at the codebooks that are predicted"
+    if own.local and (own.towers > 1 or any(part.edges for part in stage.used.values())):
+        yield f"{where}.local: it goes through a step in the order of codebooks, without towers and edges"
     if own.cross_layers > own.num_layers or (own.cross_layers and own.towers == 1):
         yield f"{where}.cross_layers: expected at most {own.num_layers} beside two towers, found {own.cross_layers}"
 
