@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 
 from tokbench.corpora.base import Corpus
+from tokbench.paths import atomic_write
 from tokbench.runners.registry import make_runner
 from tokbench.specs.classifier import ClassLesson
 from tokbench.specs.ctc import Lesson
@@ -27,8 +28,8 @@ def _ship() -> None:
         target = shipped_file(*lesson)
         if not target.is_file():
             teach_judge(*lesson)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(judge_file(*lesson), target)
+            with atomic_write(target) as file:
+                shutil.copyfile(judge_file(*lesson), file)
             sys.stdout.write(f"written: {target}\n")
 
 
