@@ -143,6 +143,23 @@ def test_the_likelihood_of_a_text_is_that_of_all_ways_to_write_it() -> None:
     assert [num_frames_needed(text) for text in texts] == [1, 2, 3, 6]
 
 
+@pytest.mark.parametrize("spread", [1.0, 6.0, 30.0])
+def test_likelihoods_of_many_texts_are_those_of_the_loss(spread: float) -> None:
+    """Also of texts so unlikely that they leave the range of a double, and of such as do not fit."""
+    torch.manual_seed(0)
+    network = CtcNetwork(CtcRecipe(width=8, num_layers=1), 5, num_features=3, frame_rate_hz=50.0)
+    torch.nn.init.normal_(network.logits.weight, std=spread)
+    rng = np.random.default_rng(0)
+    sequences = [rng.normal(size=(length, 3)).astype(np.float32) for length in (1, 9, 120)]
+    texts = [rng.integers(0, 5, length) for length in (1, 2, 2, 7, 12, 30, 59, 60, 61)]
+    texts += [np.array(text, np.int64) for text in ([3, 3], [3, 3, 3, 1, 1])]
+    found = log_likelihoods(network, sequences, texts)
+    expected = np.array([[log_likelihoods(network, [item], [text])[0, 0] for text in texts] for item in sequences])
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+    assert (found == -np.inf).any()
+    assert (spread < 30) == (found[np.isfinite(found)].min() > -1300)
+
+
 def test_texts_that_do_not_fit_teach_nothing() -> None:
     frames = [np.zeros((length, 2), np.float32) for length in (1, 2, 3, 3)]
     items = CtcItems(frames, [np.array(text, np.int64) for text in ([0, 1], [0, 0], [0, 0], [])], 50.0)

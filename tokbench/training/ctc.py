@@ -114,16 +114,75 @@ def log_likelihoods(
     not fit into the frames.
     """
     network.eval()
-    targets = torch.from_numpy(np.concatenate(texts) + 1)
-    sizes = torch.tensor([len(text) for text in texts])
     found = np.empty((len(sequences), len(texts)))
+    lattice = _Lattice(texts)
     with one_thread():
         for row, item in enumerate(sequences):
-            logits, frames = network(torch.from_numpy(item)[None], torch.tensor([len(item)]))
+            logits, (num_frames,) = network(torch.from_numpy(item)[None], torch.tensor([len(item)]))
             # In double precision: likelihoods of long texts are compared that differ by little.
-            scores = logits.double().log_softmax(dim=2).transpose(0, 1).expand(-1, len(texts), -1)
-            found[row] = -ctc_loss(scores, targets, frames.expand(len(texts)), sizes, reduction="none").numpy()
+            found[row] = lattice.log_likelihoods(logits[0, :num_frames].double().log_softmax(dim=1)).numpy()
     return found
+
+
+class _Lattice:
+    """The labels of many texts with blanks around each, through which all of them are followed at once.
+
+    Probabilities are added as such, not as logarithms, which takes a tenth of the time of ``ctc_loss``. What lies
+    outside the range of a double is lost, which matters only to a likelihood that is nearly as small itself: such a
+    one is computed by ``ctc_loss``.
+    """
+
+    _FIRST_NATS = 700.0
+    """Logarithm of what a probability of 1 counts as: a double ends at 709, and loses digits below -708."""
+    _LEAST_NATS = -1300.0
+    """Of a likelihood that is the same whatever was lost on the way to it."""
+    _FEWEST = 8
+    """Texts for which it is worth its while."""
+
+    def __init__(self, texts: Sequence[np.ndarray]) -> None:
+        self._texts = texts
+        self._sizes = torch.tensor([len(text) for text in texts])
+        self._labels = torch.zeros(int(self._sizes.max()), len(texts), dtype=torch.int64)
+        """[L, M], of which those behind the end of a text mean nothing."""
+        for column, text in enumerate(texts):
+            self._labels[: len(text), column] = torch.from_numpy(text + 1)
+        self._may_skip = (self._labels[1:] != self._labels[:-1]).double()
+        """[L - 1, M], whether the blank before a label may be left out."""
+
+    def log_likelihoods(self, scores: Tensor) -> Tensor:
+        """Return float64 [M] of log probabilities ``scores`` float64 [F, V]."""
+        if len(self._texts) < self._FEWEST:
+            return self._by_loss(scores, torch.arange(len(self._texts)))
+        found = self._by_lattice(scores)
+        is_small = found < self._LEAST_NATS
+        if bool(is_small.any()):
+            places = is_small.nonzero()[:, 0]
+            found[places] = self._by_loss(scores, places)
+        return found
+
+    def _by_lattice(self, scores: Tensor) -> Tensor:
+        chances, places = scores.exp(), self._labels.flatten()
+        length, number = self._labels.shape
+        blanks = torch.zeros(length + 1, number, dtype=torch.float64)
+        labels = torch.zeros(length, number, dtype=torch.float64)
+        # Before the first frame, all is on the blank before the first label.
+        blanks[0] = math.exp(self._FIRST_NATS)
+        for frame in chances:
+            following = labels + blanks[:-1]
+            following[1:].addcmul_(labels[:-1], self._may_skip)
+            following.mul_(frame[places].view(length, number))
+            blanks[1:] += labels
+            blanks.mul_(float(frame[0]))
+            labels = following
+        last = self._sizes[None]
+        return (blanks.gather(0, last) + labels.gather(0, last - 1))[0].log() - self._FIRST_NATS
+
+    def _by_loss(self, scores: Tensor, places: Tensor) -> Tensor:
+        texts = [self._texts[place] for place in places.tolist()]
+        targets = torch.from_numpy(np.concatenate(texts) + 1)
+        num_frames = torch.full((len(texts),), len(scores))
+        each = scores[:, None].expand(-1, len(texts), -1)
+        return -ctc_loss(each, targets, num_frames, self._sizes[places], reduction="none")
 
 
 @dataclass(frozen=True)
