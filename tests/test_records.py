@@ -124,3 +124,10 @@ def test_a_folder_that_cannot_be_written_to_is_an_error_that_says_what_to_do(tmp
 )
 def test_no_name_leaves_its_folder(name: str, safe: str) -> None:
     assert file_safe(name) == safe
+
+
+def test_a_long_name_becomes_one_that_a_file_may_have() -> None:
+    one, other = (file_safe(f"{'語' * 150}/{end}.wav") for end in "ab")
+    assert one != other
+    assert len(f".{one}.flac.12345678.tmp".encode()) <= 255
+    assert file_safe("x" * 200) == "x" * 200

@@ -6,6 +6,7 @@ and the audio of a few utterances in ``<setting>.examples/``.
 """
 
 import glob
+import hashlib
 import json
 import math
 import re
@@ -19,6 +20,7 @@ from tokbench.errors import RecordError
 from tokbench.paths import write_bytes
 
 __all__ = [
+    "EXAMPLES_SUFFIX",
     "CodecSummary",
     "CorpusSummary",
     "Cost",
@@ -38,6 +40,10 @@ SCHEMA = 1
 NUM_DIGITS = 9
 """Significant digits of the numbers in a summary; the Parquet file keeps them all."""
 
+EXAMPLES_SUFFIX = ".examples"
+"""Of folders with sounds to listen to."""
+_LONGEST_NAME_BYTES = 200
+"""Of an utterance in the name of a file: file systems allow 255, of which endings take some."""
 _UNSAFE = re.compile(r'[\x00-\x1f/\\<>:"|?*]')
 
 
@@ -203,22 +209,28 @@ class RecordFiles:
     @property
     def examples(self) -> Path:
         """Folder of decoded audio: ``<utterance>.flac`` and its spectrogram ``<utterance>.png``."""
-        return self._beside(".examples")
+        return self._beside(EXAMPLES_SUFFIX)
 
     @property
     def originals(self) -> Path:
         """Folder of the audio that went in, shared by all codecs of a task and corpus."""
-        return self.stem.parent.parent / "originals.examples"
+        return self.stem.parent.parent / f"originals{EXAMPLES_SUFFIX}"
 
 
 def file_safe(name: str) -> str:
     """Return ``name`` as the name of one file: separators and control characters become ``_``.
 
+    The end of what is too long for a file system gives way to a hash of the whole.
+
     >>> file_safe("a/b: c")
     'a_b_ c'
     """
     safe = _UNSAFE.sub("_", name)
-    return f"_{safe}" if safe.startswith(".") or not safe else safe
+    safe = f"_{safe}" if safe.startswith(".") or not safe else safe
+    if len(safe.encode()) <= _LONGEST_NAME_BYTES:
+        return safe
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return f"{safe.encode()[: _LONGEST_NAME_BYTES - len(digest) - 1].decode(errors='ignore')}-{digest}"
 
 
 def write_json(path: Path, model: BaseModel) -> None:

@@ -148,6 +148,34 @@ def test_its_text_asks_for_the_same_codec_again(codec_file: Path, card_folder: P
         assert one(reference.text) == reference
 
 
+def test_the_fingerprint_of_a_file_follows_what_lies_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sign_tables.py").write_text("LEVELS = {'quiet': {'level': 0.1}}\ndef levels(): return LEVELS\n")
+    text = USER_CODEC.replace("import torch\n", "import torch\nfrom sign_tables import levels\n", 1)
+    (tmp_path / "signs.py").write_text(text)
+    expect_followed(tmp_path / "sign_tables.py", f"{tmp_path / 'signs.py'}:Sign:quiet", tmp_path, monkeypatch)
+
+
+def test_the_fingerprint_of_a_plugin_follows_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "signing"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "network.py").write_text("class Network: pass\n")
+    text = USER_CODEC.replace("import torch\n", "import torch\nfrom signing.network import Network\n", 1)
+    (package / "codec.py").write_text(text)
+    points = [importlib.metadata.EntryPoint("signing", "signing.codec:Sign", registry.ENTRY_POINTS)]
+    monkeypatch.setattr(registry, "list_plugins", lambda: {point.name: point for point in points})
+    expect_followed(package / "network.py", "signing:quiet", tmp_path, monkeypatch)
+
+
+def expect_followed(file: Path, reference: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(folder))
+    before = fingerprint(one(reference))
+    file.write_text(file.read_text() + "# changed\n")
+    assert fingerprint(one(reference)) != before
+
+
 def test_texts_that_make_the_same_codes_share_a_fingerprint(
     codec_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,15 @@ def test_audio_is_found_in_order_and_the_folder_is_the_speaker(tmp_path: Path, w
     assert all(utterance.read().num_samples == 1600 for utterance in corpus)
 
 
+def test_what_is_kept_to_listen_to_is_no_recording(tmp_path: Path, write_wav: WriteWav) -> None:
+    for name in ("a.wav", "results/t.v1/c/mulaw/8bit.examples/a.wav", "results/t.v1/c/originals.examples/a.wav"):
+        write_wav(tmp_path / name)
+    for name in ("leaderboards/overview.audio/1f.wav", "field.audio/b.wav"):
+        write_wav(tmp_path / name)
+    (tmp_path / "leaderboards/overview.html").write_text("a page")
+    assert [utterance.id for utterance in open_corpus(f"folder:{tmp_path}")] == ["a.wav", "field.audio/b.wav"]
+
+
 def test_name_and_reference_are_those_of_the_folder(tmp_path: Path, write_wav: WriteWav) -> None:
     write_wav(tmp_path / "my recordings" / "a.wav")
     corpus = open_corpus(f"folder:{tmp_path / 'my recordings'}")

@@ -112,14 +112,29 @@ def test_sounds_beside_the_page_come_and_go_with_it(results: Results, tmp_path: 
     assert sorted(path.name for path in (out / "reconstruction.audio").iterdir()) == sounds
 
 
-def test_a_leaderboard_without_records_is_an_error_only_if_it_was_named(results: Results, tmp_path: Path) -> None:
+def test_a_leaderboard_without_records_is_an_error_if_it_was_named_or_none_has_any(
+    results: Results, tmp_path: Path
+) -> None:
     with pytest.raises(
         NothingToShowError, match=r"no records for the leaderboard 'tokens' .* tokbench run .* --task tokens\.v1"
     ):
         build(["tokens"], results=results.folder, out=tmp_path)
-    done = build([], results=results.folder, out=tmp_path)
-    expected = {f"{name}.html": "skipped" for name in list_leaderboards()}
-    assert {item.path.name: item.status for item in done} == expected
+    with pytest.raises(NothingToShowError, match=r"no records for any leaderboard below .* --task TASK"):
+        build([], results=results.folder, out=tmp_path, check=True)
+    results.add("mulaw", "8bit", task="tone.v1", summaries=[summary_of("probe_tone_accuracy", [0.5])])
+    done = {item.path.name: item.status for item in build([], results=results.folder, out=tmp_path)}
+    assert {f"{name}.html" for name in list_leaderboards()} <= done.keys()
+    assert done["tone.html"] == "written"
+    assert done["phonetics.html"] == "skipped"
+
+
+def test_a_check_finds_what_is_left_of_records_that_are_gone(results: Results, out: Path) -> None:
+    build([], results=results.folder, out=out)
+    results.add("mulaw", "8bit", task="tokens.v1", summaries=[bitrate(64000)])
+    build(["tokens"], results=results.folder, out=out)
+    results.files("mulaw", "8bit", "tokens.v1").record.unlink()
+    found = [item for item in build([], results=results.folder, out=out, check=True) if item.status == "differs"]
+    assert ("tokens.html", "none of its tasks was run") in [(item.path.name, item.detail) for item in found]
 
 
 def test_an_unknown_leaderboard_is_an_error(results: Results, tmp_path: Path) -> None:

@@ -89,6 +89,12 @@ def test_a_missing_number_is_an_empty_cell_with_its_reason(measured: Results) ->
     assert (kmeans["trained_on_this_corpus"], kmeans["num_parameters"]) == ("yes", "1024")
 
 
+def test_equal_numbers_share_their_rank(results: Results) -> None:
+    for codec, value in {"a": 2.0, "b": 3.0, "c": 2.0 + 1e-12, "d": 1.0}.items():
+        results.add(codec, "1", {"pesq_wb": [value] * 4})
+    assert table(results, plot=None).ranks() == {"b:1": 1, "a:1": 2, "c:1": 2, "d:1": 4}
+
+
 def test_an_anchor_is_marked_and_never_ranked(measured: Results) -> None:
     identity = lines(csv_bytes([table(measured).wide()]))[0]
     assert (identity["anchor"], identity["rank"], identity["pesq_wb.tied_with_best"]) == ("yes", "", "")

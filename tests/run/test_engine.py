@@ -205,6 +205,8 @@ def test_a_run_in_which_everything_failed_does_not_destroy_what_was_measured(
     assert not list((corpus.parent / "results").rglob("*.journal*"))
     cli("run", "--codec", codec("Hopeless"), *arguments, "--force")
     assert records(corpus.parent / "results")["good"]["status"] == "failed"
+    assert any(name.endswith(".flac") for name in before)
+    assert not list((corpus.parent / "results").rglob("default.examples/*"))  # nothing comes out of this one
 
 
 def test_two_codecs_of_one_name_are_refused(cli: Cli, corpus: Path, task: Path) -> None:
@@ -225,6 +227,10 @@ def test_another_corpus_of_the_same_name_does_not_replace_a_record(cli: Cli, cor
     done = cli(*arguments, f"manifest:{manifest}?to=de")
     assert done.returncode == 2
     assert "another one of its name: run it with other --results" in " ".join(done.stderr.split())
+    manifest.write_text(f"path,from,to\n{two},de,en\n", encoding="utf-8")
+    done = cli(*arguments, f"manifest:{manifest}?from=de")
+    assert done.returncode == 2
+    assert "or of what that was before it changed: run it with other --results" in " ".join(done.stderr.split())
     assert stable_bytes(corpus.parent / "results") == before
 
 

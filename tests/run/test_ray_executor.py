@@ -1,6 +1,7 @@
 """Workers of Ray do what local ones do: the same results, limits and replacements."""
 
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from running import Cli, codec, stable_bytes
 from worker_functions import misbehave, settings_of_worker, square
 
-from tokbench.run.executor import completed
+from tokbench.run.executor import completed, outcome
 from tokbench.runners.base import Failure
 
 pytest.importorskip("ray", reason="Ray is not installed")
@@ -42,8 +43,37 @@ def test_a_worker_that_hangs_or_dies_costs_its_item_only(executor: object) -> No
 
     found = dict(completed(executor, range(1, 8), start, timeout_s=20))
     assert found[3] == Failure("no result after 20 s (see --timeout)")
-    assert found[5] == Failure("the worker process died")
+    assert found[5] == Failure("the worker process died (WorkerCrashedError)")
     assert [found[number] for number in (1, 2, 4, 6, 7)] == [1, 2, 4, 6, 7]
+
+
+def test_a_node_that_is_lost_costs_its_item_only() -> None:
+    from ray.exceptions import NodeDiedError, OutOfMemoryError  # noqa: PLC0415  (Ray may not be installed)
+
+    from tokbench.run.ray_executor import _settle  # noqa: PLC0415  (as above)
+
+    for error, reason in (
+        (OutOfMemoryError("no memory"), "the worker process died (OutOfMemoryError)"),
+        (NodeDiedError("gone"), "the worker process died (NodeDiedError)"),
+    ):
+        done: Future[int] = Future()
+        done.set_exception(error)
+        result: Future[int] = Future()
+        _settle(result, done, threading.Timer(1, lambda: None))
+        assert outcome(result, 1.0) == Failure(reason)
+
+
+def test_no_more_is_handed_out_than_there_is_room_for(executor: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits in Ray's queue would use up its time there."""
+    import ray  # noqa: PLC0415  (Ray may not be installed)
+
+    from tokbench.run.ray_executor import _room  # noqa: PLC0415  (as above)
+
+    assert executor.max_pending == _room(0.0) == 2
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 64.0, "GPU": 4.0})
+    assert (_room(0.0), _room(1.0), _room(0.5)) == (64, 4, 8)
+    monkeypatch.setattr(ray, "cluster_resources", dict)
+    assert _room(1.0) == 1
 
 
 def test_workers_have_the_settings_and_one_thread(executor: object) -> None:

@@ -1,5 +1,6 @@
 """What the utterances of a cell add up to."""
 
+from collections import Counter
 from typing import cast
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from tokbench.metrics.base import Score
 from tokbench.metrics.catalogue import METRICS
 from tokbench.run.journal import Entry, Journal
-from tokbench.run.summary import _Table
+from tokbench.run.summary import _commonest, _Table
 from tokbench.runners.base import Measurement
 
 
@@ -20,6 +21,17 @@ def entry(position: int, score: Score) -> Entry:
         error=None,
         measurement=Measurement(scores={"stoi": score}),
     )
+
+
+def test_the_commonest_reasons_are_told_and_the_others_counted() -> None:
+    """Reasons may hold the numbers of their utterances; a record does not grow with the corpus."""
+    reasons = Counter({f"{number} samples are missing": 1 for number in range(9)} | {"it hung": 3})
+    found = _commonest(reasons)
+    assert next(iter(found.items())) == ("it hung", 3)
+    assert len(found) == 6
+    assert found["other reasons, in the table of utterances"] == 5
+    assert sum(found.values()) == sum(reasons.values())
+    assert _commonest(Counter({"it hung": 2})) == {"it hung": 2}
 
 
 def test_a_score_that_is_no_number_is_a_failure_of_its_utterance() -> None:

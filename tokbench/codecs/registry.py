@@ -57,6 +57,8 @@ ENTRY_POINTS = "tokbench.codecs"
 ALL_SETTINGS = "all"
 CARD_FILE = "card.toml"
 _OWN_ADAPTER = re.compile(r"tokbench\.codecs\.\w+:\w+")
+_USER_MODULE = "tokbench_user_"
+"""Begins the name of the module that a user's file becomes."""
 _DECIDING = ("tokbench.codecs.", "tokbench.models.")
 """Modules whose source decides which codes an adapter that imports them makes."""
 
@@ -269,7 +271,7 @@ def _module_of_file(path: str) -> ModuleType:
     if not file.is_file():
         msg = f"{path}: no such file"
         raise UsageError(msg)
-    name = f"tokbench_user_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
+    name = f"{_USER_MODULE}{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         msg = f"{path}: not a Python file"
@@ -356,13 +358,28 @@ def fingerprint(reference: CodecReference, *, weights: Path | None = None) -> st
 
 
 def _source_files(module_name: str) -> set[str]:
-    """Return the file of a module and those of the adapters and networks that it takes names from."""
+    """Return the file of a module and those that it takes names from: adapters, networks, what lies beside it."""
     pending, files = [module_name], set()
     while pending:
         module = sys.modules[pending.pop()]
         files.add(inspect.getfile(module))
         for value in vars(module).values():
             origin = str(value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", ""))
-            if origin.startswith(_DECIDING) and inspect.getfile(sys.modules[origin]) not in files:
+            if _decides(origin, module_name) and inspect.getfile(sys.modules[origin]) not in files:
                 pending.append(origin)
     return files
+
+
+def _decides(origin: str, adapter: str) -> bool:
+    """Say whether the module ``origin`` is of the adapters and networks here, or comes with that of ``adapter``."""
+    package = origin.partition(".")[0]
+    if package == "tokbench":
+        return origin.startswith(_DECIDING)
+    file = getattr(sys.modules.get(origin), "__file__", None)
+    if file is None:
+        return False
+    if not adapter.startswith(_USER_MODULE):
+        return package == adapter.partition(".")[0]
+    folder, path = Path(inspect.getfile(sys.modules[adapter])).parent, Path(file).resolve()
+    # An environment may lie below the folder of a user's file.
+    return path.is_relative_to(folder) and "site-packages" not in path.parts

@@ -8,6 +8,7 @@ from tokbench.corpora.base import Corpus, Utterance
 from tokbench.corpora.inventory import Inventory
 from tokbench.corpora.reference import CorpusReference, corpus_name
 from tokbench.errors import CorpusError
+from tokbench.records import EXAMPLES_SUFFIX
 
 __all__ = ["AUDIO_SUFFIXES", "FolderCorpus", "open_folder"]
 
@@ -27,7 +28,8 @@ def open_folder(reference: CorpusReference) -> "FolderCorpus":
 class FolderCorpus(Corpus):
     """Every audio file below ``path``, sorted folder by folder; the folder of a nested file is its speaker.
 
-    Links to folders are followed, each folder once. Raises :class:`CorpusError` if there is no such folder, or no
+    Links to folders are followed, each folder once. What ``tokbench`` keeps to listen to, beside records and pages,
+    is no part of any corpus. Raises :class:`CorpusError` if there is no such folder, or no
     audio in it, for a folder that cannot be read, and for a name that is not in UTF-8.
     """
 
@@ -70,7 +72,7 @@ class FolderCorpus(Corpus):
                 subfolders.clear()
                 continue
             visited.add((status.st_dev, status.st_ino))
-            subfolders.sort()
+            subfolders[:] = sorted(each for each in subfolders if not _is_own(Path(folder, each)))
             yield folder, names
 
     def _utterance(self, path: Path) -> Utterance:
@@ -81,6 +83,11 @@ class FolderCorpus(Corpus):
             raise CorpusError(f"{str(path)!a}: its name is not in UTF-8, rename it") from error
         # The suffix stays: a.wav and a.flac in one folder are two utterances.
         return Utterance(id=relative.as_posix(), path=path, speaker=relative.parent.name)
+
+
+def _is_own(folder: Path) -> bool:
+    """Say whether ``folder`` holds sounds of records or of a leaderboard's page."""
+    return folder.suffix == EXAMPLES_SUFFIX or (folder.suffix == ".audio" and folder.with_suffix(".html").is_file())
 
 
 def _raise_unreadable(error: OSError) -> None:

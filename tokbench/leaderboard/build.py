@@ -16,13 +16,13 @@ __all__ = ["BuildResult", "NothingToShowError", "OutputError", "build", "files_o
 
 
 class NothingToShowError(UsageError):
-    """A leaderboard that was asked for, and none of whose tasks was run."""
+    """A leaderboard that was asked for, and none of whose tasks was run; or no record at all."""
 
-    def __init__(self, board: Leaderboard, results: Path) -> None:
-        tasks = ",".join(board.tasks)
+    def __init__(self, results: Path, board: Leaderboard | None = None) -> None:
+        what = f"the leaderboard {board.name!r}" if board else "any leaderboard"
+        tasks = ",".join(board.tasks) if board else "TASK"
         super().__init__(
-            f"no records for the leaderboard {board.name!r} below {results}. "
-            f"Make them with: tokbench run --codec NAME --task {tasks}"
+            f"no records for {what} below {results}. Make them with: tokbench run --codec NAME --task {tasks}"
         )
 
 
@@ -48,16 +48,16 @@ def build(names: Sequence[str], *, results: Path, out: Path, check: bool = False
     """Build the leaderboards called ``names``, all of them if there are none, from the records below ``results``.
 
     With ``check`` nothing is written: each file below ``out`` is compared byte for byte with what would be. Raises
-    :class:`NothingToShowError` for a leaderboard that was named and has no records; otherwise it is skipped. Raises
-    :class:`SpecError` for one with a task or metric that is not known.
+    :class:`NothingToShowError` for a leaderboard that was named and has no records, and where none has any;
+    otherwise it is skipped. Raises :class:`SpecError` for one with a task or metric that is not known.
     """
     boards = [find_leaderboard(name) for name in names or list_leaderboards()]
     for board in boards:
         check_known(board, results)
     found = [(board, read_tables(board, results)) for board in boards]
     empty = [board for board, tables in found if not tables]
-    if names and empty:
-        raise NothingToShowError(empty[0], results)
+    if empty and (names or len(empty) == len(boards)):
+        raise NothingToShowError(results, empty[0] if names else None)
     pages = _pages([board for board, tables in found if tables], out)
     done: list[BuildResult] = []
     for board, tables in found:
@@ -76,7 +76,9 @@ def _pages(built: Sequence[Leaderboard], out: Path) -> Mapping[str, str]:
 
 def _built(files: Mapping[str, bytes], board: Leaderboard, out: Path, *, check: bool) -> list[BuildResult]:
     if not files:
-        return [BuildResult(out / f"{board.name}.html", "skipped", "none of its tasks was run")]
+        page = out / f"{board.name}.html"
+        is_left = check and page.is_file()
+        return [BuildResult(page, "differs" if is_left else "skipped", "none of its tasks was run")]
     stale = _stale(board, out, files)
     done = [
         _checked(out / name, content) if check else _written(out / name, content) for name, content in files.items()

@@ -90,28 +90,30 @@ def examples(table: Table) -> list[Example]:
 
 
 def _has_sounds(row: Row, task: str) -> bool:
-    return task in row.sources and row.sources[task].files.examples.is_dir()
+    return task in row.sources and any(row.sources[task].files.examples.glob("*.flac"))
 
 
 def _examples(table: Table, task: str, source: SourceRecord, rows: Sequence[Row]) -> list[Example]:
-    tables = {row.label: _by_utterance(row.sources[task]) for row in rows}
+    kept = {path.name for row in rows for path in row.sources[task].files.examples.glob("*.flac")}
+    lines = read_utterances(source)
+    is_kept = [f"{file_safe(utterance)}.flac" in kept for utterance in lines["utterance"]]
+    wanted = lines[is_kept].head(table.board.num_examples)["utterance"].tolist()
+    tables = {row.label: _by_utterance(row.sources[task], wanted) for row in rows}
     found: list[Example] = []
-    for utterance, facts in _by_utterance(source).items():
-        stem = file_safe(utterance)
-        original = _sound(source.files.originals / stem, "original", "", "")
+    for utterance, facts in _by_utterance(source, wanted).items():
+        original = _sound(source.files.originals / file_safe(utterance), "original", "", "")
         decoded = [_decoded(table, task, row, utterance, tables[row.label]) for row in rows]
         sounds = tuple(sound for sound in (original, *decoded) if sound is not None)
-        if any(sound is not None for sound in decoded):
-            speaker, language, asked = (str(facts.get(key) or "") for key in ("speaker", "language", "asked"))
-            found.append(Example(utterance, speaker, language, asked, sounds))
-        if len(found) == table.board.num_examples:
-            break
+        speaker, language, asked = (str(facts.get(key) or "") for key in ("speaker", "language", "asked"))
+        found.append(Example(utterance, speaker, language, asked, sounds))
     return found
 
 
-def _by_utterance(source: SourceRecord) -> dict[str, dict[str, Any]]:
-    lines = read_utterances(source).to_dict("records")
-    return {str(line["utterance"]): {str(key): value for key, value in line.items()} for line in lines}
+def _by_utterance(source: SourceRecord, wanted: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return what is known of each of the utterances that are ``wanted``."""
+    lines = read_utterances(source)
+    chosen = lines[lines["utterance"].isin(wanted)].to_dict("records")
+    return {str(line["utterance"]): {str(key): value for key, value in line.items()} for line in chosen}
 
 
 def _decoded(table: Table, task: str, row: Row, utterance: str, scores: dict[str, dict[str, Any]]) -> Sound | None:

@@ -40,7 +40,7 @@ class Table:
         return self.section.board
 
     def ranks(self) -> dict[str, int]:
-        """Return the place of each ranked row in the order of the table, from 1.
+        """Return the place of each ranked row in the order of the table, from 1; equal numbers share theirs.
 
         Anchors and missing values have none, and nobody has one where the sorting column knows no better or worse.
         """
@@ -48,7 +48,11 @@ class Table:
         if key not in self.standings:
             return {}
         ranked = [row for row in self.section.rows if not row.is_anchor and row.cells[key].value is not None]
-        return {row.label: place for place, row in enumerate(ranked, start=1)}
+        first: dict[str, int] = {}
+        return {
+            row.label: first.setdefault(_text(row.cells[key].value), place)
+            for place, row in enumerate(ranked, start=1)
+        }
 
     @cached_property
     def _contested(self) -> frozenset[str]:

@@ -119,6 +119,7 @@ def _measure(  # noqa: PLR0913  (all that a cell is)
             _guarded_write(
                 cell.files.utterances, lambda path: write_utterances(path, journal, runner, pooled.components)
             )
+            _drop_examples(cell, journal)
         cost = Cost(
             metrics=tuple(summarise_costs(journal, runner)),
             machine=machine(),
@@ -225,6 +226,15 @@ def _keep_examples(cell: Cell, utterance: Utterance, measurement: Measurement) -
         kind, _, ending = name.partition(".")
         folder = cell.files.originals if kind == "original" else cell.files.examples
         _guarded_write(folder / f"{file_safe(utterance.id)}.{ending}", functools.partial(write_bytes, data=data))
+
+
+def _drop_examples(cell: Cell, journal: Journal) -> None:
+    """Remove the sounds of earlier runs: of utterances that are no examples now, or of which nothing came out."""
+    wanted = _example_positions(cell)
+    made = {file_safe(e.utterance) for e in journal if e.position in wanted and e.error is None}
+    for path in cell.files.examples.glob("*"):
+        if path.stem not in made:
+            path.unlink()
 
 
 def _guarded_write(path: Path, write: Callable[[Path], None]) -> None:

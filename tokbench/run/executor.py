@@ -85,8 +85,8 @@ def settings() -> dict[str, str]:
 class WorkerDiedError(TokbenchError):
     """A worker process that ended while it worked on an utterance."""
 
-    def __init__(self, exit_code: int | None = None) -> None:
-        super().__init__("the worker process died" + (f" (exit code {exit_code})" if exit_code is not None else ""))
+    def __init__(self, how: str = "") -> None:
+        super().__init__("the worker process died" + (f" ({how})" if how else ""))
 
 
 def outcome(future: Future[Any], timeout_s: float) -> Any:
@@ -98,7 +98,7 @@ def outcome(future: Future[Any], timeout_s: float) -> Any:
     except ProcessExpired as error:
         if error.exitcode == worker.GPU_LOST:
             return Failure("the GPU reported an error that ended the worker process (see CUDA_LAUNCH_BLOCKING=1)")
-        return Failure(str(WorkerDiedError(error.exitcode)))
+        return Failure(str(WorkerDiedError(f"exit code {error.exitcode}")))
     except WorkerDiedError as error:
         return Failure(str(error))
     except SystemExit:  # somebody sent it SIGTERM, which is no reason for this process to end

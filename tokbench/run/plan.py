@@ -5,6 +5,7 @@ nothing fails in hour three that could have been known in second one.
 """
 
 import hashlib
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,6 @@ from tokbench.codecs.registry import CodecReference, expand, fingerprint, list_c
 from tokbench.corpora.base import Corpus
 from tokbench.corpora.registry import open_corpus
 from tokbench.errors import MissingLibraryError, MissingPackageError, RecordError, UsageError
-from tokbench.paths import write_bytes
 from tokbench.records import RecordFiles, read_record
 from tokbench.runners.base import Runner
 from tokbench.runners.registry import make_runner
@@ -161,13 +161,14 @@ def _keep_shipped(cell: Cell) -> None:
 def _keep_corpus(cell: Cell) -> None:
     """Raise :class:`UsageError` where a record of another corpus of the same name would be replaced."""
     corpus, recorded = cell.corpus, read_record(cell.files.record).corpus
-    is_other = recorded.reference != corpus.reference and recorded.sha256 != corpus.sha256
-    if is_other:
-        msg = (
-            f"{cell.files.record} is of {recorded.reference}, and {corpus.reference} another one of its name: "
-            "run it with other --results, or delete the record"
-        )
-        raise UsageError(msg)
+    if recorded.sha256 == corpus.sha256:
+        return
+    if recorded.reference == corpus.reference:
+        which = f"another {corpus.reference}, or of what that was before it changed"
+    else:
+        which = f"{recorded.reference}, and {corpus.reference} another one of its name"
+    msg = f"{cell.files.record} is of {which}: run it with other --results, or delete the record"
+    raise UsageError(msg)
 
 
 def _on_corpus(task: Task, sha256: str, corpus: str | None) -> tuple[Task, str]:
@@ -207,9 +208,9 @@ def _skip_reason(runner: Runner, codec: CodecReference, corpus: Corpus) -> str |
 
 
 def _check_writable(results: Path) -> None:
-    probe = results / ".writable"
     try:
-        write_bytes(probe, b"")
-        probe.unlink()
+        results.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=results):
+            pass
     except OSError as error:
         raise RecordError.not_writable(results, error) from error

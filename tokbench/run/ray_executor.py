@@ -37,9 +37,6 @@ class RayExecutor:
     """Workers of the cluster at ``RAY_ADDRESS``, or of one that is started on this machine."""
 
     def __init__(self, num_workers: int, *, num_gpus: float = 0.0) -> None:
-        self.num_workers = num_workers
-        # Nothing waits in a queue, so that the time of an utterance runs from the moment it is handed out.
-        self.max_pending = num_workers
         address = os.environ.get("RAY_ADDRESS")
         environment = {**settings(), **dict.fromkeys(worker.THREAD_VARIABLES, "1")}
         ray.init(
@@ -50,6 +47,8 @@ class RayExecutor:
             logging_level=logging.ERROR,
             runtime_env={"env_vars": environment},
         )
+        # Nothing waits in a queue, so that the time of an utterance runs from the moment it is handed out.
+        self.num_workers = self.max_pending = min(num_workers, _room(num_gpus))
         self._call = ray.remote(num_cpus=1, num_gpus=num_gpus, max_retries=0)(_call)
 
     def __enter__(self) -> Self:
@@ -71,6 +70,13 @@ class RayExecutor:
         return result
 
 
+def _room(num_gpus: float) -> int:
+    """Return how many workers the cluster has room for at once, at least one."""
+    there = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    num_places = [there.get("CPU", 0.0)] + ([there.get("GPU", 0.0) / num_gpus] if num_gpus else [])
+    return max(int(min(num_places)), 1)
+
+
 def _give_up(reference: Any, result: Future[Any]) -> None:
     with contextlib.suppress(InvalidStateError):  # the task was faster after all
         result.set_exception(FutureTimeoutError())
@@ -83,7 +89,8 @@ def _settle(result: Future[Any], done: Future[Any], timer: threading.Timer) -> N
     with contextlib.suppress(InvalidStateError):  # the timer was faster
         if error is None:
             result.set_result(done.result())
-        elif isinstance(error, ray.exceptions.WorkerCrashedError):
-            result.set_exception(WorkerDiedError())
+        elif isinstance(error, ray.exceptions.RayError) and not isinstance(error, ray.exceptions.RayTaskError):
+            # Whatever is not an error of the function itself: out of memory, a node that is lost …
+            result.set_exception(WorkerDiedError(type(error).__name__))
         else:
             result.set_exception(error)

@@ -34,6 +34,9 @@ __all__ = ["summarise", "summarise_costs", "unmeasured", "write_utterances"]
 
 _ROWS_AT_ONCE = 4096
 _NOT_MEASURED = "the utterance could not be measured"
+_NUM_REASONS = 5
+"""That a metric's summary tells; they may differ for each utterance, and the table of utterances has them all."""
+_OTHER_REASONS = "other reasons, in the table of utterances"
 
 
 def summarise(cell: Cell, journal: Journal, runner: Runner, pooled: Pooled, *, loaded: Loaded, key: str) -> Record:
@@ -164,7 +167,7 @@ class _Table:
         if num_failed == 0:
             value = Score(self.total[:, column].sum(), self.weight[:, column].sum()).value(metric.pooling)
         has_interval = value is not None and bool(np.isfinite(interval).all())
-        reasons = dict(self.reasons[column])
+        reasons = _commonest(self.reasons[column])
         if value is None and not reasons and num_total:
             reasons = {"nothing to measure in any utterance": num_total}
         return metric.summary(
@@ -175,6 +178,13 @@ class _Table:
             num_not_applicable=int(self.num_not_applicable[column]),
             reasons=dict(sorted(reasons.items())),
         )
+
+
+def _commonest(reasons: Counter[str]) -> dict[str, int]:
+    """Return the commonest of ``reasons`` with their counts, and the others as one."""
+    ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    others = sum(count for _, count in ordered[_NUM_REASONS:])
+    return dict(ordered[:_NUM_REASONS]) | ({_OTHER_REASONS: others} if others else {})
 
 
 def summarise_costs(journal: Journal, runner: Runner) -> Iterator[MetricSummary]:

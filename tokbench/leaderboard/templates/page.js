@@ -13,10 +13,12 @@ function compare(a, b) {
 }
 
 function renumber(table, header) {
-  let place = 0;
-  for (const row of table.tBodies[0].rows) {
-    const ranked = header.hasAttribute("data-ranks") && !row.classList.contains("anchor") && valueOf(row, header.cellIndex) !== null;
-    row.cells[0].textContent = ranked ? ++place : "";
+  const rows = [...table.tBodies[0].rows], sign = header.dataset.better === "higher" ? -1 : 1;
+  const value = (row) => row.classList.contains("anchor") ? null : valueOf(row, header.cellIndex);
+  const values = header.hasAttribute("data-ranks") ? rows.map(value).filter((each) => each !== null) : [];
+  for (const row of rows) {
+    const own = value(row), ranked = values.length > 0 && own !== null;
+    row.cells[0].textContent = ranked ? 1 + values.filter((each) => sign * (each - own) < 0).length : "";
   }
 }
 
