@@ -122,6 +122,12 @@ def test_whisper_knows_cantonese_from_the_model_on_that_has_a_token_for_it(
         find_recognizer("whisper:small").knows("yue")
 
 
+def test_whisper_knows_the_languages_that_it_has_a_token_for() -> None:
+    base = Whisper("base")
+    assert all(base.knows(language) for language in ("", "en-us", "cmn", "nb", "nn", "fil", "cy"))
+    assert not any(base.knows(language) for language in ("ga", "eo", "grc", "xx"))
+
+
 def test_whisper_writes_chinese_in_characters() -> None:
     whisper, pocketsphinx = find_recognizer("whisper:base"), find_recognizer("pocketsphinx")
     for text, language, is_like in (

@@ -316,6 +316,17 @@ def test_a_prompt_beyond_the_context_is_told() -> None:
         write(network, [example], asked(network, [example], 300), sampling=GREEDY, generators=generators(1))
 
 
+def test_what_is_attended_to_beside_the_sequence_is_not_cut_either() -> None:
+    network = narrow_network("s2st-units")
+    (short, long) = (examples_of(network, 1, seconds=seconds)[0] for seconds in (0.06, 9.0))
+    output, _ = output_of(network, short)
+    num_rows = network.writing.vocabulary.num_rows(network.writing.stage.part(output))
+    orders = [{output: Order(torch.zeros(num_rows, 0, dtype=torch.int64), 2, is_known=True)}]
+    assert write(network, [short], orders, sampling=GREEDY, generators=generators(1))
+    with pytest.raises(ContextError, match=r"the prompt takes \d+ steps of .*, whose context is 40"):
+        write(network, [long], orders, sampling=GREEDY, generators=generators(1))
+
+
 def test_a_beam_as_wide_as_all_there_is_finds_the_likeliest_sequence() -> None:
     """Against all sequences of three symbols, each scored by one pass."""
     network = network_of("gslm", "lm")
@@ -442,6 +453,26 @@ def test_masked_codes_are_decided_as_a_loop_does() -> None:
                 known[level, frame] = int(chances[frame].argmax())
     assert torch.equal(found, known)
     assert bool((found >= 0).all())
+
+
+def test_short_examples_are_decided_before_the_last_pass() -> None:
+    """Of few frames the schedule leaves none masked early; they are as alone what they are beside others."""
+    network = network_of("soundstorm", "parallel")
+    num_rows, sampling = len(examples_of(network, 1)[0].streams["acoustic"]), Sampling(iterations=(16, 1))
+    lengths = [1, 5, 10, 24]
+
+    def filled(some: list[int]) -> list[Tensor]:
+        units = [torch.zeros(1, -(-length // 2), dtype=torch.int64) for length in some]
+        examples = [Example({"semantic": each}, "sc") for each in units]
+        codes = [torch.full((num_rows, length), ABSENT) for length in some]
+        return fill(
+            network, examples, codes, num_begun=[0] * len(some), sampling=sampling, generators=generators(len(some))
+        )
+
+    together = filled(lengths)
+    assert [found.shape[1] for found in together] == lengths
+    assert all(bool((found >= 0).all()) for found in together)
+    assert torch.equal(filled(lengths[:1])[0], together[0])
 
 
 def test_a_voice_keeps_a_code_for_as_long_as_was_drawn() -> None:

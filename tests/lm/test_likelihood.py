@@ -98,6 +98,17 @@ def test_the_mean_is_over_all_codes_of_a_batch() -> None:
     assert float(together.shown["bits_per_code"]) == pytest.approx(expected / math.log(2), rel=1e-4)
 
 
+def test_nothing_is_regressed_where_the_inputs_fill_the_context() -> None:
+    """And nothing of the one lands in what another one is learnt from."""
+    network = network_of("lauragpt", "vocoder")
+    context = network.spec.context
+    short = drawn_example(network.writing.spec, "tts", seed=0, seconds=0.2)
+    full = Example({**short.streams, "text": torch.zeros(1, context + 10, dtype=torch.int64)}, "tts")
+    alone, together = (losses(network, examples) for examples in ([short], [short, full]))
+    assert together.num_predicted == alone.num_predicted > 0
+    torch.testing.assert_close(together.total, alone.total)
+
+
 def test_inputs_are_left_empty_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """As guidance leaves them; one that is so more often is so on its own as well, and never the other alone."""
     network = network_of("musicgen", "lm")

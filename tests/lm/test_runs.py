@@ -1,18 +1,24 @@
 """Where equal units in succession are one, what is begun and what is new are counted in runs, and not in frames."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from tiny.little_lm import train_little
 
 from tokbench.audio import Audio
+from tokbench.codecs.base import TokenizerInfo
+from tokbench.codes import StreamInfo
 from tokbench.errors import UsageError
 from tokbench.lm.asking import Wish, requested
 from tokbench.lm.examples import deduplicated
 from tokbench.lm.generation import takes_length
 from tokbench.lm.language_model import LanguageModel, Request
+from tokbench.lm.streams import Streams
 from tokbench.specs.codec import find_spec
 from tokbench.specs.lm import LmSpec
+from tokbench.specs.lm_streams import CodeSource
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +70,22 @@ def test_what_has_a_frame_rate_can_be_as_long_as_is_asked(name: str, form: str, 
     spec, _ = find_spec(name, "tiny")
     assert isinstance(spec, LmSpec)
     assert takes_length(spec, form) == expected
+
+
+def test_what_is_new_of_runs_with_durations_is_what_comes_after_those_that_were_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Three runs that were begun, of five, last as long as their frames: as long as the stub of a codec says."""
+    spec, _ = find_spec("pgslm", "tiny")
+    assert isinstance(spec, LmSpec)
+    (name,) = spec.forms["sc"].outputs
+    source = spec.streams[name]
+    assert isinstance(source, CodeSource)
+    info = TokenizerInfo(sample_rate_hz=1000, streams=(StreamInfo(1, 100, 50.0),))
+    streams = Streams(spec, {})
+    tool = SimpleNamespace(tokenizer=SimpleNamespace(info=info))
+    monkeypatch.setattr(streams, "tool", lambda _: tool)
+    codes = torch.zeros(len(source.sizes), 5, dtype=torch.int64)
+    codes[source.num_codebooks] = torch.tensor([0, 3, 1, 7, 9])
+    assert streams.seconds(name, codes) == (1 + 4 + 2 + 8 + 10) / 50
+    assert streams.seconds(name, codes[:, :3]) == (1 + 4 + 2) / 50

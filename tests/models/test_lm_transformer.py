@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import OPTConfig, OPTModel
 from transformers.models.t5.modeling_t5 import T5Attention
 
+from tokbench.models.code_lm import sinusoids
 from tokbench.models.lm_transformer import LmTransformer, Memory, Reading, RelativeBias, Stack
 from tokbench.specs.lm_networks import Blocks, LmNetwork
 
@@ -158,3 +159,12 @@ def test_towers_with_the_same_input_are_the_same_and_hear_each_other() -> None:
     other[1, 3] += 1
     changed = (own(other, reading(1, 6))[0] != first).any(dim=1)
     assert changed.tolist() == [False] * 3 + [True] * 3
+
+
+def test_positions_in_half_precision_are_the_exact_ones_rounded() -> None:
+    """There is no whole number above 256 in bfloat16 that is not a multiple of 2, or of more."""
+    places = torch.arange(400)
+    exact = sinusoids(places, torch.zeros(16))
+    found = sinusoids(places, torch.zeros(16, dtype=torch.bfloat16))
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found, exact.bfloat16())

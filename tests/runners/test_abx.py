@@ -257,6 +257,21 @@ def test_why_there_is_no_number_is_told(utterances: list[Utterance]) -> None:
     assert all("nothing in this corpus" in next(iter(item.reasons)) for item in nothing)
 
 
+def test_speakers_without_a_name_are_nobody(utterances: list[Utterance]) -> None:
+    """And not all one person: who says what is not known of them."""
+    made, unnamed = runner(distance="euclidean"), [replace(each, speaker="") for each in utterances]
+    nothing = summaries(made, Level(), unnamed)
+    assert all(item.value is None for item in nothing)
+    assert all("of a speaker with a name" in next(iter(item.reasons)) for item in nothing)
+    named = errors(made, Level(), utterances)
+    assert errors(made, Level(), [*utterances, *unnamed]) == named
+
+
+def test_codes_are_not_asked_of_what_has_none() -> None:
+    assert runner(features="codes").needs_codes
+    assert not runner(features="quantized").needs_codes
+
+
 def test_what_failed_leaves_no_number(utterances: list[Utterance]) -> None:
     made = runner()
     payload = made.measure(Bench(Level(), "f", None), utterances[0], with_examples=False).payload

@@ -13,9 +13,10 @@ from tokbench.codecs.base import Tokenizer
 from tokbench.corpora.base import Utterance
 from tokbench.corpora.registry import open_corpus
 from tokbench.errors import NotSupportedError, SpecError
+from tokbench.metrics.recognition import spelled
 from tokbench.records import MetricSummary
 from tokbench.runners.base import Bench
-from tokbench.runners.probe_asr import ProbeAsrRunner
+from tokbench.runners.probe_asr import ProbeAsrRunner, _count
 from tokbench.runners.registry import make_runner
 from tokbench.specs.task import Task
 
@@ -89,6 +90,14 @@ def test_phones_are_those_of_the_alignments_and_codes_may_be_embedded(manifest: 
     value = found["probe_per", "all"].value
     assert value is not None
     assert value < 0.2
+
+
+@pytest.mark.parametrize("name", ["probe_wer", "probe_cer"])
+@pytest.mark.parametrize("text", ["It's the man's book, isn't it?", "I DON'T KNOW -- what YOU'D say"])
+def test_what_is_written_as_it_was_taught_has_no_errors(name: str, text: str) -> None:
+    """An apostrophe, which it was not taught, is none: of "it's", a normalization of English makes two words."""
+    assert _count(name, text, spelled(text), "en").score.total == 0
+    assert _count(name, text, spelled(text).replace("s", "t"), "en").score.total > 0
 
 
 def test_tokens_that_tell_nothing_leave_all_wrong(manifest: Path) -> None:

@@ -121,6 +121,17 @@ CONTRADICTIONS: Mapping[str, tuple[Mapping[str, Any], str]] = {
         {"stages": {"ar": {"network": {"towers": 2}}}},
         "stages.ar.network.towers: two towers have one output between them, and no inputs",
     ),
+    "beside": (
+        {
+            "stages": {
+                "ar": {
+                    "parts": {"said": {"stream": "text", "by": "cross-attention"}},
+                    "forms": {"tts": {"inputs": ["said"]}, "sc": {"outputs": ["first"]}},
+                }
+            }
+        },
+        "stages.ar.forms: all need an input by cross-attention, or none; sc has none",
+    ),
     "crossed": ({"network": {"cross_layers": 1}}, "stages.ar.network.cross_layers: expected at most 1 beside two"),
     "features": (
         {"stages": {"ar": {"forms": {"tts": {"outputs": ["mel"]}}}}},

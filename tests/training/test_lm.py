@@ -22,10 +22,10 @@ from tokbench.lm.language_model import LanguageModel, Request
 from tokbench.lm.streams import ContentError, load_tools
 from tokbench.lm.tokens import open_tokens, token_folder
 from tokbench.shards import ShardError
-from tokbench.specs.codec import find_spec
+from tokbench.specs.codec import find_spec, list_lms
 from tokbench.specs.lm import LmSpec
 from tokbench.training.learner import Progress
-from tokbench.training.lm import LmLearner, train_lm
+from tokbench.training.lm import LmLearner, _expect_same_tokenizers, _of_both, train_lm
 from tokbench.training.lm_data import DrawnTokens, TokenBatch, TokenBatches, split
 from tokbench.training.loop import Loop
 from tokbench.training.processes import Processes
@@ -382,6 +382,77 @@ def test_a_model_begins_with_the_weights_of_another(model_folder: Path, tmp_path
     other = LanguageModel(model_folder, trusts_code=True)
     for name, tensor in learner.networks.state_dict().items():
         assert torch.equal(tensor, other.networks.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dimension": 64}, r"the stage ar of mini cannot begin with it: transformer\..*"),
+        ({"num_layers": 2}, r"transformer\..*_layers\.1\..* here, and nothing there"),
+        ({"positions": "learned"}, r"transformer\.places\.weight is \(64, 32\) here, and nothing there"),
+    ],
+)
+def test_a_model_does_not_begin_with_one_of_another_network(
+    model_folder: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    network = {"network": {**SPEC["network"], **changes}}
+    declared, _ = find_spec(spec_file(tmp_path, {**network, "start_from": str(model_folder)}))
+    assert isinstance(declared, LmSpec)
+    with pytest.raises(UsageError, match=message):
+        LmLearner(open_tokens(declared, Letters(), {}).spec, model_folder)
+
+
+def test_a_model_does_not_begin_with_one_of_another_tokenizer(model_folder: Path) -> None:
+    other = LanguageModel(model_folder, trusts_code=True)
+    source = other.spec.streams["acoustic"]
+    mine, theirs = (
+        other.spec.model_copy(
+            update={
+                "streams": {
+                    **other.spec.streams,
+                    "acoustic": source.model_copy(update={"tokenizer_sha256": each, "tokenizers": (each,)}),
+                }
+            }
+        )
+        for each in ("ours", "theirs")
+    )
+    other.spec = theirs
+    with pytest.raises(UsageError, match="its stream 'acoustic' is of theirs, and that of mini of ours"):
+        _expect_same_tokenizers(mine, other)
+
+
+def test_what_a_spec_changes_of_its_network_it_changes_of_what_it_begins_with() -> None:
+    changes = {"network": {"num_layers": 1}, "training": {"num_steps": 3}, "streams": {"answer": {"like": "units"}}}
+    assert _of_both("gslm", "tiny", changes) == {"network": {"num_layers": 1}}
+    units = {"streams": {"units": {"tokenizers": ["w2v-bert-tiny-km100"]}}}
+    assert _of_both("gslm", "tiny", units) == units
+
+
+@pytest.mark.parametrize("scale", ["paper", "small", "tiny"])
+def test_shipped_models_have_the_network_of_what_they_begin_with(scale: str) -> None:
+    specs = [spec for spec in (find_spec(name, scale)[0] for name in list_lms()) if isinstance(spec, LmSpec)]
+    pairs = [(spec, find_spec(spec.start_from, scale)[0]) for spec in specs if spec.start_from]
+    assert len(pairs) == 3
+    for spec, start in pairs:
+        assert isinstance(start, LmSpec)
+        assert spec.network == start.network, spec.name
+
+
+def test_what_was_learnt_from_is_counted_over_all_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared, _ = find_spec(spec_file(tmp_path))
+    assert isinstance(declared, LmSpec)
+    tokens = open_tokens(declared, Letters(), {})
+    batch = TokenBatch(tuple(tokens.example(row, "tts") for row in range(4)))
+    counted = []
+    for number in (1, 3):
+        monkeypatch.setattr("tokbench.training.lm.sum_over_processes_", lambda values, times=number: values * times)
+        learner = LmLearner(tokens.spec)
+        torch.manual_seed(0)
+        assert len(list(learner.turns(batch, Progress(0, 4)))) == 2
+        counted.append(float(learner.num_tokens))
+    assert counted[1] == 3 * counted[0] > 0
 
 
 def test_prompts_are_learnt_and_nothing_else(model_folder: Path, tmp_path: Path) -> None:

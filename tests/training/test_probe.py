@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from tokbench.models.probe_heads import Probe
 from tokbench.specs.probe import ProbeRecipe
+from tokbench.training.frozen import mean_and_deviation
 from tokbench.training.probe import ProbeItems, probe_answers
 
 HEADS = ("linear", "mlp", "lstm", "bilstm")
@@ -66,6 +67,18 @@ def test_what_an_item_is_filled_up_with_changes_nothing(head: str, codebook_size
     together = probe(values, torch.tensor([7, 4]))
     alone = probe(values[1:, :4], torch.tensor([4]))
     torch.testing.assert_close(together[1:], alone)
+
+
+def test_the_scale_is_that_of_all_frames_at_once() -> None:
+    generator = np.random.default_rng(0)
+    sequences = [generator.normal(3, 2, (length, 5)).astype(np.float32) for length in (1, 7, 300, 2)]
+    for each in sequences:
+        each[:, 4] = 1.5
+    frames = np.concatenate(sequences)
+    mean, deviation = mean_and_deviation(sequences)
+    np.testing.assert_array_equal(mean, frames.mean(axis=0, dtype=np.float64).astype(np.float32))
+    np.testing.assert_array_equal(deviation[:4], frames.std(axis=0, dtype=np.float64).astype(np.float32)[:4])
+    assert deviation[4] == 1
 
 
 def test_codebooks_are_weighed_by_attention() -> None:

@@ -19,8 +19,8 @@ _INT16_MAX = 32767
 _PADDING_S = 0.25
 _WORD = re.compile(r"[^\s()|]+")
 """Of a text that may have others in brackets."""
-_WHISPER_CODES = {"cmn": "zh"}
-"""Languages that Whisper calls otherwise: a macrolanguage in the place of Mandarin."""
+_WHISPER_CODES = {"cmn": "zh", "nb": "no", "fil": "tl"}
+"""Languages that Whisper calls otherwise: by a macrolanguage, or by an older name."""
 _WHISPER_LATE = frozenset({"yue"})
 """Languages that not all multilingual models of Whisper know: Cantonese came with large-v3."""
 _CHINESE = frozenset({"zh", "cmn", "yue"})
@@ -150,7 +150,10 @@ class Whisper(Recognizer):
         code = _whisper_code(language)
         if self.path.stem.endswith(".en"):
             return code in {"", "en"}
-        return code not in _WHISPER_LATE or code in self._languages
+        from whisper.tokenizer import LANGUAGES  # noqa: PLC0415  (loaded at first use)
+
+        # Without a language, it finds out by itself.
+        return code in {"", *LANGUAGES} and (code not in _WHISPER_LATE or code in self._languages)
 
     def spells_like(self, text: str, language: str) -> bool:
         """Say whether ``text`` may be compared with what it writes: of Chinese, a text in characters.

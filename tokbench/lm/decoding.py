@@ -143,6 +143,9 @@ class _Desk:
 
     def _room(self, sentence: Sentence, writer: Writer) -> int:
         context, num_steps = self.network.spec.context, self._num_steps(sentence)
+        beside = self.writing.split(sentence)[1]
+        if beside is not None and beside.num_steps > context:
+            raise ContextError(self.writing.spec.name, num_steps=beside.num_steps, context=context)
         known = [output for output in writer.outputs if output.order.is_known]
         needed = num_steps + sum(output.num_steps - output.step for output in known)
         if num_steps >= context or needed > context:

@@ -92,7 +92,8 @@ class _Filler:
             codes[level:, begun:] = MASKED
         num_iterations = iterations[min(level - objective.num_given, len(iterations) - 1)]
         for iteration in range(1, num_iterations + 1):
-            self._decide(level, iteration, num_iterations)
+            if any(bool((codes[level] == MASKED).any()) for codes in self.codes):
+                self._decide(level, iteration, num_iterations)
 
     def _decide(self, level: int, iteration: int, num_iterations: int) -> None:
         """Draw all codes of ``level`` that are masked, and keep the surest ones."""
@@ -102,6 +103,8 @@ class _Filler:
             for codes, example in zip(self.codes, self.examples, strict=True)
         ]
         for index, logits in enumerate(self._logits(pieces, masked, level)):
+            if not len(logits):  # of a short one all is decided before the last pass
+                continue
             generator = self.generators[index]
             found = chosen(logits, self.sampling, level, [generator] * len(logits))
             sureness = logits.log_softmax(dim=1).gather(1, found[:, None])[:, 0]
@@ -151,7 +154,7 @@ def _around(network: StageNetwork, piece: Piece, example: Example, *, is_null: b
     writing, name = network.writing, network.writing.form_name(example)
     empty = droppable(writing, name) if is_null else ()
     sentence = writing.sentence(name, list(writing.inputs(example, writing.form(name), empty)), [piece])
-    num_steps = writing.split(sentence)[0].num_steps
+    num_steps = max(each.num_steps for each in writing.split(sentence) if each is not None)
     if num_steps > network.spec.context:
         raise ContextError(writing.spec.name, num_steps=num_steps, context=network.spec.context)
     return sentence

@@ -18,7 +18,7 @@ from tokbench.audio import Audio
 from tokbench.codecs.checkpoints import load_strictly, read_tensors
 from tokbench.errors import NotSupportedError, SpecError, TokbenchError, UsageError, WeightsError
 from tokbench.lm.crops import shortened
-from tokbench.lm.examples import Example, deduplicated, frame_rate_hz
+from tokbench.lm.examples import Example, deduplicated
 from tokbench.lm.generation import Generation, Task
 from tokbench.lm.items import Content, Item
 from tokbench.lm.network import StageNetwork
@@ -257,7 +257,10 @@ class LanguageModel:
 
     def _sampling(self, stage: str, changes: Mapping[str, Any]) -> Sampling:
         shared = {key: value for key, value in changes.items() if key not in self.spec.stages}
-        own = overlaid(shared, changes.get(stage, {}))
+        of_stage = changes.get(stage, {})
+        if not isinstance(of_stage, Mapping):
+            raise SpecError(f"sampling of {stage}", [f"expected a table, found {of_stage!r}"])
+        own = overlaid(shared, of_stage)
         try:
             return Sampling.model_validate(self.spec.stages[stage].sampling.model_dump() | own)
         except ValidationError as error:
@@ -325,11 +328,14 @@ class LanguageModel:
         name = self.heard_stream(list(generated.streams), content)
         if not generated.num_new(name):
             raise NothingGeneratedError
-        audio = self.streams.audio(name, generated.streams[name])
-        rate_hz = frame_rate_hz(self.spec.stream(name))
-        if whole or not generated.num_begun[name] or rate_hz is None:
+        codes, num_begun = generated.streams[name], generated.num_begun[name]
+        audio = self.streams.audio(name, codes)
+        if whole or not num_begun:
             return audio
-        first = min(round(generated.num_begun[name] / rate_hz * audio.sample_rate_hz), audio.num_samples - 1)
+        begun_s = self.streams.seconds(name, codes[:, :num_begun])
+        if begun_s is None:
+            return audio
+        first = min(round(begun_s * audio.sample_rate_hz), audio.num_samples - 1)
         return Audio(audio.samples[:, first:].contiguous(), audio.sample_rate_hz)
 
     def heard_stream(self, outputs: Sequence[str], content: str = "audio") -> str:

@@ -255,7 +255,7 @@ def _together(writing: Writing, sentences: Sequence[Sentence], *, is_right_align
         positions[row, places] = _positions(sentence, is_restarted=writing.network.restarted)[:length]
     steps = torch.arange(num_steps)
     wanted = [
-        _Frames(row, place, piece.wanted[: context - place])
+        _Frames(row, place, piece.wanted[: max(context - place, 0)])
         for row, sentence in enumerate(sentences)
         for place, piece in _places(sentence)
         if piece.wanted is not None

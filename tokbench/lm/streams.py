@@ -20,7 +20,7 @@ from tokbench.codecs.registry import fingerprint, load, one
 from tokbench.codes import Codes, CodeStream, StreamInfo
 from tokbench.corpora.pronunciation import pronounce
 from tokbench.errors import NotApplicableError, NotSupportedError, TokbenchError, UsageError
-from tokbench.lm.examples import edges
+from tokbench.lm.examples import edges, frame_rate_hz
 from tokbench.lm.items import Content
 from tokbench.lm.layouts import ABSENT
 from tokbench.lm.requantizing import code_vectors, nearest_codes
@@ -338,6 +338,16 @@ class Streams:
         if not isinstance(source, CodeSource) or not isinstance(tool.tokenizer, Codec):
             raise NotSupportedError(tool.reference, f"decoding, which the stream {name!r} needs")
         return joined([self._decoded(source, tool.tokenizer, side) for side in codes.chunk(source.channels)])
+
+    def seconds(self, name: str, codes: Tensor) -> float | None:
+        """Return how long ``codes`` int64 [K, F] of the stream ``name`` last; None of a stream without a rate."""
+        source = self._spec.stream(name)
+        rate_hz, num_frames = frame_rate_hz(source), codes.shape[1]
+        if isinstance(source, CodeSource) and source.durations and not source.edges:
+            info = self.tool(name).tokenizer.info
+            rate_hz = info.streams[0].frame_rate_hz
+            num_frames = int((codes[source.num_codebooks] + 1).sum())
+        return None if rate_hz is None else num_frames / rate_hz
 
     def _decoded(self, source: CodeSource, codec: Codec, codes: Tensor) -> Audio:
         units = codes[: source.num_codebooks]

@@ -4,9 +4,25 @@ import torch
 
 from tokbench.lm.network import StageNetwork
 
-__all__ = ["begin_with"]
+__all__ = ["begin_with", "other_network"]
 
 _BY_SYMBOL = ("embedding.weight", "outputs.weight", "local.embedding.weight")
+
+
+def other_network(network: StageNetwork, other: StageNetwork) -> str:
+    """Return in what the Transformer of ``network`` is another one than that of ``other``; empty if in nothing.
+
+    What learnt prompts stand in front of makes no difference.
+    """
+    own, theirs = (
+        {name: tuple(each.shape) for name, each in some.transformer.state_dict().items() if "prompts" not in name}
+        for some in (network, other)
+    )
+    for name in sorted(own.keys() | theirs.keys()):
+        if own.get(name) != theirs.get(name):
+            here, there = (each.get(name, "nothing") for each in (own, theirs))
+            return f"transformer.{name} is {here} here, and {there} there"
+    return ""
 
 
 @torch.no_grad()

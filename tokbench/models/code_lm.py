@@ -96,9 +96,11 @@ class CodeLm(nn.Module):
 def sinusoids(places: Tensor, like: Tensor) -> Tensor:
     """Return [..., F, D] of ``places`` [..., F]: cosines, then sines, of periods from 2π to 2π · 10 000."""
     half = like.shape[-1] // 2
-    exponents = torch.arange(half, device=like.device, dtype=like.dtype) / (half - 1)
-    phases = places.to(like.dtype)[..., None] / MAX_PERIOD**exponents
-    return torch.cat([phases.cos(), phases.sin()], dim=-1)
+    # A place above 256 has no number of its own in half precision.
+    exact = torch.promote_types(like.dtype, torch.float32)
+    exponents = torch.arange(half, device=like.device, dtype=exact) / (half - 1)
+    phases = places.to(exact)[..., None] / MAX_PERIOD**exponents
+    return torch.cat([phases.cos(), phases.sin()], dim=-1).to(like.dtype)
 
 
 class LayerPast:

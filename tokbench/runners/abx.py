@@ -41,13 +41,14 @@ class AbxRunner(Runner):
     """Compares items of equal and of different categories."""
 
     needs_decoder: ClassVar[bool] = False
-    needs_codes: ClassVar[bool] = False
+    needs_codes: bool = False
     corpus_metrics = (WITHIN, ACROSS)
     facts = {"num_items": "integer"}  # noqa: RUF012  (a constant, typed in the base)
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         self.arguments = task.checked_arguments(AbxArguments)
+        self.needs_codes = self.arguments.features == "codes"
 
     @property
     def tier(self) -> "Tier | None":
@@ -73,6 +74,8 @@ class AbxRunner(Runner):
         """Return the features of the utterance, and which of their frames are items."""
         audio = utterance.read()
         labels = list(labels_of(utterance, audio.duration_s, self.arguments))
+        # Of those whose speaker has no name, nobody knows whether one person said them.
+        labels = [label for label in labels if label.speaker]
         arrays: dict[str, Any] = {}
         num_items = 0
         for name, features in views_of(bench, audio, self.arguments.features) if labels else ():
@@ -145,7 +148,7 @@ class AbxRunner(Runner):
         )
 
 
-_NO_ITEMS = "there is nothing in this corpus that could be told apart"
+_NO_ITEMS = "there is nothing in this corpus, of a speaker with a name, that could be told apart"
 _NO_OTHER_ITEM = "no speaker says one thing twice and another in the same context"
 _NO_OTHER_SPEAKER = "no two speakers say the same, and one of them another thing, in the same context"
 
@@ -181,7 +184,8 @@ class _Collected:
                     continue
                 self._labels.setdefault(view, []).append(file[f"labels:{view}"])
                 frames, places = file[key], file[f"places:{view}"]
-                self._frames.setdefault(view, []).extend(frames[first:last] for first, last in places)
+                # Copies, for the frames between items to be forgotten.
+                self._frames.setdefault(view, []).extend(frames[first:last].copy() for first, last in places)
 
     @property
     def views(self) -> list[str]:
@@ -189,12 +193,12 @@ class _Collected:
         return list(self._frames)
 
     def items(self, view: str) -> "Items | None":
-        """Return all items of ``view``, None if there are none."""
+        """Return all items of ``view``, None if there are none; they can be had once."""
         import pandas as pd  # noqa: PLC0415  (as above)
 
         from tokbench.metrics.abx import Items  # noqa: PLC0415
 
-        pieces = self._frames.get(view, [])
+        pieces = self._frames.pop(view, [])
         if not pieces:
             return None
         starts = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])])

@@ -78,6 +78,11 @@ class Label:
     columns: tuple[str, str, str, str, str, str]
     """Those of :data:`COLUMNS`."""
 
+    @property
+    def speaker(self) -> str:
+        """Who says it; empty where that is not known."""
+        return self.columns[COLUMNS.index("speaker")]
+
 
 def labels_of(utterance: "Utterance", duration_s: float, arguments: AbxArguments) -> Iterator[Label]:
     """Yield the items of an utterance of ``duration_s`` seconds.

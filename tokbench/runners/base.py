@@ -177,7 +177,7 @@ class Runner(ABC):
 
     needs_decoder: ClassVar[bool]
     """Whether the task makes no sense for tokenizers that only encode."""
-    needs_codes: ClassVar[bool] = True
+    needs_codes: bool = True
     """Whether it makes no sense for continuous tokenizers, which have latents only."""
     cost_metrics: ClassVar[Sequence[str]] = ()
     """Names in :attr:`Measurement.costs`."""

@@ -34,6 +34,7 @@ from tokbench.metrics.recognition import (
     character_errors,
     label_errors,
     normalize,
+    spelled,
     word_errors,
 )
 from tokbench.runners.base import Bench, Failure, Measurement, attempt
@@ -85,7 +86,7 @@ class IntelligibilityRunner(JudgedRunner[Recognizer]):
     """Transcribes speech before and after a codec."""
 
     needs_decoder: ClassVar[bool] = True
-    needs_codes: ClassVar[bool] = False
+    needs_codes: bool = False
     facts = {  # noqa: RUF012  (a constant of the class, typed in the base)
         "substitutions": "integer",
         "deletions": "integer",
@@ -205,7 +206,8 @@ class IntelligibilityRunner(JudgedRunner[Recognizer]):
         if not self._judge.spells_like(utterance.text, utterance.language):
             msg = f"the text is not in the script in which {self._judge.name} writes {utterance.language}"
             raise NotApplicableError(msg)
-        return utterance.text
+        # What is taught writes no apostrophes, of which a normalization makes words.
+        return spelled(utterance.text) if self._is_taught else utterance.text
 
     def _why_not(self, utterance: "Utterance") -> str | None:
         """Return why the recognizer cannot be asked for ``utterance``, None where it can."""

@@ -16,7 +16,7 @@ Source: DASB (Mousavi et al. 2024, arXiv:2406.14294), whose heads these are in s
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from tokbench.errors import NotSupportedError
 from tokbench.runners.base import Bench
@@ -42,7 +42,7 @@ _CHANCE = "_chance"
 class ProbeRunner(ProbedRunner, ItemsRunner):
     """Trains a classifier on tokens, and asks it."""
 
-    needs_codes: ClassVar[bool] = False
+    needs_codes: bool = False
     corpus_metrics = tuple(subject + end for subject in SUBJECTS for end in (*_STATISTICS, f"_accuracy_{LATENTS}"))
 
     def packed(self, bench: Bench, audio: "Audio", items: Sequence[Item]) -> bytes:

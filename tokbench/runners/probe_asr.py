@@ -86,7 +86,7 @@ class ProbeAsrRunner(ProbedRunner):
     """Trains a recognizer on tokens, and lets it read what it has not seen."""
 
     needs_decoder: ClassVar[bool] = False
-    needs_codes: ClassVar[bool] = False
+    needs_codes: bool = False
     corpus_metrics = tuple(
         name + end for names in _METRICS.values() for name in names for end in ("", f"_{LATENTS}")
     )
@@ -99,6 +99,7 @@ class ProbeAsrRunner(ProbedRunner):
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         self.arguments = task.checked_arguments(self.reads)
+        self.needs_codes = self.arguments.features == "codes"
         names = (*self.further, *_METRICS[self.arguments.units])
         known = {name + end for name in names for end in ("", f"_{LATENTS}")}
         if others := sorted(set(self.metrics) - known):
@@ -228,4 +229,5 @@ def _networks(train: "CtcItems", validation: "CtcItems", recipe: CtcRecipe, num_
 def _count(name: str, text: str, reading: str, language: str) -> ErrorCounts:
     if name == "probe_per":
         return label_errors(text.split(), reading.split())
-    return (word_errors if name == "probe_wer" else character_errors)(text, reading, language)
+    # As it was taught to be written: what a normalization makes of an apostrophe is no error of the network.
+    return (word_errors if name == "probe_wer" else character_errors)(spelled(text), reading, language)

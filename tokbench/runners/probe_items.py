@@ -150,6 +150,7 @@ class ItemsRunner(Runner):
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         self.arguments = task.checked_arguments(ItemArguments)
+        self.needs_codes = self.arguments.features == "codes"
 
     @property
     def tier(self) -> Tier | None:

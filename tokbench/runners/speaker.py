@@ -47,7 +47,7 @@ class SpeakerRunner(JudgedRunner[SpeakerEncoder]):
     """Compares voices before and after a codec."""
 
     needs_decoder: ClassVar[bool] = True
-    needs_codes: ClassVar[bool] = False
+    needs_codes: bool = False
     corpus_metrics = (EER,)
 
     arguments: SpeakerArguments

@@ -63,7 +63,7 @@ class SpeakerTokensRunner(LearningRunner):
     """Tells speakers apart by tokens."""
 
     needs_decoder: ClassVar[bool] = False
-    needs_codes: ClassVar[bool] = False
+    needs_codes: bool = False
     corpus_metrics = (EER, LATENTS)
     arguments: SpeakerTokensArguments
 

@@ -68,7 +68,7 @@ class ToneContourRunner(Runner):
     """Compares the pitch of syllables before and after a codec, and asks a judge which tones it hears."""
 
     needs_decoder: ClassVar[bool] = True
-    needs_codes: ClassVar[bool] = False
+    needs_codes: bool = False
     corpus_metrics = (*_CONTOUR, HEARD, ORIGINAL, DROP, CHANCE, CONFUSION)
     facts = {**PAIR_FACTS, "num_items": "integer"}  # noqa: RUF012  (a constant, typed in the base)
 

@@ -117,13 +117,37 @@ def _impossible(name: str, stage: Stage, network: LmNetwork) -> Iterator[str]:
         stage.inputs or len(stage.outputs) > 1 or any(part.plus for part in stage.used.values())
     ):
         yield f"{where}.towers: two towers have one output between them, and no inputs"
-    if own.local and own.local.convolution:
-        yield f"{where}.local.convolution: it looks ahead, at the codebooks that are predicted"
-    if own.local and (own.towers > 1 or any(part.edges for part in stage.used.values())):
-        yield f"{where}.local: it goes through a step in the order of codebooks, without towers and edges"
+    yield from _impossible_locally(where, stage, own)
     if own.cross_layers > own.num_layers or (own.cross_layers and own.towers == 1):
         yield f"{where}.cross_layers: expected at most {own.num_layers} beside two towers, found {own.cross_layers}"
 
 
-CONTRADICTIONS = (streams_are_known, parts_are_known, objectives_are_possible, networks_are_possible)
+def _impossible_locally(where: str, stage: Stage, own: LmNetwork) -> Iterator[str]:
+    if own.local and own.local.convolution:
+        yield f"{where}.local.convolution: it looks ahead, at the codebooks that are predicted"
+    if own.local and (own.towers > 1 or any(part.edges for part in stage.used.values())):
+        yield f"{where}.local: it goes through a step in the order of codebooks, without towers and edges"
+
+
+def inputs_are_beside_all_forms(stages: Mapping[str, Stage]) -> str | None:
+    """Report stages that attend to something beside the sequence in some of their forms only."""
+    found = []
+    for name, stage in stages.items():
+        beside = {
+            form: any(stage.part(part).by == "cross-attention" for part in own.inputs)
+            for form, own in stage.forms.items()
+        }
+        if len(set(beside.values())) > 1:
+            without = ", ".join(form for form, is_beside in beside.items() if not is_beside)
+            found.append(f"stages.{name}.forms: all need an input by cross-attention, or none; {without} has none")
+    return "; ".join(found) or None
+
+
+CONTRADICTIONS = (
+    streams_are_known,
+    parts_are_known,
+    objectives_are_possible,
+    networks_are_possible,
+    inputs_are_beside_all_forms,
+)
 """Checks across keys: each is run if the keys that its parameters name are valid; returns a sentence or None."""

@@ -78,7 +78,8 @@ class LmArguments(StrictModel):
     def sampling_of(self, spec: LmSpec, stage: str) -> Sampling:
         """Return how symbols are chosen in a stage of ``spec``; raises pydantic's error for what cannot be."""
         shared = {key: value for key, value in self.sampling.items() if key not in spec.stages}
-        own = overlaid(shared, self.sampling.get(stage, {}))
+        of_stage = self.sampling.get(stage, {})
+        own = overlaid(shared, of_stage if isinstance(of_stage, Mapping) else {stage: of_stage})
         return Sampling.model_validate(overlaid(spec.stages[stage].sampling.model_dump(), own))
 
     @field_validator("contents")

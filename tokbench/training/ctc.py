@@ -223,7 +223,7 @@ class _Teacher:
             codebook_size=items.codebook_size,
         )
         if items.codebook_size is None:
-            mean, deviation = mean_and_deviation(np.concatenate(items.sequences))
+            mean, deviation = mean_and_deviation(items.sequences)
             network.mean.copy_(torch.from_numpy(mean))
             network.deviation.copy_(torch.from_numpy(deviation))
         return network

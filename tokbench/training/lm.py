@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,8 @@ from tokbench.lm.objectives import losses
 from tokbench.lm.pruning import narrowed_to, pruned
 from tokbench.lm.streams import load_tools
 from tokbench.lm.tokens import open_tokens
-from tokbench.lm.transfer import begin_with
+from tokbench.lm.transfer import begin_with, other_network
+from tokbench.models.processes import sum_over_processes_
 from tokbench.specs.base import file_sha256, write_toml
 from tokbench.specs.codec import find_spec, list_lms
 from tokbench.specs.lm import LmSpec
@@ -85,15 +87,20 @@ class LmLearner(Learner[TokenBatch]):
         """
         del progress
         pieces = {name: self._pieces(name, batch) for name in self.spec.stages}
-        # Stages may learn from pieces of different lengths: the audio that was heard is that of the longest.
-        self.audio_s += max(sum(piece.duration_s for piece in each) for each in pieces.values())
+        num_tokens = 0
         for name, each in pieces.items():
-            yield self._turn(name, each) if each else Turn(name, _nothing_learnt())
-
-    def _turn(self, stage: str, pieces: list[Example]) -> Turn:
-        found = losses(self.network(stage), pieces)
-        self.num_tokens += found.num_predicted
-        return Turn(stage, found.total, {f"{stage}.{key}": value for key, value in found.shown.items()})
+            if each:
+                found = losses(self.network(name), each)
+                num_tokens += found.num_predicted
+                yield Turn(name, found.total, {f"{name}.{key}": value for key, value in found.shown.items()})
+            else:
+                yield Turn(name, _nothing_learnt())
+        # Stages may learn from pieces of different lengths: the audio that was heard is that of the longest.
+        audio_s = max(sum(piece.duration_s for piece in each) for each in pieces.values())
+        learnt = torch.tensor([num_tokens, audio_s], dtype=torch.float64, device=self.num_tokens.device)
+        new_tokens, new_audio_s = sum_over_processes_(learnt)
+        self.num_tokens += new_tokens
+        self.audio_s += new_audio_s
 
     def _pieces(self, stage: str, batch: TokenBatch) -> list[Example]:
         """Return pieces of the examples that are of a form of ``stage``."""
@@ -150,11 +157,40 @@ def _nothing_learnt() -> Tensor:
 
 
 def _begin_with(learner: LmLearner, other: LanguageModel) -> None:
-    """Take the weights of the stage of the same name, or of the only stage that there is."""
+    """Take the weights of the stage of the same name, or of the only stage that there is.
+
+    Raises :class:`UsageError` for a model that has neither, or other networks, or streams of another tokenizer.
+    """
+    _expect_same_tokenizers(learner.spec, other)
     known = list(other.spec.stages)
-    for name in learner.spec.stages:
-        if name in known or len(known) == 1:
-            begin_with(learner.network(name), other.network(name if name in known else known[0]))
+    pairs = {
+        name: name if name in known else known[0]
+        for name in learner.spec.stages
+        if name in known or len(known) == 1
+    }
+    if not pairs:
+        msg = f"{other.folder}: {learner.spec.name} has none of its stages, {', '.join(known)}, to begin with"
+        raise UsageError(msg)
+    for name, theirs in pairs.items():
+        own, given = learner.network(name), other.network(theirs)
+        if difference := other_network(own, given):
+            msg = (
+                f"{other.folder}: the stage {name} of {learner.spec.name} cannot begin with it: {difference}. "
+                "Give both the same network"
+            )
+            raise UsageError(msg)
+        begin_with(own, given)
+
+
+def _expect_same_tokenizers(spec: LmSpec, other: LanguageModel) -> None:
+    """Raise :class:`UsageError` where a code of a stream means another thing in ``other``."""
+    for name, source in other.spec.streams.items():
+        own = spec.streams.get(name)
+        hashes = {getattr(each, "tokenizer_sha256", None) for each in (own, source)} - {None}
+        if len(hashes) > 1:
+            found, expected = (getattr(each, "tokenizers", ("?",))[0] for each in (source, own))
+            msg = f"{other.folder}: its stream {name!r} is of {found}, and that of {spec.name} of {expected}"
+            raise UsageError(msg)
 
 
 class _Facts(Corpus):
@@ -259,6 +295,7 @@ def _start(
     """Return the folder of the model that ``spec`` starts from, which is trained first if it is a shipped spec."""
     if spec.start_from is None or spec.start_from not in list_lms():
         return None if spec.start_from is None else Path(spec.start_from)
+    shared = _of_both(spec.start_from, origin.scale, options.changes)
     return train_lm(
         spec.start_from,
         InAnyForm(material),
@@ -266,6 +303,15 @@ def _start(
         codec=codec,
         scale=origin.scale,
         seed=origin.seed,
-        options=Options(device=options.device, restart=options.restart),
+        options=Options(shared, options.device, restart=options.restart),
         watcher=watcher,
     )
+
+
+def _of_both(start_from: str, scale: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ``changes`` of a spec that the one it starts from shares: of its network and of their streams."""
+    known, _ = find_spec(start_from, scale)
+    streams = known.streams if isinstance(known, LmSpec) else {}
+    shared = {name: change for name, change in changes.get("streams", {}).items() if name in streams}
+    network = {"network": changes["network"]} if "network" in changes else {}
+    return network | ({"streams": shared} if shared else {})

@@ -10,6 +10,7 @@ Axes: ``N`` items, ``F`` frames, ``D`` features, ``K`` codebooks, ``S`` seeds.
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -66,7 +67,7 @@ def fit_probes(
         raise ValueError(msg)
     with one_thread():
         scale = _Scale.of(train, recipe)
-        learnt, held = scale.batch(train), scale.batch(validation) if validation else None
+        learnt, held = scale.lot(train), scale.lot(validation) if validation else None
         learner = _Learner(recipe, num_classes, learnt, held, train.codebook_size)
         tried = [(rate, *learner.fit(rate, seed=0)) for rate in recipe.learning_rates]
         rate, probe, _ = min(tried, key=lambda item: item[2])
@@ -89,8 +90,8 @@ class FittedProbes:
         """Return [S, N, classes]."""
         scale = _Scale(self.mean, self.deviation, is_pooled=self.mean is not None and self.probes[0].is_pooled)
         with one_thread():
-            batch = scale.batch(items)
-            return torch.stack([_logits(probe, batch) for probe in self.probes])
+            lot = scale.lot(items)
+            return torch.stack([_logits(probe, lot) for probe in self.probes])
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,29 @@ class _Batch:
     labels: Tensor
     """int64 [N]."""
 
-    def take(self, index: Tensor) -> "_Batch":
+
+@dataclass(frozen=True)
+class _Lot:
+    """Items one after another: one that is long makes the others no longer."""
+
+    frames: Tensor
+    """[F, D], those of all."""
+    lengths: Tensor
+    """int64 [N]."""
+    labels: Tensor
+    """int64 [N]."""
+
+    def take(self, index: Tensor) -> _Batch:
         """Return the items at ``index``, filled up to the longest of them."""
         lengths = self.lengths[index]
-        return _Batch(self.values[index, : int(lengths.max())], lengths, self.labels[index])
+        steps = torch.arange(int(lengths.max()))
+        places = (self._starts[index, None] + steps).clamp_max(len(self.frames) - 1)
+        values = self.frames[places].masked_fill_((steps >= lengths[:, None])[:, :, None], 0)
+        return _Batch(values, lengths, self.labels[index])
+
+    @cached_property
+    def _starts(self) -> Tensor:
+        return self.lengths.cumsum(0) - self.lengths
 
 
 @dataclass(frozen=True)
@@ -126,18 +146,19 @@ class _Scale:
         if items.codebook_size is not None:
             return cls(None, None, is_pooled=False)
         is_pooled = recipe.head in {"linear", "mlp"}
-        frames = np.concatenate([_pooled(item) if is_pooled else item for item in items.sequences])
-        return cls(*mean_and_deviation(frames), is_pooled=is_pooled)
+        sequences = [_pooled(item) for item in items.sequences] if is_pooled else items.sequences
+        return cls(*mean_and_deviation(sequences), is_pooled=is_pooled)
 
-    def batch(self, items: ProbeItems) -> _Batch:
+    def lot(self, items: ProbeItems) -> _Lot:
         """Return all of ``items``."""
-        sequences = [_pooled(item) if self.is_pooled else item for item in items.sequences]
+        sequences = [_pooled(item) for item in items.sequences] if self.is_pooled else items.sequences
         lengths = np.array([len(item) for item in sequences])
-        shape = (len(sequences), int(lengths.max()), sequences[0].shape[1])
-        values = np.zeros(shape, np.int64 if self.mean is None else np.float32)
-        for place, item in enumerate(sequences):
-            values[place, : len(item)] = item if self.mean is None else (item - self.mean) / self.deviation
-        return _Batch(torch.from_numpy(values), torch.from_numpy(lengths), torch.from_numpy(items.labels))
+        shape = (int(lengths.sum()), sequences[0].shape[1])
+        frames = np.empty(shape, np.int64 if self.mean is None else np.float32)
+        for item, end in zip(sequences, np.cumsum(lengths).tolist(), strict=True):
+            own = item if self.mean is None else (item - self.mean) / self.deviation
+            frames[end - len(item) : end] = own
+        return _Lot(torch.from_numpy(frames), torch.from_numpy(lengths), torch.from_numpy(items.labels))
 
 
 def _pooled(item: np.ndarray) -> np.ndarray:
@@ -151,8 +172,8 @@ class _Learner:
 
     recipe: ProbeRecipe
     num_classes: int
-    train: _Batch
-    validation: _Batch | None
+    train: _Lot
+    validation: _Lot | None
     codebook_size: int | None
 
     def fit(self, learning_rate: float, *, seed: int) -> tuple[Probe, float]:
@@ -161,7 +182,7 @@ class _Learner:
         probe = Probe(
             self.recipe,
             self.num_classes,
-            num_features=self.train.values.shape[2],
+            num_features=self.train.frames.shape[1],
             codebook_size=self.codebook_size,
         )
         optimizer = torch.optim.AdamW(
@@ -199,8 +220,8 @@ _ITEMS_AT_ONCE = 256
 
 
 @torch.no_grad()
-def _logits(probe: nn.Module, batch: _Batch) -> Tensor:
+def _logits(probe: nn.Module, lot: _Lot) -> Tensor:
     """Return [N, classes] of all items."""
     probe.eval()
-    pieces = [batch.take(index) for index in torch.split(torch.arange(len(batch.labels)), _ITEMS_AT_ONCE)]
+    pieces = (lot.take(index) for index in torch.split(torch.arange(len(lot.labels)), _ITEMS_AT_ONCE))
     return torch.cat([probe(piece.values, piece.lengths) for piece in pieces])
