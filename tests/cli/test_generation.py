@@ -87,6 +87,12 @@ def test_sampling_can_be_changed_for_all_stages_and_for_one(little: Path, run: R
     assert other != alike[0]
 
 
+def test_what_is_no_table_of_sampling_is_told(little: Path, run: Run) -> None:
+    done = run(little, "--form=tts", "--text=down", "--seconds=1", "--set=all=3")
+    assert done.code == 2
+    assert "sampling of all: expected a table, found 3" in " ".join(done.err.split())
+
+
 def test_a_voice_goes_in_where_a_model_takes_one(speaker: Path, run: Run, tmp_path: Path) -> None:
     voice = f"--prompt={speaker.parent / '1.wav'}"
     done = run(speaker, "--form=tts", "--text=up", voice, "--seconds=0.1", "--out=said.wav")

@@ -1,6 +1,7 @@
 """Tables and progress on a terminal; plain text where the output is not one."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["print_json", "print_table", "stderr", "stdout"]
 
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 _FOLDED = 16
 """Characters in which a sentence is still readable."""
 
@@ -26,6 +28,15 @@ def stderr() -> "Console":
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def _harmless(cell: str, *, is_line: bool) -> str:
+    r"""Return ``cell`` without control characters, and as one line if it has to be.
+
+    >>> _harmless("a\x1b]0;b\nc", is_line=True)
+    'a�]0;b c'
+    """
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", cell.replace("\n", " ") if is_line else cell)
 
 
 def print_json(value: Any) -> None:
@@ -47,10 +58,12 @@ def print_table(
 
     Numbers and ``names``, by default the first column, are not broken; what else there is folds. Where the terminal
     is too narrow for that, ``optional`` columns are left out, the first of them first, and named below the table.
-    Into a pipe the cells are separated by tabs, without colours or frames.
+    Into a pipe the cells are separated by tabs, without colours or frames. Control characters, which what a model
+    wrote or an utterance is called may hold, are shown as such, and do nothing.
     """
-    rows = list(rows)
-    if not sys.stdout.isatty():
+    is_piped = not sys.stdout.isatty()
+    rows = [[_harmless(cell, is_line=is_piped) for cell in cells] for cells in rows]
+    if is_piped:
         sys.stdout.writelines("\t".join(cells) + "\n" for cells in [tuple(columns), *rows])
         return
     console = stdout()
