@@ -56,8 +56,10 @@ def _batches(rows: np.ndarray, columns: np.ndarray, num_features: int) -> Iterat
     order = np.lexsort((columns, rows))
     first = 0
     while first < len(order):
+        # No more than would fit if all were as short as can be.
+        most = _NUMBERS_AT_ONCE // (int(rows[order[first]]) * num_features) + 1
+        ahead = order[first : first + most]
         # The longest first sequence of a batch is its last; the second may be any.
-        ahead = order[first : first + _NUMBERS_AT_ONCE]
         tables = rows[ahead] * np.maximum.accumulate(columns[ahead]) * num_features * np.arange(1, len(ahead) + 1)
         count = max(int(np.searchsorted(tables, _NUMBERS_AT_ONCE, side="right")), 1)
         yield ahead[:count]
