@@ -54,6 +54,27 @@ def test_only_what_is_wanted_clean_teaches_the_switch_in_that_position(side: str
         assert gradient.abs().sum(dim=1).gt(0).tolist() == [not wants_clean[0], wants_clean[0]]
 
 
+def test_a_vocoder_stays_as_it_is_while_the_encoder_learns_to_leave_noise_out() -> None:
+    torch.manual_seed(0)
+    changes = {
+        "discriminators": [],
+        "settings": [],
+        "augmentation": {"target": "clean", "noise": {"probability": 1.0, "snr_db": [0.0, 10.0]}},
+        "training": {"denoising_from": 0.9},
+    }
+    learner = CodecLearner(narrow("audiodec", changes)).train()
+    assert learner.codec.vocoder is not None
+    samples = 0.1 * torch.randn(1, 1, 9600)
+    batch = Batch(samples, samples, ("",), ("a",), (False,), (True,))
+    *_, last = (turn.optimizer for turn in learner.turns(batch, Progress(95, 100)))
+    assert last == "codec"
+    learning = {name for name, each in learner.codec.named_parameters() if each.requires_grad}
+    assert learning
+    assert all(name.startswith("encoder.") for name in learning)
+    *_, last = (turn.optimizer for turn in learner.turns(batch, Progress(80, 100)))
+    assert last == "vocoder"
+
+
 def test_the_card_has_a_setting_for_either(tmp_path: Path, corpus: Corpus) -> None:
     torch.manual_seed(0)
     learner = CodecLearner(spec_of("encoder"))

@@ -1,7 +1,9 @@
 """The loop: rates, turns, averages, precision, and that a state is all of it."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ from tokbench.training.data import open_crops
 from tokbench.training.learner import Progress
 from tokbench.training.loop import Loop, learning_rate, seed_all
 from tokbench.training.processes import Processes
+from tokbench.training.train import _learners
 from tokbench.training.utterances import Utterances
 
 ALONE = Processes(torch.device("cpu"))
@@ -55,6 +58,43 @@ def test_the_rate_follows_its_schedule(schedule: str, step: int, expected: float
     told = {"learning_rate": 2.0, "warmup": 0.2, "schedule": schedule, "decay_per_step": 0.9}
     rate = learning_rate(Optimizer.model_validate(told), Progress(step, 100))
     assert rate == pytest.approx(2.0 * expected)
+
+
+@pytest.mark.parametrize(("step", "halvings"), [(0, 0), (39, 0), (40, 1), (79, 1), (80, 2), (99, 2)])
+def test_the_rate_is_halved_where_it_is_told_to(step: int, halvings: int) -> None:
+    told = {"learning_rate": 2.0, "warmup": 0.2, "halved_at": [0.4, 0.8]}
+    plain = learning_rate(Optimizer.model_validate({**told, "halved_at": []}), Progress(step, 100))
+    assert learning_rate(Optimizer.model_validate(told), Progress(step, 100)) == plain / 2**halvings
+
+
+def test_a_successor_is_the_same_whatever_was_drawn_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first weights are those of the seed, in a run that goes on as in one that is resumed."""
+
+    class Leading(ToyLearner):
+        def successors(self, folder: Path) -> Iterator[ToyLearner]:
+            del folder
+            yield ToyLearner(settings(), dropout=0.0)
+
+    def build(_spec: object) -> ToyLearner:
+        return Leading(settings(), dropout=0.0)
+
+    monkeypatch.setattr("tokbench.training.train._LEARNERS", {"toy": "toy:build"})
+    monkeypatch.setattr("importlib.import_module", lambda _name: SimpleNamespace(build=build))
+    found = []
+    for number in (0, 7):
+        _, successor = _drawing_between(_learners(SimpleNamespace(kind="toy"), tmp_path, 0), number)
+        found.append(successor.state_dict())
+    assert_equal(*found)
+
+
+def _drawing_between(learners: Iterator[ToyLearner], number: int) -> list[ToyLearner]:
+    made = []
+    for learner in learners:
+        torch.rand(number)
+        made.append(learner)
+    return made
 
 
 def test_a_state_is_all_that_the_next_step_depends_on(corpus: Corpus, tmp_path: Path) -> None:

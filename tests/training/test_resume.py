@@ -167,6 +167,19 @@ def test_a_codec_of_another_kind_is_not_written_over(tmp_path: Path) -> None:
         pass
 
 
+def test_what_has_no_card_is_not_written_over_either(tmp_path: Path) -> None:
+    """An encoder of text is no tokenizer."""
+    folder = RunFolder(tmp_path, identity())
+    with folder.claimed(restart=False):
+        folder.finish_one({"num_steps": 3})
+        folder.finish()
+    other = RunFolder(tmp_path, identity(seed="1"))
+    with pytest.raises(RunExistsError, match="another seed"), other.claimed(restart=False):
+        pass
+    with other.claimed(restart=True):
+        assert other.num_finished == 0
+
+
 def test_two_processes_do_not_train_in_one_folder(audio: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = started(audio, out, halts_after=1)

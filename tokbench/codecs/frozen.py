@@ -121,7 +121,8 @@ class FrozenFeatures(_Frozen):
     @torch.no_grad()
     def __call__(self, samples: Tensor, sample_rate_hz: int) -> Tensor:
         """Return float32 [B, F, D] of ``samples`` [B, 1, T]."""
-        return _features(self._encoder, self._received(samples, sample_rate_hz))
+        with torch.autocast(samples.device.type, enabled=False):
+            return _features(self._encoder, self._received(samples.float(), sample_rate_hz))
 
 
 class FrozenUnits(_Frozen):
@@ -146,8 +147,14 @@ class FrozenUnits(_Frozen):
 
     @torch.no_grad()
     def __call__(self, samples: Tensor, sample_rate_hz: int) -> Tensor:
-        """Return int64 [B, F] of ``samples`` [B, 1, T]."""
-        samples = self._received(samples, sample_rate_hz)
+        """Return int64 [B, F] of ``samples`` [B, 1, T].
+
+        In full precision wherever it is called: the nearest of many centroids is lost in bfloat16.
+        """
+        with torch.autocast(samples.device.type, enabled=False):
+            return self._units(self._received(samples.float(), sample_rate_hz))
+
+    def _units(self, samples: Tensor) -> Tensor:
         if isinstance(self.tokenizer, KmeansUnits):
             features = _features(self.tokenizer.encoder, samples)
             units: Tensor = self.tokenizer.quantizer(features.flatten(0, 1))

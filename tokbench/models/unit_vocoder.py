@@ -183,8 +183,9 @@ class UnitVocoder(nn.Module):
         return samples
 
     def melody_codes(self, contours: Contours) -> Tensor:
-        """Return int64 [B, P]."""
-        return self.melody_quantizer.encode(self.melody_encoder(contours.frames))[:, 0]
+        """Return int64 [B, P], in full precision wherever it is called: they are those that are sent."""
+        with torch.autocast(contours.frames.device.type, enabled=False):
+            return self.melody_quantizer.encode(self.melody_encoder(contours.frames.float()))[:, 0]
 
     def rounded_voice(self, samples: Tensor, contours: Contours) -> Tensor:
         """Return the embedding [B, D] of the voice in ``samples`` [B, 1, T]; the gradient passes the rounding."""

@@ -267,6 +267,8 @@ def _impossible(name: str, network: Encoder | Decoder) -> Iterator[str]:
             yield f"{name}.bidirectional: what is causal does not run backwards"
         if not network.num_lstm_layers:
             yield f"{name}.bidirectional: there is no LSTM, num_lstm_layers is 0"
+    if isinstance(network, FreqSeanet) and network.activation == "snake":
+        yield f"{name}.activation: 'snake' bends channels over time alone, not over frequency as well"
     if network.causal and getattr(network, "norm", "none") == "time-group":
         yield f"{name}.norm: 'time-group' looks at all of time, which what is causal does not"
 

@@ -94,7 +94,9 @@ class CodecLearner(Learner):
             lost = self.balancer(heard, decoded)
         others = self._other_losses(output, batch)
         total = lost + self._weighted(others, self._other_weights)
-        yield Turn("vocoder" if self.codec.decodes_by_vocoder else "codec", total, heard | others)
+        # The vocoder stays as it is while the encoder learns to leave noise out.
+        is_of_vocoder = self.codec.decodes_by_vocoder and progress.share < self.settings.denoising_from
+        yield Turn("vocoder" if is_of_vocoder else "codec", total, heard | others)
 
     def _enter(self, progress: Progress) -> None:
         """Let learn what is to learn at this time of the run, and leave the rest as it is."""

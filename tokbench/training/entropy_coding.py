@@ -87,7 +87,8 @@ class EntropyLearner(Learner):
 
     @torch.no_grad()
     def _codes(self, batch: Batch, num_codebooks: int) -> Tensor:
-        return self.codec.encode(batch.inputs, num_codebooks)
+        with torch.autocast(batch.inputs.device.type, enabled=False):  # those that are sent
+            return self.codec.encode(batch.inputs, num_codebooks)
 
     def _are_heard(self, batch: Batch, num_frames: int) -> Tensor:
         """Return bool [B, F]: false for frames of the zeros by which an utterance fills its crop.

@@ -107,7 +107,8 @@ class RunFolder:
 
     def _claim(self, *, restart: bool) -> None:
         others = [name for name, value in self._identity.items() if self._state.identity.get(name) != value]
-        holds_model = any((self.path / name).is_file() for name in CARDS)
+        # What is no tokenizer, such as an encoder of text, has no card.
+        holds_model = self._state.num_finished > 0 or any((self.path / name).is_file() for name in CARDS)
         if not self._file.is_file() and holds_model:
             others = ["spec"]  # a model that was not trained here
         if others and not restart and (holds_model or self.checkpoint.is_file()):

@@ -22,19 +22,20 @@ def reservoir(blocks: Iterable[np.ndarray], size: int, *, seed: int) -> np.ndarr
     generator = np.random.default_rng(seed)
     kept, num_seen = np.empty((0, 0), np.float32), 0
     for block in blocks:
-        room = max(size - num_seen, 0)
-        kept = np.concatenate([kept, block[:room]]) if num_seen else block[:room].copy()
-        late = block[room:]
+        if not num_seen:  # what is never written to takes no memory
+            kept = np.empty((size, block.shape[1]), block.dtype)
+        first, late = block[: max(size - num_seen, 0)], block[max(size - num_seen, 0) :]
+        kept[num_seen : num_seen + len(first)] = first
         # Row i of all stays with probability size / (i + 1), in the place of a row drawn among those kept.
-        first = num_seen + min(room, len(block))
-        places = generator.integers(0, np.arange(first + 1, first + len(late) + 1))
+        number = num_seen + len(first)
+        places = generator.integers(0, np.arange(number + 1, number + len(late) + 1))
         stays = places < size
         kept[places[stays]] = late[stays]
         num_seen += len(block)
     if num_seen == 0:
         msg = "the corpus has no utterances to train on"
         raise CorpusError(msg)
-    return kept
+    return kept[:num_seen]
 
 
 def to_int8(centroids: np.ndarray) -> tuple[np.ndarray, np.float32]:

@@ -165,4 +165,4 @@ def learning_rate(settings: Optimizer, progress: Progress) -> float:
         rate *= (1 - progress.share) / (1 - settings.warmup)
     elif settings.schedule == "exponential":
         rate *= settings.decay_per_step**progress.step
-    return rate
+    return rate * 0.5 ** sum(progress.share >= share for share in settings.halved_at)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from tokbench.codecs.kmeans_units import NearestCentroid
-from tokbench.models.processes import first_process_
+from tokbench.models.processes import first_process_, is_first_process
 from tokbench.models.spectral_frames import MfccFrames
 from tokbench.models.speech_encoder import Encoded, TrainableSpeechEncoder, audible_frames
 from tokbench.specs.speech_encoder import Iteration, MaskedUnits, SpeechEncoderSpec
@@ -104,9 +104,11 @@ class MaskedUnitsObjective(EncoderObjective):
         for number in range(int(self.num_started), due):
             targets = self._targets[number]
             targets.follow(encoder)
-            frames = self._frames(targets, draw)
-            centroids = fit_centroids(frames, iterations[number].num_units, self.objective.clustering, seed=number)
-            targets.units.replace_(first_process_(torch.from_numpy(centroids).to(self.num_started.device)))
+            if is_first_process():  # the others wait: memory of one machine is not for as many reservoirs
+                frames, num_units = self._frames(targets, draw), iterations[number].num_units
+                centroids = fit_centroids(frames, num_units, self.objective.clustering, seed=number)
+                targets.units.replace_(torch.from_numpy(centroids).to(self.num_started.device))
+            targets.units.replace_(first_process_(targets.units.centroids.clone()))
             if iterations[number].restart:
                 encoder.load_state_dict(TrainableSpeechEncoder(self.spec).state_dict())
                 for tensor in encoder.state_dict().values():

@@ -3,6 +3,7 @@
 import atexit
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from accelerate import PartialState
@@ -10,6 +11,7 @@ from torch import distributed, nn
 
 __all__ = ["Processes"]
 
+_LONGEST_WAIT = timedelta(hours=12)
 _BUCKET_NUMBERS = 2**24
 """Gradients that are sent at once: 64 MiB of float32."""
 
@@ -29,7 +31,8 @@ class Processes:
         Under torchrun, each process of a machine takes a GPU of its own.
         """
         wanted = torch.device(device)
-        state = PartialState(cpu=wanted.type == "cpu")
+        # The first process may work alone for long, as where it clusters what the others will learn from.
+        state = PartialState(cpu=wanted.type == "cpu", timeout=_LONGEST_WAIT)
         atexit.register(state.destroy_process_group)
         if state.num_processes > 1 and wanted.type != "cpu":
             wanted = state.device

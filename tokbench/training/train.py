@@ -153,8 +153,12 @@ def _learners(spec: ScaledSpec, out: Path, seed: int) -> Iterator[Learner]:
     build: Callable[[ScaledSpec], Learner] = getattr(importlib.import_module(module), name)
     first = build(spec)
     yield first
-    for successor in first.successors(out):
-        seed_all(seed)
+    successors = iter(first.successors(out))
+    while True:
+        seed_all(seed)  # before its networks are built, whatever has been drawn since
+        successor = next(successors, None)
+        if successor is None:
+            return
         yield successor
 
 
