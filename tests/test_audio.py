@@ -1,5 +1,6 @@
 """Audio: reading what is broken, resampling, channels."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import soundfile
 import torch
 
-from tokbench.audio import Audio
+from tokbench.audio import Audio, AudioSize
 from tokbench.errors import AudioFileError, ChannelsError, EmptyAudioError, NonFiniteAudioError
 
 
@@ -110,6 +111,34 @@ def test_a_truncated_flac_is_refused(tmp_path: Path) -> None:
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(AudioFileError, match=r"cut\.flac: not readable as audio"):
         Audio.read(path)
+
+
+def test_a_truncated_wav_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cut.wav"
+    soundfile.write(path, np.zeros(16000), 16000)
+    data = path.read_bytes()
+    assert AudioSize.of(path).num_samples == 16000
+    path.write_bytes(data[: len(data) // 2])
+    for read in (Audio.read, AudioSize.of):
+        with pytest.raises(AudioFileError, match=r"cut\.wav: .*truncated: \d+ of 32000 bytes"):
+            read(path)
+    for unknown in (b"\xff\xff\xff\xff", b"\0\0\0\0"):  # as those who write into a pipe say
+        path.write_bytes(data.replace(b"data" + struct.pack("<I", 32000), b"data" + unknown))
+        if unknown[0]:
+            assert Audio.read(path).num_samples == 16000
+
+
+def test_a_flac_that_does_not_say_how_long_it_is_is_refused(tmp_path: Path) -> None:
+    """As one from a pipe: the last 36 bits before the checksum of its samples are 0."""
+    path = tmp_path / "piped.flac"
+    soundfile.write(path, np.zeros(32000), 16000)
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    path.write_bytes(bytes(data))
+    for read in (Audio.read, AudioSize.of):
+        with pytest.raises(AudioFileError, match=r"piped\.flac: .*its header does not say how long it is"):
+            read(path)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -80,6 +80,15 @@ def test_a_file_of_codes_comes_back_with_its_codec(tmp_path: Path) -> None:
     assert_equal(read.codes, some_codes())
 
 
+def test_a_changed_bit_of_the_codes_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    CodesFile("opus:6kbps", some_codes()).write(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(CodesFileError, match="its codes are not those that were written"):
+        CodesFile.read(path)
+
+
 @pytest.mark.parametrize("content", [b"", b"RIFF....WAVE", b"\x10" + b"\0" * 30])
 def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "b.safetensors").write_bytes(content)

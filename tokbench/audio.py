@@ -5,6 +5,8 @@ Axes, here and everywhere: ``B`` batch, ``C`` channels, ``T`` samples, ``K`` cod
 """
 
 import hashlib
+import os
+import struct
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +27,10 @@ RESAMPLER = f"soxr {soxr.__version__} HQ"
 """Name, version and quality of the one resampler; copied into every record."""
 
 _NUM_AXES = 2
+_UNKNOWN_LENGTH = 2**62
+"""At least: what libsndfile says where a header says nothing."""
+_UNKNOWN_SIZE = 0xFFFFFFFF - 2**16
+"""At least: headers of unknown length hold the largest number, some without what comes before the data."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +44,38 @@ class AudioSize:
     def of(cls, path: Path) -> Self:
         """Read the header of the file ``path`` alone; raises :class:`AudioFileError` with the reason."""
         try:
-            info = soundfile.info(path)
+            with soundfile.SoundFile(path) as file:
+                _expect_whole(path, file)
+                return cls(int(file.frames), int(file.samplerate))
         except (soundfile.LibsndfileError, RuntimeError) as error:
             raise AudioFileError(path, "no such file" if not path.exists() else str(error).rstrip(".")) from error
-        return cls(info.frames, info.samplerate)
 
     @property
     def duration_s(self) -> float:
         """Length in seconds."""
         return self.num_samples / self.sample_rate_hz
+
+
+def _expect_whole(path: Path, opened: soundfile.SoundFile) -> None:
+    """Raise :class:`AudioFileError` for a file of unknown length, and for a WAV file that ends too early.
+
+    Of that, libsndfile reads what is there.
+    """
+    if opened.frames >= _UNKNOWN_LENGTH:
+        reason = "its header does not say how long it is, as of FLAC from a pipe: ffmpeg -i IN OUT mends that"
+        raise AudioFileError(path, reason)
+    with path.open("rb") as file:
+        if file.read(12)[:4] != b"RIFF":
+            return
+        while len(chunk := file.read(8)) == 8:  # noqa: PLR2004
+            name, size = struct.unpack("<4sI", chunk)
+            if name == b"data":
+                num_there = path.stat().st_size - file.tell()
+                # Who writes into a pipe does not know, and says 0 or the largest number.
+                if num_there < size < _UNKNOWN_SIZE:
+                    raise AudioFileError(path, f"truncated: {num_there} of {size} bytes")
+                return
+            file.seek(size + size % 2, os.SEEK_CUR)
 
 
 @dataclass(frozen=True)
@@ -88,6 +117,7 @@ class Audio:
             raise AudioFileError(path, "the file is empty")
         try:
             with soundfile.SoundFile(path) as file:
+                _expect_whole(path, file)
                 rate_hz = int(file.samplerate)
                 file.seek(round(start_s * rate_hz))
                 announced = file.frames - file.tell()

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import struct
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ class CodeStore:
         self._num_writes = 0
 
     def _path(self, fingerprint: str, audio_sha256: str) -> Path:
-        device = "" if self.device == "cpu" else f" {self.device}"
+        device = "" if self.device == "cpu" else f" {self.device} in full precision"
         key = hashlib.sha256(f"{fingerprint} {audio_sha256}{device}".encode()).hexdigest()
         return self.folder / key[:2] / f"{key}.safetensors"
 
@@ -63,12 +64,13 @@ class CodeStore:
         path = self._path(fingerprint, audio_sha256)
         try:
             codes, facts = _unpack(path.read_bytes())
-            with contextlib.suppress(PermissionError):  # another user's, in a folder that is shared
+            with contextlib.suppress(OSError):  # another user's, in a folder that is shared, or read-only
                 os.utime(path)
         except FileNotFoundError:
             return None
         except _DAMAGE:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # as above
+                path.unlink(missing_ok=True)
             return None
         return StoredCodes(codes, facts["encode_s"])
 
@@ -136,6 +138,7 @@ def _pack(codes: Codes, facts: Mapping[str, Any]) -> bytes:
         "num_samples": codes.num_samples,
         "sample_rate_hz": codes.sample_rate_hz,
         "streams": [[stream.codebook_size, stream.frame_rate_hz] for stream in codes.streams],
+        "crc32": _checksum(tensors),
         **facts,
     }
     return safetensors.torch.save(tensors, metadata={"tokbench": json.dumps(header)})
@@ -145,11 +148,21 @@ def _unpack(data: bytes) -> tuple[Codes, dict[str, Any]]:
     (header_size,) = struct.unpack("<Q", data[:8])
     header = json.loads(json.loads(data[8 : 8 + header_size])["__metadata__"]["tokbench"])
     tensors = safetensors.torch.load(data)
+    if header.get("crc32", found := _checksum(tensors)) != found:
+        msg = "its codes are not those that were written"
+        raise ValueError(msg)
     streams = tuple(
         CodeStream(tensors[str(index)].to(torch.int64), size, rate_hz)
         for index, (size, rate_hz) in enumerate(header["streams"])
     )
     return Codes(streams, header["num_samples"], header["sample_rate_hz"]), header
+
+
+def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:
+    checksum = 0
+    for name in sorted(tensors):
+        checksum = zlib.crc32(tensors[name].numpy().tobytes(), checksum)
+    return f"{checksum:08x}"
 
 
 def _smallest_dtype(codebook_size: int) -> torch.dtype:

@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from running import Cli, codec
+import torch
+from running import Cli, codec, run_here
 
 from tokbench.codecs.registry import list_cards
+from tokbench.codes import Codes, CodeStream
+from tokbench.store import CodesFile
 
 NOUNS = ("codecs", "tasks", "corpora", "judges", "metrics", "leaderboards", "specs")
 
@@ -238,3 +241,18 @@ def test_a_bitstream_decodes_to_the_same_audio_as_codes(cli: Cli, tmp_path: Path
     cut = cli("decode", "tone.tokb")
     assert cut.returncode == 1
     assert "tone.tokb: 15991 bytes of codes, where more were written" in cut.stderr
+
+
+@pytest.mark.parametrize("named", ["identity:evil.py:E", "evil.py:E", "nobody:1x8"])
+def test_a_file_of_codes_does_not_choose_code_to_run(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in ("identity:evil.py", "evil.py"):
+        Path(file).write_text("from pathlib import Path\nPath('it ran').touch()\n")
+    codes = Codes((CodeStream(torch.zeros(1, 4, dtype=torch.int64), 8, 4.0),), 4, 4)
+    CodesFile(named, codes).write(tmp_path / "a.safetensors")
+    done = run_here(monkeypatch, capsys, "decode", "a.safetensors")
+    assert done.code == 2
+    assert "which is not a registered codec; name it with --codec" in " ".join(done.err.split())
+    assert not Path("it ran").exists()

@@ -1,5 +1,7 @@
 """What the contract does to the networks of an adapter."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch import Tensor, nn
 from tokbench.audio import Audio
 from tokbench.codecs.base import Codec, Context, ContinuousTokenizer, ResidualCodec, TokenizerInfo
 from tokbench.codes import Codes, CodeStream, StreamInfo
-from tokbench.errors import NotSupportedError
+from tokbench.errors import CodeRangeError, CodesShapeError, NotSupportedError, SampleRateError, TokbenchError
 
 
 class Mixes(ContinuousTokenizer):
@@ -101,8 +103,35 @@ def test_any_codebook_is_decoded_without_the_others(
     np.testing.assert_allclose(decoded.mono(), expected * 40, rtol=1e-6)
 
 
-def test_what_has_no_sum_to_choose_from_says_so() -> None:
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"indices": torch.tensor([[1], [2], [-7]])}, CodeRangeError),
+        ({"indices": torch.tensor([[1], [2], [10]])}, CodeRangeError),
+        ({"indices": torch.zeros(4, 1, dtype=torch.int64)}, CodesShapeError),
+    ],
+)
+def test_codes_that_are_none_of_a_codec_are_refused(changes: dict[str, Tensor], error: type[TokbenchError]) -> None:
     codes = digits((1, 2, 3))
+    first, gains = codes.streams
+    with pytest.raises(error):
+        Digits(None).decode(replace(codes, streams=(replace(first, **changes), gains)))
+    with pytest.raises(SampleRateError):
+        Digits(None).decode(replace(codes, sample_rate_hz=48000))
+    with pytest.raises(CodesShapeError):
+        Digits(None).decode(replace(codes, streams=(first,)))
+
+
+@pytest.mark.parametrize("hop", [1, 147, 240, 256, 441, 882, 1764, 1920])
+@pytest.mark.parametrize("rate_hz", [12000, 24000, 44100, 48000])
+def test_a_hop_is_as_long_as_it_was_declared(rate_hz: int, hop: int) -> None:
+    codec = Tenths()
+    codec.info = TokenizerInfo(sample_rate_hz=rate_hz, streams=(StreamInfo(3, 10, rate_hz / hop),))
+    assert codec._hop_length == hop
+
+
+def test_what_has_no_sum_to_choose_from_says_so() -> None:
+    codes = replace(digits((1, 2, 3)), streams=digits((1, 2, 3)).streams[:1])
     assert Tenths().decode(codes).mono() == pytest.approx([0.1])
     with pytest.raises(NotSupportedError, match=r"tenths .*decoding of these codebooks without the others"):
         Tenths().decode(codes, slice(0, 1))

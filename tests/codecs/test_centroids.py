@@ -131,6 +131,19 @@ def test_an_array_of_objects_is_not_unpickled(tmp_path: Path) -> None:
     assert not victim.exists()
 
 
+def test_bytes_of_a_file_are_no_addresses(tmp_path: Path) -> None:
+    """An array of objects over a buffer would take what stands there for where they are."""
+    for call in (
+        Malicious(np.ndarray, (1,), "u1", b"AAAAAAAA"),
+        Malicious(np.ndarray, (1,), Malicious(np.dtype, "O"), b"AAAAAAAA"),
+        Malicious(np.dtype, "O"),
+        Malicious(np.dtype, [("a", "O")]),
+    ):
+        (tmp_path / "km.bin").write_bytes(pickle.dumps(call))
+        with pytest.raises(WeightsError, match=r"made of a buffer|an array of "):
+            read_centroids(tmp_path / "km.bin", num_features=NUM_FEATURES)
+
+
 def test_every_truncation_is_refused(estimator: MiniBatchKMeans, tmp_path: Path) -> None:
     joblib.dump(estimator, tmp_path / "whole.bin")
     data = (tmp_path / "whole.bin").read_bytes()

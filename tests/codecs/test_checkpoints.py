@@ -72,6 +72,13 @@ def test_nothing_in_a_bare_pickle_is_executed(tmp_path: Path) -> None:
     assert not made.exists()
 
 
+def test_a_program_is_not_run(tmp_path: Path) -> None:
+    """Torch would, of an archive of TorchScript, whatever is asked of a pickle."""
+    torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), tmp_path / "model.pt")
+    with pytest.raises(WeightsError, match="found a program in TorchScript"):
+        read_checkpoint(tmp_path / "model.pt")
+
+
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
     torch.save({"model": {"generator": {"w": torch.ones(1)}}, "epoch": 3}, tmp_path / "x.pth")
     assert list(read_tensors(tmp_path / "x.pth", "model", "generator")) == ["w"]

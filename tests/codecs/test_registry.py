@@ -184,7 +184,8 @@ def test_texts_that_make_the_same_codes_share_a_fingerprint(
     codec_file.write_text(f"{text}\n# the same codes\n", encoding="utf-8")
     assert fingerprint(one(f"{codec_file}:Sign:quiet")) != of_before
     same = SameFile(path="codec.py", before=before, now=file_sha256(codec_file), why="a comment")
-    write_toml(tmp_path / "same.toml", SameCodes(file=(same,)))
+    known = read_toml(SAME_CODES, SameCodes).file
+    write_toml(tmp_path / "same.toml", SameCodes(file=(*known, same)))
     monkeypatch.setattr("tokbench.codecs.registry.SAME_CODES", tmp_path / "same.toml")
     assert fingerprint(one(f"{codec_file}:Sign:quiet")) == of_before
     codec_file.write_text(f"{text}\n# other codes\n", encoding="utf-8")

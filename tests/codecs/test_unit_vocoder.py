@@ -13,9 +13,10 @@ from transformers.models.seamless_m4t.modeling_seamless_m4t import SeamlessM4THi
 
 from tokbench.audio import Audio
 from tokbench.codecs.base import Codec
+from tokbench.codecs.frozen import registered_units
 from tokbench.codecs.registry import list_cards, load
 from tokbench.codecs.unit_vocoder import SslResynthesis, load_vocoder
-from tokbench.errors import WeightsError
+from tokbench.errors import UsageError, WeightsError
 from tokbench.models.unit_hifigan import UnitHifiGan
 
 CARD = list_cards()["hubert-base-units-resynth"]
@@ -174,3 +175,10 @@ def test_missing_keys_and_tensors_are_named(tmp_path: Path) -> None:
     config.write_text("{}")
     with pytest.raises(WeightsError, match=r"config\.json: expected the configuration .* found f0 None"):
         load_vocoder(path, config)
+
+
+def test_a_folder_of_weights_names_no_code_for_its_units(tmp_path: Path) -> None:
+    (tmp_path / "evil.py").write_text(f"from pathlib import Path\nPath({str(tmp_path / 'it ran')!r}).touch()\n")
+    with pytest.raises(UsageError, match=r"evil\.py:E is code, which a folder of weights may not name"):
+        registered_units(["nobody", f"{tmp_path / 'evil.py'}:E"])
+    assert not (tmp_path / "it ran").exists()

@@ -128,7 +128,8 @@ def _named_in(file: Path) -> str:
     from tokbench.run.files import codec_of_file
 
     codec = codec_of_file(file)
-    if codec.partition(":")[0] not in (*list_cards(), *list_plugins()):
+    # A reference to a file of code may begin with a name that is registered.
+    if ".py:" in codec or codec.partition(":")[0] not in (*list_cards(), *list_plugins()):
         msg = f"{file} was made by {codec}, which is not a registered codec; name it with --codec"
         raise UsageError(msg)
     return codec

@@ -159,7 +159,8 @@ class Tokenizer(ABC):
     def _hop_length(self) -> int:
         """Samples per frame of the slowest stream."""
         rates = [stream.frame_rate_hz for stream in self.info.streams if stream.frame_rate_hz is not None]
-        return math.ceil(self.info.sample_rate_hz / min(rates)) if rates else self.info.sample_rate_hz
+        # A quotient of a quotient may lie a little above the whole number that it is.
+        return math.ceil(self.info.sample_rate_hz / min(rates) - 1e-6) if rates else self.info.sample_rate_hz
 
     def _rate_of(self, num_frames: int, duration_s: float) -> float:
         """Return the nominal rate of frames of which ``duration_s`` has made ``num_frames``.
@@ -203,6 +204,20 @@ class Tokenizer(ABC):
         return max(round(self.chunk_s * self.info.sample_rate_hz / self._hop_length), 1)
 
     def _indices(self, codes: Codes) -> list[Tensor]:
+        """Return the codes of each stream; raises what those of another codec, or damaged ones, deserve."""
+        name, advertised = self.info.name, self.info.streams
+        if codes.sample_rate_hz != self.info.sample_rate_hz:
+            raise SampleRateError(name, expected_hz=self.info.sample_rate_hz, actual_hz=codes.sample_rate_hz)
+        if len(codes.streams) != len(advertised):
+            raise CodesShapeError(name, expected=f"{len(advertised)} stream(s)", actual=f"{len(codes.streams)}")
+        for stream, info in zip(codes.streams, advertised, strict=True):
+            if len(stream.indices) > info.num_codebooks:
+                expected, found = f"int64 [{info.num_codebooks}, F]", f"int64 {list(stream.indices.shape)}"
+                raise CodesShapeError(name, expected=expected, actual=found)
+            if stream.indices.numel():
+                low, high = int(stream.indices.min()), int(stream.indices.max())
+                if low < 0 or high >= info.codebook_size:
+                    raise CodeRangeError(name, codebook_size=info.codebook_size, low=low, high=high)
         return [stream.indices.to(self.device) for stream in codes.streams]
 
     def _check_format(self, audio: Audio) -> None:

@@ -163,21 +163,26 @@ def _num_bits(codebook_size: int) -> int:
 def _packed(codes: Codes) -> bytes:
     bits = [np.zeros(0, np.uint8)]
     for stream in codes.streams:
-        places = np.arange(_num_bits(stream.codebook_size) - 1, -1, -1)
-        values = stream.indices.T.reshape(-1, 1).numpy()
-        bits.append(((values >> places) & 1).astype(np.uint8).ravel())
+        num_bits, values = _num_bits(stream.codebook_size), stream.indices.T.reshape(-1).numpy()
+        own = np.empty((len(values), num_bits), np.uint8)
+        for place in range(num_bits):  # one after another: a sample of PCM has as many bytes here as bits
+            own[:, place] = (values >> (num_bits - 1 - place)) & 1
+        bits.append(own.ravel())
     return np.packbits(np.concatenate(bits)).tobytes()
 
 
 def _unpacked(payload: bytes, streams: tuple[_Stream, ...]) -> list[Tensor]:
-    bits = np.unpackbits(np.frombuffer(payload, np.uint8)).astype(np.int64)
+    bits = np.unpackbits(np.frombuffer(payload, np.uint8))
     indices, start = [], 0
     for stream in streams:
         num_bits = _num_bits(stream.codebook_size)
         end = start + stream.num_frames * stream.num_codebooks * num_bits
         if end > len(bits):
             raise BitstreamError(f"{len(payload)} bytes of codes, where more were written")
-        values = bits[start:end].reshape(stream.num_frames, stream.num_codebooks, num_bits)
-        indices.append(torch.from_numpy((values << np.arange(num_bits - 1, -1, -1)).sum(axis=-1).T.copy()))
+        own = bits[start:end].reshape(stream.num_frames, stream.num_codebooks, num_bits)
+        values = np.zeros(own.shape[:2], np.int64)
+        for place in range(num_bits):
+            values = (values << 1) | own[:, :, place]
+        indices.append(torch.from_numpy(values.T.copy()))
         start = end
     return indices

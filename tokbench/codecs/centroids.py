@@ -12,7 +12,7 @@ import io
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -104,12 +104,29 @@ def _encoded(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+class _Ndarray(np.ndarray):
+    """What a file may name as the kind of an array, and may not make one of, out of bytes for addresses."""
+
+    def __new__(cls, *_: object, **__: object) -> Self:
+        msg = "an array that is made of a buffer"
+        raise pickle.UnpicklingError(msg)
+
+
+def _dtype(*arguments: Any) -> np.dtype[Any]:
+    """Return a type of numbers; raises :class:`pickle.UnpicklingError` for any other, objects above all."""
+    made: np.dtype[Any] = np.dtype(*arguments)
+    if made.kind not in "fiub":
+        msg = f"an array of {'objects' if made.hasobject else made}"
+        raise pickle.UnpicklingError(msg)
+    return made
+
+
 _RECONSTRUCT: Any = np.empty(0).__reduce__()[0]
 _SCALAR: Any = np.float64(0).__reduce__()[0]
 _KNOWN: Mapping[tuple[str, str], Any] = {
     ("joblib.numpy_pickle", "NumpyArrayWrapper"): _Array,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+    ("numpy", "ndarray"): _Ndarray,
+    ("numpy", "dtype"): _dtype,
     **{
         (f"numpy.{core}.multiarray", name): value
         for core in ("core", "_core")

@@ -8,6 +8,7 @@ unpickler that knows tensors and plain containers, and puts an :class:`Inert` in
 import contextlib
 import pickle
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -94,11 +95,22 @@ def read_checkpoint(path: Path) -> Any:
     ):
         warnings.simplefilter("ignore")  # of pickle protocols that the second way reads
         return torch.load(path, map_location="cpu", weights_only=True)
+    if _is_program(path):  # which torch would run
+        raise WeightsError(path, expected="a PyTorch checkpoint", found="a program in TorchScript")
     try:
         return torch.load(path, map_location="cpu", weights_only=False, pickle_module=_INERT_PICKLE)
     except Exception as error:
         reason = f"an unreadable file ({first_line(error)})"
         raise WeightsError(path, expected="a PyTorch checkpoint", found=reason) from error
+
+
+def _is_program(path: Path) -> bool:
+    """Say whether torch takes ``path`` for an archive of TorchScript."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return False
 
 
 def first_line(error: Exception) -> str:

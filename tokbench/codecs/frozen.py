@@ -28,7 +28,7 @@ from tokbench.errors import (
 from tokbench.models.ssl import SpeechEncoder
 from tokbench.specs.base import file_sha256
 
-__all__ = ["FrozenFeatures", "FrozenUnits", "files_sha256", "first_of"]
+__all__ = ["FrozenFeatures", "FrozenUnits", "files_sha256", "first_of", "registered_units"]
 
 _ABSENT = (UnknownNameError, MissingPackageError, MissingLibraryError)
 """What is raised, beside the error of missing weights, for a model that is not there, and not for a broken one."""
@@ -58,6 +58,19 @@ def first_of(references: Sequence[str], load_one: Callable[[str], Loaded]) -> Lo
         except _ABSENT as error:
             reasons.append(str(error))
     raise NothingToLoadError(references, reasons)
+
+
+def registered_units(references: Sequence[str]) -> "FrozenUnits":
+    """Return the first of ``references`` that is there, of which none may be a class in a file.
+
+    A codec that is trained on units names them in its folder, which is data and may not choose code to run. Raises
+    :class:`UsageError` for one that would, and :class:`NothingToLoadError`.
+    """
+    for reference in references:
+        if ".py:" in reference:
+            msg = f"units: {reference} is code, which a folder of weights may not name: register it as a plug-in"
+            raise UsageError(msg)
+    return first_of(references, FrozenUnits.load)
 
 
 def files_sha256(reference: CodecReference) -> str:

@@ -325,6 +325,11 @@ def load(reference: CodecReference, *, device: str = "cpu", weights: Path | None
         source=info.source or card.source,
         trained_on=info.trained_on or card.trained_on,
     )
+    if device.startswith("cuda"):
+        # Products of ten bits make other codes than those of a processor, or of an older GPU.
+        import torch  # noqa: PLC0415  (listing must not import it)
+
+        torch.backends.cudnn.allow_tf32 = False
     return tokenizer.to(device)
 
 

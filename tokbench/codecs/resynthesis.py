@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from tokbench.codecs.base import Codec, TokenizerInfo
-from tokbench.codecs.frozen import FrozenUnits, first_of
+from tokbench.codecs.frozen import FrozenUnits, registered_units
 from tokbench.codecs.trained import SPEC_FILE, load_finished
 from tokbench.codes import StreamInfo
 from tokbench.errors import WeightsError
@@ -68,7 +68,7 @@ def resolved_units(spec: UnitVocoderSpec) -> tuple[FrozenUnits, UnitVocoderSpec]
     Raises :class:`tokbench.errors.NothingToLoadError` where none is, and :class:`WeightsError` for units of another
     length than the generator's.
     """
-    units = first_of(spec.units, FrozenUnits.load)
+    units = registered_units(spec.units)
     wanted_hz = spec.sample_rate_hz / spec.unit_length
     if not math.isclose(units.frame_rate_hz, wanted_hz):
         raise WeightsError(

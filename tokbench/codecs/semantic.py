@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from tokbench.codecs.frozen import FrozenUnits, first_of
+from tokbench.codecs.frozen import registered_units
 from tokbench.codecs.trained import SPEC_FILE, TrainedCodec
 from tokbench.codes import StreamInfo
 from tokbench.errors import WeightsError
@@ -27,7 +27,7 @@ class UnitSource:
     """
 
     def __init__(self, semantic: Semantic) -> None:
-        self._units = first_of(semantic.units, FrozenUnits.load)
+        self._units = registered_units(semantic.units)
         self.num_units, self.name, self.trained_on = self._units.num_units, self._units.name, self._units.trained_on
         resolved = {"units": (self.name,), "num_units": self.num_units, "sha256": self._units.sha256}
         self.semantic = semantic.model_copy(update=resolved)

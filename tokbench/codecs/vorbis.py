@@ -22,6 +22,7 @@ __all__ = ["Vorbis"]
 _SAMPLE_RATE_HZ = 16000
 _BLOCK_S = 2048 / _SAMPLE_RATE_HZ
 """The longest block at this rate."""
+_SAMPLES_AT_ONCE = 2**20
 
 
 class Vorbis(Codec):
@@ -42,15 +43,12 @@ class Vorbis(Codec):
 
 def _packets(samples: Tensor, quality: float) -> tuple[bytes, list[bytes]]:
     """Return the headers and the packets of float32 ``samples`` [1, T]; ``quality`` is 0 to 1."""
-    file = io.BytesIO()
-    soundfile.write(
-        file,
-        np.clip(samples[0].cpu().numpy(), -1.0, 1.0),
-        _SAMPLE_RATE_HZ,
-        format="OGG",
-        subtype="VORBIS",
-        compression_level=1.0 - quality,
-    )
+    file, clipped = io.BytesIO(), np.clip(samples[0].cpu().numpy(), -1.0, 1.0)
+    options = {"format": "OGG", "subtype": "VORBIS", "compression_level": 1.0 - quality}
+    with soundfile.SoundFile(file, "w", _SAMPLE_RATE_HZ, channels=1, **options) as writer:
+        # The library lays out what it gets at once on its stack, which two minutes are too long for.
+        for first in range(0, len(clipped), _SAMPLES_AT_ONCE):
+            writer.write(clipped[first : first + _SAMPLES_AT_ONCE])
     with av.open(io.BytesIO(file.getvalue()), "r") as container:
         header = container.streams.audio[0].codec_context.extradata or b""
         return header, [bytes(packet) for packet in container.demux(audio=0) if packet.size]
