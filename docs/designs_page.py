@@ -91,7 +91,8 @@ def _designs(designs: StudyResults) -> Iterator[str]:
         reference = designs.at_rate(designs.study.find_run(designs.study.reference), rate_bps)
         if reference is not None and len(points) > 1:
             yield from ("", f"Differences from `{reference.run.name}`:", "")
-            yield from _differences([point for point in points if point is not reference], reference, designs.study)
+            others = [point for point in points if point.run.name != reference.run.name]
+            yield from _differences(others, reference, designs.study)
         yield ""
 
 

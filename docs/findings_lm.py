@@ -107,7 +107,6 @@ def patterns(records: Records) -> Finding:
         [
             *_switched(records, "lm-perplexity-flatten.v1", parallel, bits),
             *_switched(records, "lm-perplexity.v1", parallel, bits),
-            *_switched(records, "lm-perplexity-flatten.v1", "lm-perplexity.v1", bits),
         ],
         reason="a longer sequence is harder to learn in as many steps",
     )

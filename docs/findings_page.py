@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from findings_lm import OF_LANGUAGE_MODELS
 from findings_parts import (
     NUM_TOLD,
+    UNITS,
     Finding,
     Pair,
     by_size,
@@ -42,12 +43,12 @@ what is known is not to be believed on what is new. This page is made from the c
 `docs/generate.py`; only the claims, and what may stand in their way, are written by hand.
 
 Intervals are 95 %. A difference is *clear* where its interval excludes 0: the interval of a paired comparison over
-the same utterances or speakers, and over seeds where models were trained; otherwise one computed as if both values
-were independent. A claim is *reproduced* where more than half of all comparisons clearly support it and none
-contradicts it; *in part* where at least as many clearly support as contradict it; *not reproduced* where more
-contradict it; and *undecided* where no difference is clear. Comparisons share codecs and are not independent, and
-nothing is corrected for their number. The codecs of the package are `tiny`, trained briefly on a CPU: what is said
-here is said of them.
+the same utterances or speakers, and over seeds where a task trains several models (of one, it says nothing of
+others); otherwise one computed as if both values were independent. A claim is *reproduced* where more than half of
+all comparisons clearly support it and none contradicts it; *in part* where at least as many clearly support as
+contradict it; *not reproduced* where more contradict it; and *undecided* where no difference is clear. Comparisons
+share codecs and are not independent, and nothing is corrected for their number. The codecs of the package are
+`tiny`, trained briefly on a CPU: what is said here is said of them.
 """
 ALIGNMENT = "text_alignment_nats"
 """The estimate of SpeechTokenizer's authors of how much of the text is in the tokens."""
@@ -196,7 +197,10 @@ def taught_at_no_cost(records: Records) -> Finding:
         metric: list(taught_and_not(records.of("reconstruction.v1", metric), same_setting=True)) for metric in HEARD
     }
     gaps = [
-        (f"{METRICS[metric].title} of `{taught.label}`", records.gap(taught, other, metric))
+        (
+            f"{METRICS[metric].title} of `{taught.label}` on {taught.record.corpus.name}",
+            records.gap(taught, other, metric),
+        )
         for metric, pairs in by_metric.items()
         for taught, other in pairs
     ]
@@ -206,8 +210,9 @@ def taught_at_no_cost(records: Records) -> Finding:
     lost = [(name, gap) for name, gap in gaps if gap.high < 0]
     listed = "; ".join(f"{name} by {told_gap(gap, turned=True)}" for name, gap in lost[:NUM_TOLD])
     gained = sum(gap.low > 0 for _, gap in gaps)
+    among = ", among them " if len(lost) > NUM_TOLD else ": "
     evidence = f"Of {len(gaps)} numbers, {gained} are clearly better, and {len(lost)} clearly worse" + (
-        f": {listed}." if listed else "."
+        f"{among}{listed}." if listed else "."
     )
     return Finding(
         claim,
@@ -224,7 +229,7 @@ def tones_and_vowels(records: Records) -> Finding:
     source = "Osakuade and King 2024, arXiv:2410.19935"
     rows, verdicts = [], []
     for item, other in _tones_with_vowels(records):
-        if records.kind(item) not in {"semantic units", "spectral units"}:
+        if UNITS.match(item.record.codec.name) is None:
             continue
         tone, vowel = number(item, "tone_accuracy_drop"), number(other, "vowel_accuracy_drop")
         gap = independent(tone, vowel)
@@ -353,9 +358,8 @@ def few_tokens(records: Records) -> Finding:
     for item in sources:
         summary = number(item, "mass_commonest_20pct")
         assert summary is not None
-        low, high = (summary.value if end is None else end for end in (summary.low, summary.high))
-        more += (low or 0.0) > _HALF
-        less += (high or 0.0) < _HALF
+        more += summary.low is not None and summary.low > _HALF
+        less += summary.high is not None and summary.high < _HALF
     evidence = (
         f"Of {len(sources)} codes that were learnt, {more} have clearly more than half of their tokens on the "
         f"commonest fifth of the codebook, and {less} clearly less."
@@ -380,14 +384,15 @@ def quality_and_bitrate(records: Records) -> Finding:
     source = "Codec-SUPERB, Wu et al. 2024; the papers of the codecs"
     fallen, num_steps, num_risen, families, corpora = [], 0, 0, set(), set()
     for metric in HEARD:
-        ladders: dict[tuple[str, str], list[SourceRecord]] = defaultdict(list)
+        ladders: dict[tuple[str, str], list[tuple[float, SourceRecord]]] = defaultdict(list)
         for item in records.of("reconstruction.v1", metric):
-            if records.kind(item) not in {"", "anchor"} and item.record.codec.bitrate_bps:
-                ladders[item.record.corpus.name, item.record.codec.name].append(item)
+            rate_bps = records.nominal_bps(item)
+            if records.kind(item) not in {"", "anchor"} and rate_bps:
+                ladders[item.record.corpus.name, item.record.codec.name].append((rate_bps, item))
         for (corpus, name), ladder in sorted(ladders.items()):
-            rising = sorted(ladder, key=lambda item: (item.record.codec.bitrate_bps or 0.0, item.label))
-            for first, second in pairwise(rising):
-                if first.record.codec.bitrate_bps == second.record.codec.bitrate_bps:
+            rising = sorted(ladder, key=lambda step: (step[0], step[1].label))
+            for (first_bps, first), (second_bps, second) in pairwise(rising):
+                if first_bps == second_bps:
                     continue
                 num_steps += 1
                 families.add(name)

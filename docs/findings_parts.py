@@ -1,6 +1,7 @@
 """What findings are made of: a claim, a verdict that is computed, and evidence in words and numbers."""
 
 import re
+import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,8 +73,7 @@ def of_pairs(
         f"{', among them' if len(against) > NUM_TOLD else ':'} {', '.join(against[:NUM_TOLD])}" if against else ""
     )
     corpora = ", ".join(sorted({first.record.corpus.name for first, *_ in pairs}))
-    gaps = sorted(gap.value for *_, gap in pairs)
-    middle = gaps[len(gaps) // 2]
+    middle = statistics.median(gap.value for *_, gap in pairs)
     evidence = (
         f"In {more} of {len(pairs)} pairs ({corpora}) {what}, clearly; in {less} the opposite is clear{listed}. "
         f"The median difference is {signed(middle)} in favour of the claim."

@@ -1,5 +1,6 @@
 """The records that findings are made from: what each codec is, how far two of them are apart, and both in words."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -67,6 +68,18 @@ class Records:
         """Return what the codec of a record is; empty for one without a card here."""
         return self.kinds.get(source.record.codec.name, "")
 
+    def nominal_bps(self, source: SourceRecord) -> float:
+        """Return the nominal bitrate, as it was measured where it varies; 0 where neither is known."""
+        if source.record.codec.bitrate_bps:
+            return source.record.codec.bitrate_bps
+        where = source.record.corpus.name, source.label
+        rates = {
+            (item.record.corpus.name, item.label): number(item, "bitrate_nominal_bps")
+            for item in self.of("tokens.v1", "bitrate_nominal_bps")
+        }
+        found = rates.get(where)
+        return (found.value if found else None) or 0.0
+
     def gap(
         self,
         first: SourceRecord,
@@ -129,9 +142,11 @@ def independent(first: MetricSummary | None, second: MetricSummary | None, sign:
     """Return the difference of two values whose errors are taken to be independent."""
     assert first is not None
     assert second is not None
-    return Gap(
-        *stats.independent(*((sign * (each.value or 0.0), each.half_width or 0.0) for each in (first, second)))
-    )
+    halves = [each.half_width for each in (first, second)]
+    # Of what has no interval, nothing is clear.
+    errors = [math.inf if half is None else half for half in halves]
+    values = [sign * (each.value or 0.0) for each in (first, second)]
+    return Gap(*stats.independent(*zip(values, errors, strict=True)))
 
 
 def place(source: SourceRecord) -> list[str]:
@@ -157,6 +172,8 @@ def told(summary: MetricSummary | None) -> str:
 def told_gap(gap: Gap, *, turned: bool = False) -> str:
     """Return a difference with its interval; ``turned`` for what is told as a loss."""
     value, low, high = (-gap.value, -gap.high, -gap.low) if turned else (gap.value, gap.low, gap.high)
+    if math.isinf(low):
+        return signed(value)
     return f"{signed(value)} ({signed(low)} to {signed(high)})"
 
 

@@ -25,7 +25,7 @@ GROUPS = {
     SHUFFLED: "shuffled codes",
 }
 BEGIN, END = "<!-- {name}: made by docs/generate.py -->\n", "<!-- end of {name} -->"
-BUDGET = ("lm_num_parameters", "lm_num_steps", "lm_audio_s")
+BUDGET = ("lm_num_parameters", "lm_num_steps", "lm_num_tokens", "lm_audio_s")
 
 
 def lms_page(text: str, results: Path) -> str:
@@ -102,6 +102,7 @@ def _answers(task: Task, records: Records) -> Iterator[str]:
         *(GROUPS[group] for group in groups),
         "parameters",
         "steps",
+        "tokens",
         "audio, s",
     )
     yield from table(heads, rows)

@@ -84,6 +84,21 @@ def test_designs_stand_side_by_side_at_a_bitrate(docs: ModuleType, results: Resu
     (loser,) = [line for line in page.splitlines() if line.startswith("| `soundstream-tiny` |") and "(" in line]
     assert "| *\N{MINUS SIGN}0.050 (" in loser
     assert "soundstream-tiny:4x1024" not in page
+    # The reference does not differ from itself.
+    assert not [line for line in page.splitlines() if line.startswith("| `encodec-tiny` |") and "(" in line]
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict"),
+    [([0.1, 0.11, 0.12], "holds"), ([-0.1, -0.1, -0.09], "does not hold"), ([0.1, -0.1, 0.0], "undecided")],
+)
+def test_what_cannot_be_told_apart_is_not_shown_to_cost_nothing(
+    docs: ModuleType, results: Results, gains: list[float], verdict: str
+) -> None:
+    for number, gain in enumerate(gains, start=1):
+        add(results, f"encodec-base-s{number}", 8, 0.6)
+        add(results, f"encodec-sem-s{number}", 8, 0.6 + gain)
+    assert verdicts(docs, results)["semantic_teacher"][0] == verdict
 
 
 def test_settings_are_ladders_that_should_rise(docs: ModuleType, results: Results) -> None:

@@ -57,7 +57,7 @@ def test_records_stand_best_first_with_their_floors_and_ceilings(docs: ModuleTyp
         record(results, codec, "lm-tts.v1", **values)
     lines = docs.lms_page(PAGE, results.folder).splitlines()
     head = lines.index(
-        "| corpus | tokenizer | kbit/s | model | original | untrained | parameters | steps | audio, s |"
+        "| corpus | tokenizer | kbit/s | model | original | untrained | parameters | steps | tokens | audio, s |"
     )
     assert "lower is better; 3 seeds" in lines[head - 2]
     assert lines[head + 2].startswith(

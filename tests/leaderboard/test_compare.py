@@ -2,6 +2,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 from leaderboard.builder import Results, summary_of
@@ -10,6 +11,7 @@ from tokbench import stats
 from tokbench.errors import UsageError
 from tokbench.leaderboard.cells import MixedRecordsError
 from tokbench.leaderboard.compare import RecordNotFoundError, compare
+from tokbench.leaderboard.components import Components
 
 
 @pytest.fixture
@@ -21,6 +23,13 @@ def measured(results: Results, rng: np.random.Generator) -> Results:
     results.add("opus", "6kbps", {"pesq_wb": (hard - 0.5).tolist(), "mel_distance_dac": (near + 0.5).tolist()})
     results.add("mulaw", "8bit", {"pesq_wb": (hard + rng.normal(0, 0.3, size=20)).tolist()})
     return results
+
+
+def test_what_is_no_number_is_no_utterance_that_was_measured() -> None:
+    table = pd.DataFrame({"stoi.total": [1.0, np.nan, np.inf, 0.0], "stoi.weight": [1.0, 1.0, 1.0, 0.0]})
+    found = Components.of(table, "stoi")
+    assert found.is_ok.tolist() == [True, False, False, True]
+    assert found.total[:, 0].tolist() == [1.0, 0.0, 0.0, 0.0]
 
 
 def test_a_difference_is_that_of_the_codec_and_the_first_one(measured: Results) -> None:

@@ -67,7 +67,9 @@ class Components:
         """Read them from a per-utterance table that has them."""
         columns = _columns(utterances, metric)
         total, weight = (utterances[[names[part] for names in columns]].to_numpy(np.float64) for part in (0, 1))
-        return cls(np.nan_to_num(total), np.nan_to_num(weight), ~np.isnan(weight).any(axis=1))
+        is_ok = ~(np.isnan(weight) | ((weight > 0) & ~np.isfinite(total))).any(axis=1)
+        is_number = np.isfinite(total) & np.isfinite(weight)
+        return cls(np.where(is_number, total, 0.0), np.where(is_number, weight, 0.0), is_ok)
 
     @property
     def seeds(self) -> list[tuple[np.ndarray, np.ndarray]]:

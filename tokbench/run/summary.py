@@ -276,7 +276,7 @@ def _row(entry: Entry, names: Sequence[str]) -> dict[str, Any]:
     for name in names:
         score, failure = measurement.scores.get(name), measurement.failures.get(name)
         total, weight = component_names(name)
-        if score is not None:
+        if score is not None and math.isfinite(score.total) and math.isfinite(score.weight):
             row[total], row[weight] = score.total, score.weight
         elif failure is not None and failure.is_not_applicable:
             row[weight] = 0.0
