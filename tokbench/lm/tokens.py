@@ -3,6 +3,7 @@
 Axes: ``K`` codebooks, ``F`` frames, ``D`` features.
 """
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -106,20 +107,18 @@ def _make(
                 if isinstance(source, TextSource | LabelSource)
             }
             write_bytes(temporary / _SYMBOLS_FILE, json.dumps(symbols).encode())
-        if not Shards.is_complete(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-            _move(temporary, folder)
+        _move(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _move(temporary: Path, folder: Path) -> None:
-    """Move a complete folder to its place, unless another process was first."""
-    try:
+    """Move a complete folder to its place, unless another process was first: what that reads is not removed."""
+    with contextlib.suppress(OSError):
         temporary.rename(folder)
-    except OSError:
-        if not Shards.is_complete(folder):
-            raise
+    if not Shards.is_complete(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
 
 
 def _column(spec: LmSpec, name: str) -> Column:

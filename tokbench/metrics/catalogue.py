@@ -971,7 +971,7 @@ _LANGUAGE_MODELS = (
         unit="",
         better=None,
         bounds=(0.0, None),
-        source="number of trained values of the language model",
+        source="number of values of the language model, those that stay as they are included",
         description="Size of the model that was trained on the codes.",
         pooling="max",
     ),

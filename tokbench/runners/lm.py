@@ -10,11 +10,11 @@ of a pair is the likelier; and, of outputs, the metrics of :mod:`tokbench.runner
 each of which a model is trained. Every result states the parameters of a model, its steps, its tokens, and its
 seconds of audio.
 
-Groups: ``all`` is the trained model. ``untrained`` is the same model with its first weights, and ``shuffled`` has
-the frames of all codes in a random order: the trained model reads them, or, where it would generate, they are what
-is heard. These are the floor. ``input`` is what was to be made into something else, as it is given: what is no
-better than that was better left alone. ``ceiling`` is the tokenizer's own resynthesis of the reference through the
-same judge, and ``original`` the reference itself.
+Groups: ``all`` is the trained model. ``untrained`` is the same model with random weights, also where it begins with
+those of another model, and ``shuffled`` has the frames of all codes in a random order: the trained model reads
+them, or, where it would generate, they are what is heard. These are the floor. ``input`` is what was to be made
+into something else, as it is given: what is no better than that was better left alone. ``ceiling`` is what the
+tokenizer itself makes of the reference, through the same judge, and ``original`` the reference itself.
 
 Intervals: a bootstrap over utterances or speakers and over seeds; a model that is the only one is taken as it is.
 """
@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import ValidationError
 
+from tokbench.codecs.registry import fingerprint, one
 from tokbench.corpora.registry import open_corpus
 from tokbench.corpora.training_part import require_apart, training_part
 from tokbench.errors import MissingPackageError, SpecError, UsageError
@@ -60,8 +61,8 @@ from tokbench.runners.lm_scores import (
     estimate,
 )
 from tokbench.runners.payload import open_arrays, pack_arrays
-from tokbench.specs.base import problems
-from tokbench.specs.codec import find_spec
+from tokbench.specs.base import file_sha256, problems
+from tokbench.specs.codec import find_spec, list_lms
 from tokbench.specs.lm import Levels, LmSpec, Next
 from tokbench.specs.lm_streams import CodeSource
 from tokbench.specs.lm_task import AROUND, LmArguments
@@ -341,9 +342,24 @@ class LmRunner(Runner):
             str(bench.seed),
             bench.device.partition(":")[0],
             torch.__version__,
+            *self._companions(),
         )
         key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
         return cache_dir() / "lms" / key / self._spec.name
+
+    def _companions(self) -> Iterator[str]:
+        """Yield what tells the tokenizers beside the one that is asked about, and the model to begin with."""
+        from tokbench.codecs.frozen import first_of  # noqa: PLC0415  (imports torch)
+        from tokbench.lm.language_model import CARD_FILE  # noqa: PLC0415  (as above)
+
+        for name, source in self._spec.streams.items():
+            if name not in self._spec.codec and (references := getattr(source, "tokenizers", ())):
+                yield first_of(references, lambda reference: fingerprint(one(reference)))
+        start = self._spec.start_from
+        if start is not None:
+            is_shipped = start in list_lms()
+            spec = find_spec(start, self.arguments.scale)[0].model_dump_json() if is_shipped else ""
+            yield spec or file_sha256(Path(start) / CARD_FILE)
 
     def learn(self, bench: Bench) -> None:
         """Train a model on the codes of the tokenizer from each seed; what was trained before is left alone."""
