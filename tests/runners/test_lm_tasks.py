@@ -339,6 +339,27 @@ def test_a_prompted_model_stays_as_it_is(manifest: Path) -> None:
     assert row.facts["written"] in {"", *(" ".join(words) for words in WORDS)}
 
 
+def test_a_model_is_known_by_what_it_begins_with_and_hears_beside_the_codec(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, bench = manifest.parent / "another", bench_of(manifest)
+    start.mkdir()
+    folders = []
+    for content in ("one", "two"):
+        (start / "lm.toml").write_text(content)
+        runner = make_runner(
+            small(manifest, "lm-kws-prompt", ("answer_accuracy",), 2, changes={"start_from": str(start)})
+        )
+        assert isinstance(runner, LmRunner)
+        folders.append(runner.folder(bench))
+    made = make_runner(small(manifest, "lm-sc", ("frechet_log_mel",), 2))
+    assert isinstance(made, LmRunner)
+    for each in ("before", "after"):  # what makes the semantic units
+        monkeypatch.setattr("tokbench.runners.lm.fingerprint", lambda _, state=each: state)
+        folders.append(made.folder(bench))
+    assert len(set(folders)) == 4
+
+
 def test_prompts_have_no_key_that_nothing_reads() -> None:
     changes = {"stages": {"lm": {"prompts": {"dropout": 0.1}}}}
     with pytest.raises(SpecError, match=r"stages\.lm\.prompts\.dropout: unknown key"):

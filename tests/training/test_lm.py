@@ -1,5 +1,6 @@
 """Language models from spec to sound: tokens, training, resuming, generating, and what goes wrong on the way."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,8 @@ from tokbench.lm.decoding import ContextError
 from tokbench.lm.items import CorpusMaterial, Item, Material
 from tokbench.lm.language_model import LanguageModel, Request
 from tokbench.lm.streams import ContentError, load_tools
-from tokbench.lm.tokens import open_tokens, token_folder
-from tokbench.shards import ShardError
+from tokbench.lm.tokens import _move, open_tokens, token_folder
+from tokbench.shards import INDEX_FILE, Column, ShardError, Shards, ShardWriter
 from tokbench.specs.codec import find_spec, list_lms
 from tokbench.specs.lm import LmSpec
 from tokbench.training.learner import Progress
@@ -538,3 +539,18 @@ def test_a_tokenizer_with_streams_of_several_rates_is_told(tmp_path: Path) -> No
     assert isinstance(declared, LmSpec)
     with pytest.raises(UsageError, match=r"streams.acoustic: log-mel:.* no codes|has no stream"):
         load_tools(declared, "log-mel")
+
+
+@pytest.mark.parametrize("is_there", ["nothing", "the rest of another", "another"])
+def test_tokens_that_another_process_made_meanwhile_stay(tmp_path: Path, is_there: str) -> None:
+    temporary, folder = tmp_path / "temporary", tmp_path / "tokens"
+    for path, content in ((temporary, "ours"), (folder, "theirs")):
+        with ShardWriter(path, {"codes": Column("int16", 1)}) as writer:
+            writer.append({"codes": np.zeros((2, 1), np.int64)}, {"id": content})
+    if is_there == "nothing":
+        shutil.rmtree(folder)
+    elif is_there == "the rest of another":
+        (folder / INDEX_FILE).unlink()
+    _move(temporary, folder)
+    assert Shards.is_complete(folder)
+    assert [note["id"] for note in Shards(folder).notes()] == (["theirs"] if is_there == "another" else ["ours"])
