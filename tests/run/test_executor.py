@@ -1,13 +1,18 @@
 """Worker processes: bounded queues, time limits, replacements."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
-from worker_functions import misbehave, settings_of_worker, square
+from worker_functions import misbehave, square
 
 from tokbench.run.executor import LocalExecutor, completed
+from tokbench.run.worker import THREAD_VARIABLES
 from tokbench.runners.base import Failure
 
 
@@ -50,7 +55,25 @@ def test_a_worker_that_hangs_or_dies_costs_its_item_only(executor: LocalExecutor
     assert [found[number] for number in (1, 2, 4, 6, 7, 8)] == [1, 2, 4, 6, 7, 8]
 
 
-def test_workers_get_the_settings_of_now_and_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TOKBENCH_TEST", "yes")
-    with LocalExecutor(1) as executor:
-        assert executor.submit(settings_of_worker, 0, timeout_s=30).result() == ("yes", "1")
+def test_workers_get_the_settings_of_now_and_one_thread() -> None:
+    """In a process of its own: what another test has started here has the environment of then."""
+    program = (
+        "import os\n"
+        "from worker_functions import settings_of_worker\n"
+        "from tokbench.run.executor import LocalExecutor\n"
+        "with LocalExecutor(1) as executor:\n"
+        "    os.environ['TOKBENCH_TEST'] = 'then'\n"
+        "with LocalExecutor(1) as executor:\n"
+        "    os.environ['TOKBENCH_TEST'] = 'later'\n"
+        "    print(*executor.submit(settings_of_worker, 0, timeout_s=30).result())\n"
+    )
+    without = {name: value for name, value in os.environ.items() if name not in THREAD_VARIABLES}
+    path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**without, "PYTHONPATH": path, "TOKBENCH_TEST": "yes"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["then", "1"]
