@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from findings_lm import OF_LANGUAGE_MODELS
 from findings_parts import (
-    NUM_TOLD,
     UNITS,
     Finding,
     Pair,
@@ -22,6 +21,7 @@ from findings_parts import (
     numbers,
     of_kinds,
     of_pairs,
+    some_of,
     taught_and_not,
     verdict_of,
 )
@@ -208,12 +208,9 @@ def taught_at_no_cost(records: Records) -> Finding:
     if not gaps:
         return Finding(claim, source, "not measured", "There are no records of both at one number of codebooks.")
     lost = [(name, gap) for name, gap in gaps if gap.high < 0]
-    listed = "; ".join(f"{name} by {told_gap(gap, turned=True)}" for name, gap in lost[:NUM_TOLD])
+    listed = some_of([f"{name} by {told_gap(gap, turned=True)}" for name, gap in lost], "; ")
     gained = sum(gap.low > 0 for _, gap in gaps)
-    among = ", among them " if len(lost) > NUM_TOLD else ": "
-    evidence = f"Of {len(gaps)} numbers, {gained} are clearly better, and {len(lost)} clearly worse" + (
-        f"{among}{listed}." if listed else "."
-    )
+    evidence = f"Of {len(gaps)} numbers, {gained} are clearly better, and {len(lost)} clearly worse{listed}."
     return Finding(
         claim,
         source,

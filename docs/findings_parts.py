@@ -13,7 +13,6 @@ from tokbench.leaderboard.cells import SourceRecord
 from tokbench.metrics.catalogue import METRICS
 
 __all__ = [
-    "NUM_TOLD",
     "Finding",
     "Pair",
     "Verdict",
@@ -22,6 +21,7 @@ __all__ = [
     "numbers",
     "of_kinds",
     "of_pairs",
+    "some_of",
     "taught_and_not",
     "verdict_of",
 ]
@@ -69,9 +69,7 @@ def of_pairs(
         for first, second, gap in pairs
         if gap.high < 0
     ]
-    listed = (
-        f"{', among them' if len(against) > NUM_TOLD else ':'} {', '.join(against[:NUM_TOLD])}" if against else ""
-    )
+    listed = some_of(against)
     corpora = ", ".join(sorted({first.record.corpus.name for first, *_ in pairs}))
     middle = statistics.median(gap.value for *_, gap in pairs)
     evidence = (
@@ -79,6 +77,13 @@ def of_pairs(
         f"The median difference is {signed(middle)} in favour of the claim."
     )
     return Finding(claim, source, verdict_of(more, less, len(pairs)), evidence, table=shown, reason=reason)
+
+
+def some_of(told: Sequence[str], separator: str = ", ") -> str:
+    """Return the first of what is ``told``, as it follows a number of them; nothing for none."""
+    if not told:
+        return ""
+    return f"{', among them' if len(told) > NUM_TOLD else ':'} {separator.join(told[:NUM_TOLD])}"
 
 
 def num_clear(gaps: Iterable[Gap]) -> tuple[int, int]:

@@ -70,15 +70,18 @@ class Records:
 
     def nominal_bps(self, source: SourceRecord) -> float:
         """Return the nominal bitrate, as it was measured where it varies; 0 where neither is known."""
-        if source.record.codec.bitrate_bps:
-            return source.record.codec.bitrate_bps
         where = source.record.corpus.name, source.label
-        rates = {
-            (item.record.corpus.name, item.label): number(item, "bitrate_nominal_bps")
-            for item in self.of("tokens.v1", "bitrate_nominal_bps")
-        }
-        found = rates.get(where)
-        return (found.value if found else None) or 0.0
+        return source.record.codec.bitrate_bps or self._measured_bps.get(where, 0.0)
+
+    @cached_property
+    def _measured_bps(self) -> Mapping[tuple[str, str], float]:
+        """The nominal bitrates that were measured, by corpus and tokenizer."""
+        rates: dict[tuple[str, str], float] = {}
+        for item in self.of("tokens.v1", "bitrate_nominal_bps"):
+            found = number(item, "bitrate_nominal_bps")
+            if found is not None and found.value is not None:
+                rates[item.record.corpus.name, item.label] = found.value
+        return rates
 
     def gap(
         self,

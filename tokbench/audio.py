@@ -64,6 +64,8 @@ def _expect_whole(path: Path, opened: soundfile.SoundFile) -> None:
     if opened.frames >= _UNKNOWN_LENGTH:
         reason = "its header does not say how long it is, as of FLAC from a pipe: ffmpeg -i IN OUT mends that"
         raise AudioFileError(path, reason)
+    if opened.format not in {"WAV", "WAVEX"}:
+        return
     with path.open("rb") as file:
         if file.read(12)[:4] != b"RIFF":
             return

@@ -85,7 +85,7 @@ def examples(table: Table) -> list[Example]:
         # Others have no sounds, and what was skipped has no utterances either.
         rows = [row for row in table.section.rows if _has_sounds(row, task)]
         if rows and table.board.num_examples:
-            return _examples(table, task, rows[0].sources[task], rows)
+            return _examples(table, task, rows)
     return []
 
 
@@ -93,14 +93,15 @@ def _has_sounds(row: Row, task: str) -> bool:
     return task in row.sources and any(row.sources[task].files.examples.glob("*.flac"))
 
 
-def _examples(table: Table, task: str, source: SourceRecord, rows: Sequence[Row]) -> list[Example]:
+def _examples(table: Table, task: str, rows: Sequence[Row]) -> list[Example]:
     kept = {path.name for row in rows for path in row.sources[task].files.examples.glob("*.flac")}
-    lines = read_utterances(source)
-    is_kept = [f"{file_safe(utterance)}.flac" in kept for utterance in lines["utterance"]]
-    wanted = lines[is_kept].head(table.board.num_examples)["utterance"].tolist()
+    source = rows[0].sources[task]
+    utterances = read_utterances(source)["utterance"]
+    is_kept = [f"{file_safe(utterance)}.flac" in kept for utterance in utterances]
+    wanted = utterances[is_kept].head(table.board.num_examples).tolist()
     tables = {row.label: _by_utterance(row.sources[task], wanted) for row in rows}
     found: list[Example] = []
-    for utterance, facts in _by_utterance(source, wanted).items():
+    for utterance, facts in tables[rows[0].label].items():
         original = _sound(source.files.originals / file_safe(utterance), "original", "", "")
         decoded = [_decoded(table, task, row, utterance, tables[row.label]) for row in rows]
         sounds = tuple(sound for sound in (original, *decoded) if sound is not None)

@@ -211,7 +211,7 @@ class _Desk:
                 if row is not None and not self._put_known(index, row, symbols):
                     waiting.setdefault((row, self._block(index, row)), []).append(index)
             for (row, block), indices in waiting.items():
-                logits = self._logits(following.features(row, self._asked(symbols)), block)[indices]
+                logits = self._logits(following.features(row, symbols), block)[indices]
                 for line, index in zip(logits, indices, strict=True):
                     self._ban(line, block, index, row)
                 found = chosen(logits, self.sampling, row, [generators[index] for index in indices])
@@ -229,10 +229,6 @@ class _Desk:
 
     def _block(self, index: int, row: int) -> Block:
         return self.writing.vocabulary.blocks(self.writers[index].output.part)[row]
-
-    def _asked(self, symbols: Tensor) -> Tensor:
-        """Return ``symbols`` int64 [B, R] where the network is; with guidance, twice: with inputs and without."""
-        return (symbols.repeat(2, 1) if self.is_guided else symbols).to(self.device)
 
     def _logits(self, features: Tensor, block: Block) -> Tensor:
         """Return [B, V] on the processor, of the features of all examples."""
@@ -262,7 +258,7 @@ class _Desk:
         beam = _Beam(self.sampling.beam, has_end=block.has_end)
         num_new = min(order.num_frames - output.num_begun, opening.room + 1)
         for step in range(num_new):
-            logits = self._logits(following.features(0, self._asked(columns)), block).log_softmax(dim=-1)
+            logits = self._logits(following.features(0, columns), block).log_softmax(dim=-1)
             may_end = not order.is_known and output.num_begun + step >= order.num_least
             parents, places = beam.grow(logits, may_end=may_end)
             if beam.is_done or step == num_new - 1:

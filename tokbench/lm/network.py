@@ -69,8 +69,8 @@ class Step:
     def features(self, row: int, symbols: Tensor) -> Tensor:
         """Return [B, D'], from which ``row`` is predicted.
 
-        ``symbols`` int64 [B, R] are those of the step that are decided on, of which a local network sees the ones
-        before ``row``.
+        ``symbols`` int64 [N, R] are those of the step that are decided on, on any device, of which a local network
+        sees the ones before ``row``. B is N, or a multiple of it where examples are read in several ways.
         """
         del symbols
         return self._values if self._values.ndim == 2 else self._values[row // self._rows_per_tower]  # noqa: PLR2004
@@ -88,8 +88,10 @@ class _LocalStep(Step):
 
     def features(self, row: int, symbols: Tensor) -> Tensor:
         for place in range(len(self._made), row + 1):
-            given = self._given[:, place]
-            values = given + self._embedding(symbols[:, place - 1]) if place else given
+            values = self._given[:, place]
+            if place:
+                before = symbols[:, place - 1].to(values.device).repeat(len(values) // len(symbols))
+                values = values + self._embedding(before)
             self._made.append(self._stack(values[:, None], Attended(), self._past)[:, 0])
         return self._made[row]
 

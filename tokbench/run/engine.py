@@ -230,9 +230,12 @@ def _keep_examples(cell: Cell, utterance: Utterance, measurement: Measurement) -
 
 def _drop_examples(cell: Cell, journal: Journal) -> None:
     """Remove the sounds of earlier runs: of utterances that are no examples now, or of which nothing came out."""
+    there = list(cell.files.examples.glob("*"))
+    if not there:
+        return
     wanted = _example_positions(cell)
     made = {file_safe(e.utterance) for e in journal if e.position in wanted and e.error is None}
-    for path in cell.files.examples.glob("*"):
+    for path in there:
         if path.stem not in made:
             path.unlink()
 

@@ -104,11 +104,12 @@ class MaskedUnitsObjective(EncoderObjective):
         for number in range(int(self.num_started), due):
             targets = self._targets[number]
             targets.follow(encoder)
+            centroids = torch.empty_like(targets.units.centroids)
             if is_first_process():  # the others wait: memory of one machine is not for as many reservoirs
                 frames, num_units = self._frames(targets, draw), iterations[number].num_units
-                centroids = fit_centroids(frames, num_units, self.objective.clustering, seed=number)
-                targets.units.replace_(torch.from_numpy(centroids).to(self.num_started.device))
-            targets.units.replace_(first_process_(targets.units.centroids.clone()))
+                fitted = fit_centroids(frames, num_units, self.objective.clustering, seed=number)
+                centroids.copy_(torch.from_numpy(fitted))
+            targets.units.replace_(first_process_(centroids))
             if iterations[number].restart:
                 encoder.load_state_dict(TrainableSpeechEncoder(self.spec).state_dict())
                 for tensor in encoder.state_dict().values():
