@@ -5,12 +5,14 @@ one stream with ``K`` codebooks; a multi-rate codec has several streams.
 """
 
 import math
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-__all__ = ["CodeStream", "Codes", "StreamInfo"]
+__all__ = ["CodeStream", "Codes", "StreamInfo", "checksum"]
 
 _NUM_AXES = 2
 
@@ -97,3 +99,11 @@ class Codes:
             * (stream.num_frames / self.duration_s if stream.frame_rate_hz is None else stream.frame_rate_hz)
             for stream in self.streams
         )
+
+
+def checksum(indices: Iterable[Tensor]) -> int:
+    """Return the CRC-32 of the codes of all streams, int64 [K, F] each, one after another."""
+    found = 0
+    for codes in indices:
+        found = zlib.crc32(codes.cpu().numpy().astype("<i8").tobytes(), found)
+    return found

@@ -72,8 +72,8 @@ class SpecError(UsageError):
     """A declaration (card, task, spec, leaderboard) with all of its problems at once."""
 
     def __init__(self, path: Path | str, problems: Sequence[str]) -> None:
-        lines = "; ".join(problems)
-        super().__init__(f"{path}: {lines}")
+        self.problems = tuple(problems)
+        super().__init__(f"{path}: {'; '.join(problems)}")
 
 
 class CorpusError(UsageError):

@@ -10,8 +10,7 @@ import hashlib
 import json
 import os
 import struct
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -20,7 +19,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from tokbench.codes import Codes, CodeStream
+from tokbench.codes import Codes, CodeStream, checksum
 from tokbench.errors import CodesFileError
 from tokbench.paths import cache_dir, write_bytes
 
@@ -138,7 +137,7 @@ def _pack(codes: Codes, facts: Mapping[str, Any]) -> bytes:
         "num_samples": codes.num_samples,
         "sample_rate_hz": codes.sample_rate_hz,
         "streams": [[stream.codebook_size, stream.frame_rate_hz] for stream in codes.streams],
-        "crc32": _checksum(tensors),
+        "crc32": _checked(codes.streams),
         **facts,
     }
     return safetensors.torch.save(tensors, metadata={"tokbench": json.dumps(header)})
@@ -148,21 +147,18 @@ def _unpack(data: bytes) -> tuple[Codes, dict[str, Any]]:
     (header_size,) = struct.unpack("<Q", data[:8])
     header = json.loads(json.loads(data[8 : 8 + header_size])["__metadata__"]["tokbench"])
     tensors = safetensors.torch.load(data)
-    if header.get("crc32", found := _checksum(tensors)) != found:
-        msg = "its codes are not those that were written"
-        raise ValueError(msg)
     streams = tuple(
         CodeStream(tensors[str(index)].to(torch.int64), size, rate_hz)
         for index, (size, rate_hz) in enumerate(header["streams"])
     )
+    if header.get("crc32", found := _checked(streams)) != found:
+        msg = "its codes are not those that were written"
+        raise ValueError(msg)
     return Codes(streams, header["num_samples"], header["sample_rate_hz"]), header
 
 
-def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:
-    checksum = 0
-    for name in sorted(tensors):
-        checksum = zlib.crc32(tensors[name].numpy().tobytes(), checksum)
-    return f"{checksum:08x}"
+def _checked(streams: Iterable[CodeStream]) -> str:
+    return f"{checksum(stream.indices for stream in streams):08x}"
 
 
 def _smallest_dtype(codebook_size: int) -> torch.dtype:

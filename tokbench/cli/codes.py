@@ -123,13 +123,13 @@ def _leave(num_failed: int) -> None:
 
 def _named_in(file: Path) -> str:
     """Return the codec that a file names; only one that is registered, since a file must not choose code to run."""
-    from tokbench.codecs.registry import list_cards, list_plugins
+    from tokbench.codecs.registry import is_code, list_cards, list_plugins
     from tokbench.errors import UsageError
     from tokbench.run.files import codec_of_file
 
     codec = codec_of_file(file)
     # A reference to a file of code may begin with a name that is registered.
-    if ".py:" in codec or codec.partition(":")[0] not in (*list_cards(), *list_plugins()):
+    if is_code(codec) or codec.partition(":")[0] not in (*list_cards(), *list_plugins()):
         msg = f"{file} was made by {codec}, which is not a registered codec; name it with --codec"
         raise UsageError(msg)
     return codec

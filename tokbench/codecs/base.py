@@ -208,17 +208,23 @@ class Tokenizer(ABC):
         name, advertised = self.info.name, self.info.streams
         if codes.sample_rate_hz != self.info.sample_rate_hz:
             raise SampleRateError(name, expected_hz=self.info.sample_rate_hz, actual_hz=codes.sample_rate_hz)
-        if len(codes.streams) != len(advertised):
-            raise CodesShapeError(name, expected=f"{len(advertised)} stream(s)", actual=f"{len(codes.streams)}")
+        self._expect_streams(len(codes.streams))
         for stream, info in zip(codes.streams, advertised, strict=True):
             if len(stream.indices) > info.num_codebooks:
                 expected, found = f"int64 [{info.num_codebooks}, F]", f"int64 {list(stream.indices.shape)}"
                 raise CodesShapeError(name, expected=expected, actual=found)
             if stream.indices.numel():
-                low, high = int(stream.indices.min()), int(stream.indices.max())
-                if low < 0 or high >= info.codebook_size:
-                    raise CodeRangeError(name, codebook_size=info.codebook_size, low=low, high=high)
+                self._expect_codes(stream.indices, info)
         return [stream.indices.to(self.device) for stream in codes.streams]
+
+    def _expect_streams(self, found: int) -> None:
+        if found != len(self.info.streams):
+            raise CodesShapeError(self.info.name, expected=f"{len(self.info.streams)} stream(s)", actual=f"{found}")
+
+    def _expect_codes(self, indices: Tensor, info: StreamInfo) -> None:
+        low, high = int(indices.min()), int(indices.max())
+        if low < 0 or high >= info.codebook_size:
+            raise CodeRangeError(self.info.name, codebook_size=info.codebook_size, low=low, high=high)
 
     def _check_format(self, audio: Audio) -> None:
         if audio.sample_rate_hz != self.info.sample_rate_hz:
@@ -234,12 +240,10 @@ class Tokenizer(ABC):
             )
 
     def _checked_codes(self, indices: list[Tensor], num_samples: int) -> Codes:
-        name, advertised = self.info.name, self.info.streams
-        if len(indices) != len(advertised):
-            raise CodesShapeError(name, expected=f"{len(advertised)} stream(s)", actual=f"{len(indices)}")
+        self._expect_streams(len(indices))
         duration_s = num_samples / self.info.sample_rate_hz
         streams = []
-        for stream, info in zip(indices, advertised, strict=True):
+        for stream, info in zip(indices, self.info.streams, strict=True):
             self._check_stream(stream, info, duration_s)
             streams.append(CodeStream(stream.cpu(), info.codebook_size, info.frame_rate_hz))
         return Codes(tuple(streams), num_samples, self.info.sample_rate_hz)
@@ -252,9 +256,7 @@ class Tokenizer(ABC):
         num_frames = indices.shape[1]
         if num_frames == 0:
             raise CodesShapeError(name, expected="at least one frame", actual=found)
-        low, high = int(indices.min()), int(indices.max())
-        if low < 0 or high >= info.codebook_size:
-            raise CodeRangeError(name, codebook_size=info.codebook_size, low=low, high=high)
+        self._expect_codes(indices, info)
         if info.frame_rate_hz is None:
             return
         # A partial last frame (of the slowest stream, which the others follow) may be dropped or padded, and the

@@ -7,7 +7,6 @@ the other; or entropy coded (:mod:`tokbench.codecs.entropy`), for a codec of one
 
 import json
 import struct
-import zlib
 from pathlib import Path
 from typing import Literal, Self
 
@@ -17,7 +16,7 @@ from pydantic import Field, ValidationError
 from torch import Tensor
 
 from tokbench.codecs.entropy import EntropyCoder
-from tokbench.codes import Codes, CodeStream
+from tokbench.codes import Codes, CodeStream, checksum
 from tokbench.errors import BitstreamError
 from tokbench.paths import write_bytes
 from tokbench.specs.base import StrictModel, problems
@@ -91,7 +90,7 @@ class Bitstream:
             streams=streams,
             coder="lm" if is_coded else "fixed-width",
             model_sha256=coder.fingerprint if coder is not None and is_coded else "",
-            crc32=_checksum([stream.indices for stream in codes.streams]),
+            crc32=checksum([stream.indices for stream in codes.streams]),
         )
         return cls(header, payload)
 
@@ -114,7 +113,7 @@ class Bitstream:
             indices = [coder.decode(self.payload, **size)]
         else:
             indices = _unpacked(self.payload, header.streams)
-        if _checksum(indices) != header.crc32:
+        if checksum(indices) != header.crc32:
             raise BitstreamError(
                 "the codes are not those that were written: damage, or a machine that rounds apart"
             )
@@ -147,13 +146,6 @@ class Bitstream:
     def write(self, path: Path) -> None:
         """Write a file, atomically."""
         write_bytes(path, self.to_bytes())
-
-
-def _checksum(indices: list[Tensor]) -> int:
-    checksum = 0
-    for codes in indices:
-        checksum = zlib.crc32(codes.cpu().numpy().astype("<i8").tobytes(), checksum)
-    return checksum
 
 
 def _num_bits(codebook_size: int) -> int:

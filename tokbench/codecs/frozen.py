@@ -15,7 +15,7 @@ from tokbench.audio import Audio
 from tokbench.codecs.base import Tokenizer
 from tokbench.codecs.frame_features import FrameFeatures
 from tokbench.codecs.kmeans_units import KmeansUnits
-from tokbench.codecs.registry import CodecReference, load, one
+from tokbench.codecs.registry import CodecReference, is_code, load, one
 from tokbench.codecs.weights import locate_sources, weights_files
 from tokbench.errors import (
     MissingLibraryError,
@@ -67,7 +67,7 @@ def registered_units(references: Sequence[str]) -> "FrozenUnits":
     :class:`UsageError` for one that would, and :class:`NothingToLoadError`.
     """
     for reference in references:
-        if ".py:" in reference:
+        if is_code(reference):
             msg = f"units: {reference} is code, which a folder of weights may not name: register it as a plug-in"
             raise UsageError(msg)
     return first_of(references, FrozenUnits.load)

@@ -43,6 +43,7 @@ __all__ = [
     "CodecReference",
     "expand",
     "fingerprint",
+    "is_code",
     "list_cards",
     "list_plugins",
     "load",
@@ -61,6 +62,9 @@ _USER_MODULE = "tokbench_user_"
 """Begins the name of the module that a user's file becomes."""
 _DECIDING = ("tokbench.codecs.", "tokbench.models.")
 """Modules whose source decides which codes an adapter that imports them makes."""
+
+_CODE = ".py:"
+"""Between the file and the class of a reference to code."""
 
 SAME_CODES = Path(__file__).with_name("same_codes.toml")
 
@@ -101,7 +105,7 @@ class CodecReference:
     @property
     def text(self) -> str:
         """What asks for it again, on this machine."""
-        if ".py:" in self.card.adapter:
+        if is_code(self.card.adapter):
             return f"{self.adapter}:{self.setting}"
         is_named = self.folder is None or self.card.name in list_plugins()
         return f"{self.card.name if is_named else self.folder}:{self.setting}"
@@ -109,7 +113,7 @@ class CodecReference:
     @property
     def adapter(self) -> str:
         """``module:Class`` or ``file.py:Class``; a file is looked for beside the card."""
-        if self.folder is None or ".py:" not in self.card.adapter:
+        if self.folder is None or not is_code(self.card.adapter):
             return self.card.adapter
         return str(self.folder / self.card.adapter)
 
@@ -117,6 +121,15 @@ class CodecReference:
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of the adapter, weights apart."""
         return {**self.card.arguments, **self.card.settings[self.setting]}
+
+
+def is_code(reference: str) -> bool:
+    """Say whether a reference, or an adapter, is a class in a file: code that runs where it is loaded.
+
+    >>> is_code("my_codec.py:MyCodec"), is_code("opus:12kbps")
+    (True, False)
+    """
+    return _CODE in reference
 
 
 @functools.cache
@@ -158,7 +171,7 @@ def expand(text: str) -> list[CodecReference]:
         return [CodecReference(card, name, folder) for name in card.settings]
     setting = setting or card.default_setting
     if setting not in card.settings:
-        command = "" if ".py:" in text else f"tokbench show {card.name}"
+        command = "" if is_code(text) else f"tokbench show {card.name}"
         raise UnknownNameError(f"setting of {card.name}", setting, card.settings, command=command)
     return [CodecReference(card, setting, folder)]
 
@@ -173,8 +186,8 @@ def one(text: str) -> CodecReference:
 
 
 def _find(text: str) -> tuple[Card, Path | None, str]:
-    head, separator, tail = text.partition(".py:")
-    if separator:
+    if is_code(text):
+        head, _, tail = text.partition(_CODE)
         class_name, _, setting = tail.partition(":")
         return *_find_file(Path(f"{head}.py"), class_name), setting
     if text.endswith(".py"):
@@ -348,7 +361,7 @@ def fingerprint(reference: CodecReference, *, weights: Path | None = None) -> st
 
     card = reference.card
     digest = hashlib.sha256(repr((card.name, reference.setting, sorted(reference.arguments.items()))).encode())
-    if ".py:" in reference.adapter:  # a user's file may hold several codecs of one name
+    if is_code(reference.adapter):  # a user's file may hold several codecs of one name
         digest.update(reference.adapter.rpartition(":")[2].encode())
     same = {each.now: each.before for each in read_toml(SAME_CODES, SameCodes).file}
     for file in sorted(_source_files(_adapter_class(reference.adapter).__module__)):

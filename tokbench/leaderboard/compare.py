@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from tokbench import stats
-from tokbench.codecs.registry import one
+from tokbench.codecs.registry import is_code, one
 from tokbench.errors import UsageError
 from tokbench.leaderboard.cells import SourceRecord, check_comparable, read_task
 from tokbench.leaderboard.components import Components, are_measured, difference, read_utterances
@@ -121,7 +121,7 @@ def _is_meant(source: SourceRecord, corpus: str | None) -> bool:
 
 
 def _find(sources: Sequence[SourceRecord], codec: str) -> SourceRecord:
-    name = _name(codec) if "/" in codec or ".py:" in codec else codec
+    name = _name(codec) if "/" in codec or is_code(codec) else codec
     exact = [source for source in sources if source.label == name]
     named = exact or [source for source in sources if source.record.codec.name == name]
     if not named:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from tokbench.audio import Audio
 from tokbench.codecs.checkpoints import load_strictly, read_tensors
+from tokbench.codecs.registry import is_code
 from tokbench.errors import NotSupportedError, SpecError, TokbenchError, UsageError, WeightsError
 from tokbench.lm.crops import shortened
 from tokbench.lm.examples import Example, deduplicated
@@ -24,11 +24,10 @@ from tokbench.lm.items import Content, Item
 from tokbench.lm.network import StageNetwork
 from tokbench.lm.objectives import teacher_forced
 from tokbench.lm.streams import ContentError, Streams, Tool, load_tools
-from tokbench.specs.base import file_sha256, problems, read_toml
-from tokbench.specs.lm import Levels, LmSpec, Next, Part, Sampling
+from tokbench.specs.base import file_sha256, read_toml
+from tokbench.specs.lm import Levels, LmSpec, Next, Part
 from tokbench.specs.lm_card import LmCard
 from tokbench.specs.lm_streams import FeatureSource, LabelSource, Source, TextSource
-from tokbench.specs.scales import overlaid
 
 __all__ = [
     "CARD_FILE",
@@ -163,7 +162,7 @@ class LanguageModel:
     def _refuse_code(self) -> None:
         for name, source in self.spec.streams.items():
             for reference in getattr(source, "tokenizers", ()):
-                if ".py:" in reference:
+                if is_code(reference):
                     msg = (
                         f"{self.folder / SPEC_FILE}: streams.{name}: {reference} is code that would be run. "
                         "If you trust it, add --trust-code"
@@ -243,7 +242,7 @@ class LanguageModel:
         :class:`UsageError` for a form that there is not, :class:`ContentError` where something is missing, and
         :class:`tokbench.lm.decoding.ContextError` for a prompt that is too long.
         """
-        chosen = {name: self._sampling(name, sampling or {}) for name in self.spec.stages}
+        chosen = {name: self.spec.sampling_of(name, sampling or {}) for name in self.spec.stages}
         tasks = [self._task(request, seed, index) for index, request in enumerate(requests)]
         for form in dict.fromkeys(task.form for task in tasks):
             same = [task for task in tasks if task.form == form]
@@ -254,17 +253,6 @@ class LanguageModel:
                     Generation(self.network(name), chosen[name], on_share).run(group)
                     on_share(1.0)
         return [self._generated(task) for task in tasks]
-
-    def _sampling(self, stage: str, changes: Mapping[str, Any]) -> Sampling:
-        shared = {key: value for key, value in changes.items() if key not in self.spec.stages}
-        of_stage = changes.get(stage, {})
-        if not isinstance(of_stage, Mapping):
-            raise SpecError(f"sampling of {stage}", [f"expected a table, found {of_stage!r}"])
-        own = overlaid(shared, of_stage)
-        try:
-            return Sampling.model_validate(self.spec.stages[stage].sampling.model_dump() | own)
-        except ValidationError as error:
-            raise SpecError(f"sampling of {stage}", problems(error)) from error
 
     def _task(self, request: Request, seed: int, index: int) -> Task:
         name = self.form_name(request.form)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokbench.codecs.registry import CodecReference, expand, fingerprint, list_cards, require_installed
+from tokbench.codecs.registry import CodecReference, expand, fingerprint, is_code, list_cards, require_installed
 from tokbench.corpora.base import Corpus
 from tokbench.corpora.registry import open_corpus
 from tokbench.errors import MissingLibraryError, MissingPackageError, RecordError, UsageError
@@ -146,7 +146,7 @@ def _told_apart(references: Sequence[CodecReference]) -> list[CodecReference]:
 def _keep_shipped(cell: Cell) -> None:
     """Raise :class:`UsageError` where another codec would replace a record of the shipped one of its name."""
     codec = cell.spec.codec
-    is_shipped = codec.folder is None and ".py:" not in codec.card.adapter
+    is_shipped = codec.folder is None and not is_code(codec.card.adapter)
     if is_shipped or codec.card.name not in list_cards():
         return
     shipped = next((each for each in expand(f"{codec.card.name}:all") if each.setting == codec.setting), None)

@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from pydantic import ValidationError
 
 from tokbench.codecs.registry import fingerprint, one
 from tokbench.corpora.registry import open_corpus
@@ -61,7 +60,7 @@ from tokbench.runners.lm_scores import (
     estimate,
 )
 from tokbench.runners.payload import open_arrays, pack_arrays
-from tokbench.specs.base import file_sha256, problems
+from tokbench.specs.base import file_sha256
 from tokbench.specs.codec import find_spec, list_lms
 from tokbench.specs.lm import Levels, LmSpec, Next
 from tokbench.specs.lm_streams import CodeSource
@@ -166,8 +165,8 @@ class LmRunner(Runner):
                 yield f"metrics: {told} for {', '.join(likely)}"
             try:
                 self.arguments.sampling_of(self._spec, name)
-            except ValidationError as error:
-                yield from (f"arguments.sampling: {problem} (stage {name})" for problem in problems(error))
+            except SpecError as error:
+                yield from (f"arguments.sampling: {problem} (stage {name})" for problem in error.problems)
 
     @property
     def _known(self) -> frozenset[str]:

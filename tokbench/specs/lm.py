@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from tokbench.specs.base import StrictModel
+from tokbench.errors import SpecError
+from tokbench.specs.base import StrictModel, problems
 from tokbench.specs.layouts import Layout, Parallel
 from tokbench.specs.lm_networks import Blocks, LmNetwork
 from tokbench.specs.lm_streams import CodeSource, LabelSource, Source
@@ -219,6 +220,22 @@ class LmSpec(ScaledSpec):
     def network_of(self, stage: str) -> LmNetwork:
         """Return the network of a stage."""
         return network_of(self.network, self.stages[stage])
+
+    def sampling_of(self, stage: str, changes: Mapping[str, Any]) -> Sampling:
+        """Return how symbols are chosen in ``stage``.
+
+        ``changes`` are for all stages, or for those whose names its tables have. Raises :class:`SpecError` for what
+        cannot be.
+        """
+        shared = {key: value for key, value in changes.items() if key not in self.stages}
+        own = changes.get(stage, {})
+        if not isinstance(own, Mapping):
+            raise SpecError(f"sampling of {stage}", [f"expected a table, found {own!r}"])
+        changed = overlaid(self.stages[stage].sampling.model_dump(), overlaid(shared, own))
+        try:
+            return Sampling.model_validate(changed)
+        except ValidationError as error:
+            raise SpecError(f"sampling of {stage}", problems(error)) from error
 
     def stream(self, name: str) -> Source:
         """Return the source of the stream called ``name``, complete where it is like another."""

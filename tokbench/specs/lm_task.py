@@ -10,7 +10,6 @@ from tokbench.specs.base import StrictModel
 from tokbench.specs.classifier import ClassLesson
 from tokbench.specs.ctc import Lesson
 from tokbench.specs.lm import LmSpec, Sampling
-from tokbench.specs.scales import overlaid
 
 __all__ = ["AROUND", "LmArguments", "names_in"]
 
@@ -76,11 +75,8 @@ class LmArguments(StrictModel):
     """Names of all sound events, as captions have them."""
 
     def sampling_of(self, spec: LmSpec, stage: str) -> Sampling:
-        """Return how symbols are chosen in a stage of ``spec``; raises pydantic's error for what cannot be."""
-        shared = {key: value for key, value in self.sampling.items() if key not in spec.stages}
-        of_stage = self.sampling.get(stage, {})
-        own = overlaid(shared, of_stage if isinstance(of_stage, Mapping) else {stage: of_stage})
-        return Sampling.model_validate(overlaid(spec.stages[stage].sampling.model_dump(), own))
+        """Return how symbols are chosen in a stage of ``spec``; raises as :meth:`LmSpec.sampling_of`."""
+        return spec.sampling_of(stage, self.sampling)
 
     @field_validator("contents")
     @classmethod
