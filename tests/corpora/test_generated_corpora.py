@@ -292,6 +292,12 @@ def test_an_edit_changes_one_word_and_a_conversion_the_voice_alone() -> None:
         assert row.clip.name != row.companions["target"].name
 
 
+@pytest.mark.parametrize("kind", ["edit", "voice"])
+def test_the_enrolment_is_neither_what_is_heard_nor_what_is_asked_for(kind: str) -> None:
+    for row in some(synth_mixtures.RECIPE, kind=kind):
+        assert row.companions["enrolment"].name not in {row.clip.name, row.companions["target"].name}
+
+
 def test_events_of_a_kind_vary_and_kinds_are_told_apart_by_their_spectra() -> None:
     means = {}
     for kind in EVENTS:

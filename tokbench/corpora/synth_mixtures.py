@@ -11,6 +11,8 @@ companion ``enrolment``, another sentence of that voice, are of the target. ``ki
 
 Nothing is louder than full scale: a recording and its companions are made quieter together where it would be.
 
+The enrolment is neither what is heard nor what is asked for: up to version 3, an edit could lead to it.
+
 Everybody meets everybody, as the one who is meant and as the other one: where the pair of voices tells which of
 them is meant, as it did in version 1, a model learns to do without the enrolment. Nor do the noise, the room, the
 level and the word that is put in follow from the speaker.
@@ -100,9 +102,12 @@ class _Items:
         """Return what is said in item ``number``, by somebody else."""
         return _Line(self._texts[number % len(self._texts)], self._other(number, 0))
 
-    def other_line(self, number: int, speaker: Speaker) -> _Line:
-        """Return another sentence of ``speaker``."""
-        return _Line(self._texts[(number + len(self._texts) // 2) % len(self._texts)], speaker)
+    def other_line(self, number: int, line: _Line) -> _Line:
+        """Return a sentence of the speaker of ``line`` that is neither that nor what is said in item ``number``."""
+        own = {self._texts[number % len(self._texts)], line.text}
+        start = number + len(self._texts) // 2
+        after = (self._texts[(start + step) % len(self._texts)] for step in range(len(self._texts)))
+        return _Line(next(text for text in after if text not in own), line.speaker)
 
     def others(self, number: int, count: int) -> list[_Line]:
         """Return other sentences by other people."""
@@ -215,7 +220,7 @@ def _voice(items: _Items, number: int) -> Row:
 def _row(
     items: _Items, kind: str, number: int, line: _Line, clips: Mapping[str, Clip], facts: Mapping[str, str]
 ) -> Row:
-    enrolment = items.other_line(number, line.speaker).clip(items.split)
+    enrolment = items.other_line(number, line).clip(items.split)
     companions = {name: clip for name, clip in clips.items() if name != "mixed"}
     return Row(
         id=f"{kind}-{items.split}-{number:03d}",
@@ -262,7 +267,7 @@ def _generator(kind: str, split: Split, number: int) -> np.random.Generator:
 
 
 RECIPE = Recipe(
-    name="synth-mixtures.v3",
+    name="synth-mixtures.v4",
     labels=(
         "kind",
         "speaker",
