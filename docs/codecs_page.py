@@ -41,7 +41,7 @@ def _overview(cards: list[Card]) -> list[str]:
     for card in cards:
         rates = sorted(card.bitrate_bps.values())
         cells = (
-            f"[`{card.name}`](#{_anchor(card.title)})",
+            f"[`{card.name}`](#{_anchor(_heading(card))})",
             str(len(card.settings)),
             _span([f"{rate:.0f}" for rate in rates])
             if rates
@@ -69,7 +69,12 @@ def _codec_entry(card: Card) -> list[str]:
         **{f"{name} from": _origin(source) for name, source in card.sources.items()},
     }
     listed = [f"- {name}: {value}" for name, value in facts.items() if value]
-    return [f"### {card.title}", "", f"`{card.name}`. {card.notes}".rstrip(), "", *listed]
+    return [f"### {_heading(card)}", "", *([card.notes, ""] if card.notes else []), *listed]
+
+
+def _heading(card: Card) -> str:
+    """Return what stands above an entry; titles alone are shared by small models and those they are made like."""
+    return f"{card.title} (`{card.name}`)"
 
 
 def _settings(card: Card) -> str:
@@ -88,9 +93,9 @@ def _origin(source: WeightsSource) -> str:
     return f"{origin or 'the package itself'}: {files}{f' (or {others})' if others else ''}, in `{source.folder}`"
 
 
-def _anchor(title: str) -> str:
+def _anchor(heading: str) -> str:
     """Return the fragment that GitHub makes of a heading."""
-    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def _span(values: list[str]) -> str:
@@ -102,7 +107,11 @@ def _or_unknown(value: int | None) -> str:
 
 
 def _latency(latency_s: float | None) -> str:
-    return "?" if latency_s is None else "all" if latency_s == math.inf else f"{1000 * latency_s:.3g}"
+    if latency_s is None:
+        return "?"
+    if latency_s == math.inf:
+        return "all"
+    return f"{1000 * latency_s:.3g}" if latency_s < 1 else f"{1000 * latency_s:.0f}"
 
 
 def _count(number: int | None) -> str:

@@ -16,7 +16,7 @@ __all__ = ["designs_page", "designs_pictures"]
 
 CORPUS = "speech-librispeech-test"
 RATES_BPS = (4000, 1000)
-"""At which designs stand side by side: eight codebooks of 1024 codes at 50 and at 12.5 Hz."""
+"""At which designs stand side by side: eight and two codebooks of 1024 codes at 50 Hz."""
 BUDGET = ("step", "audio_s", "elapsed_s")
 MINUS = "\N{MINUS SIGN}"
 HEADINGS = {
@@ -33,8 +33,9 @@ INTRODUCTION = """\
 # Designs compared
 
 **Which choice in the design of a codec buys what?** Published codecs were trained on different data, for
-different lengths of time. Here each design is a spec, and all specs are trained on the same recorded speech, for
-the same number of seconds of audio, on a CPU (scale `tiny`), and scored on the same tasks. All are far below their
+different lengths of time. Here each design is a spec, and all specs are trained on the same speech, recorded and
+made, on a CPU (scale `tiny`), and scored on the same tasks: codecs for the same number of seconds of audio, and
+ablations all for a third of it. All are far below their
 published models; what they differ in is the design. Leaderboards: `leaderboards/designs.html`,
 `leaderboards/ablations.html`. This page is made from the records by `docs/generate.py`.
 

@@ -25,7 +25,7 @@ from findings_parts import (
     taught_and_not,
     verdict_of,
 )
-from findings_records import Gap, Records, independent, number, place, signed, table, told, told_gap
+from findings_records import Gap, Records, counted, independent, number, place, signed, table, told, told_gap
 
 from tokbench.metrics.catalogue import METRICS
 from tokbench.specs.task import list_tasks
@@ -332,8 +332,8 @@ def larger_codebooks(records: Records) -> Finding:
         claim,
         source,
         verdict,
-        f"Of {len(steps)} steps to more units, {more} clearly lower the ABX error across speakers, and {less} "
-        f"clearly raise it. {returned}",
+        f"Of {counted(len(steps), 'step')} to more units, {more} clearly lower the ABX error across speakers, and "
+        f"{less} clearly raise it. {returned}",
         table=table(("step", "ABX error lower by", "for each doubling"), rows),
         reason="centroids were fitted to little speech: of many, some stand for single speakers",
     )
@@ -342,7 +342,7 @@ def larger_codebooks(records: Records) -> Finding:
 def few_tokens(records: Records) -> Finding:
     """Look at how much of the mass lies on the commonest fifth of the codes, and on the rarest."""
     claim = "Most of a code's mass sits on few tokens."
-    source = "Wang et al. 2024, arXiv:2411.08742: a fifth of the tokens make up 5 % of what occurs"
+    source = "Wang et al. 2024, arXiv:2411.08742: the rarest fifth of the units makes up 5 % of what occurs"
     sources = [
         item
         for item in records.of("tokens.v1", "mass_commonest_20pct")

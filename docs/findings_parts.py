@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from findings_records import Gap, Records, number, place, rate, signed, table, told
+from findings_records import Gap, Records, counted, number, place, rate, table, told
 
 from tokbench.leaderboard.cells import SourceRecord
+from tokbench.leaderboard.numbers import with_digits
 from tokbench.metrics.catalogue import METRICS
 
 __all__ = [
@@ -72,9 +73,10 @@ def of_pairs(
     listed = some_of(against)
     corpora = ", ".join(sorted({first.record.corpus.name for first, *_ in pairs}))
     middle = statistics.median(gap.value for *_, gap in pairs)
+    side = "against" if middle < 0 else "in favour of"
     evidence = (
-        f"In {more} of {len(pairs)} pairs ({corpora}) {what}, clearly; in {less} the opposite is clear{listed}. "
-        f"The median difference is {signed(middle)} in favour of the claim."
+        f"In {more} of {counted(len(pairs), 'pair')} ({corpora}) {what}, clearly; in {less} the opposite is clear"
+        f"{listed}. The median difference is {with_digits(abs(middle))} {side} the claim."
     )
     return Finding(claim, source, verdict_of(more, less, len(pairs)), evidence, table=shown, reason=reason)
 

@@ -17,7 +17,19 @@ from tokbench.leaderboard.numbers import with_digits
 from tokbench.metrics.catalogue import METRICS
 from tokbench.records import MetricSummary
 
-__all__ = ["Gap", "Records", "independent", "number", "place", "rate", "signed", "table", "told", "told_gap"]
+__all__ = [
+    "Gap",
+    "Records",
+    "counted",
+    "independent",
+    "number",
+    "place",
+    "rate",
+    "signed",
+    "table",
+    "told",
+    "told_gap",
+]
 
 SPECTRAL = ("mfcc", "log-mel")
 """Units of these are no semantic ones: nothing was learnt of speech."""
@@ -183,6 +195,11 @@ def told_gap(gap: Gap, *, turned: bool = False) -> str:
 def signed(value: float) -> str:
     """Return a number with three digits and a minus sign that is one."""
     return with_digits(value).replace("-", MINUS)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``number`` with its noun, which has a plural in s."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, ...]:

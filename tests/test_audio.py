@@ -8,8 +8,14 @@ import pytest
 import soundfile
 import torch
 
-from tokbench.audio import Audio, AudioSize
-from tokbench.errors import AudioFileError, ChannelsError, EmptyAudioError, NonFiniteAudioError
+from tokbench.audio import Audio, AudioSize, Features
+from tokbench.errors import (
+    AudioFileError,
+    ChannelsError,
+    EmptyAudioError,
+    NonFiniteAudioError,
+    NonFiniteFeaturesError,
+)
 
 
 def sine(rate_hz: int, *, frequency_hz: float = 440.0, seconds: float = 0.5) -> np.ndarray:
@@ -160,3 +166,13 @@ def test_the_hash_tells_rate_and_samples_apart() -> None:
     assert one.sha256 == Audio.from_numpy(np.zeros(10), 16000).sha256
     assert one.sha256 != Audio.from_numpy(np.zeros(10), 8000).sha256
     assert one.sha256 != Audio.from_numpy(np.zeros(11), 16000).sha256
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_features_are_finite(value: float) -> None:
+    values = torch.ones(5, 3)
+    values[2, 1] = value
+    with pytest.raises(NonFiniteFeaturesError, match="1 of 5 frames of features have NaN or infinite values"):
+        Features(values, frame_rate_hz=50.0)
+    Features(torch.full((4, 2), 3e38), frame_rate_hz=50.0)  # finite, though their sum is not
+    Features(torch.zeros(0, 3), frame_rate_hz=50.0)

@@ -10,6 +10,7 @@ from tokbench.codecs.registry import TRAINED, expand, fingerprint, list_cards
 from tokbench.judges.registry import find_recognizer
 from tokbench.metrics.catalogue import METRICS
 from tokbench.records import Record, RecordFiles, read_records
+from tokbench.runners.registry import runner_type
 from tokbench.specs.task import find_task
 from tokbench.training.taught import SHIPPED
 
@@ -28,6 +29,12 @@ def test_records_of_a_trained_codec_are_of_the_codec_as_it_is(name: str) -> None
     for path, record in RECORDS.items():
         if record.codec.name == name and record.codec.fingerprint is not None:
             assert record.codec.fingerprint == today[record.codec.setting], path
+
+
+@pytest.mark.parametrize("kind", sorted({record.task.kind for record in RECORDS.values()}))
+def test_records_say_how_their_intervals_were_made(kind: str) -> None:
+    told = {record.interval.method for record in RECORDS.values() if record.task.kind == kind}
+    assert told == {runner_type(kind).interval_method}
 
 
 def test_recognizers_that_are_taught_are_those_that_come_with_tokbench() -> None:

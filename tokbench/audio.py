@@ -18,7 +18,13 @@ import soxr
 import torch
 from torch import Tensor
 
-from tokbench.errors import AudioFileError, ChannelsError, EmptyAudioError, NonFiniteAudioError
+from tokbench.errors import (
+    AudioFileError,
+    ChannelsError,
+    EmptyAudioError,
+    NonFiniteAudioError,
+    NonFiniteFeaturesError,
+)
 from tokbench.paths import atomic_write
 
 __all__ = ["RESAMPLER", "Audio", "AudioSize", "Features"]
@@ -193,8 +199,19 @@ class Audio:
 
 @dataclass(frozen=True)
 class Features:
-    """A sequence of vectors: latents before quantization, embeddings of codes, spectra."""
+    """A sequence of vectors: latents before quantization, embeddings of codes, spectra.
+
+    Raises :class:`NonFiniteFeaturesError` for NaN or infinity, to which distances and classifiers give an answer.
+    """
 
     values: Tensor
     """float32 [F, D]."""
     frame_rate_hz: float
+
+    def __post_init__(self) -> None:
+        # A sum passes over all values without a copy; they are looked at where it is not finite.
+        if bool(self.values.sum().isfinite()):
+            return
+        is_bad = ~self.values.isfinite().flatten(1).all(dim=1)
+        if num_bad := int(is_bad.sum()):
+            raise NonFiniteFeaturesError(num_bad=num_bad, num_frames=len(is_bad))

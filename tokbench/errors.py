@@ -23,6 +23,7 @@ __all__ = [
     "FrameRateError",
     "MissingPackageError",
     "NonFiniteAudioError",
+    "NonFiniteFeaturesError",
     "NotApplicableError",
     "NotSupportedError",
     "NothingToLoadError",
@@ -145,6 +146,13 @@ class NonFiniteAudioError(TokbenchError):
 
     def __init__(self, where: str, *, num_bad: int, num_samples: int) -> None:
         super().__init__(f"{where} has {num_bad} NaN or infinite values in {num_samples} samples")
+
+
+class NonFiniteFeaturesError(TokbenchError):
+    """Features with NaN or infinite values."""
+
+    def __init__(self, *, num_bad: int, num_frames: int) -> None:
+        super().__init__(f"{num_bad} of {num_frames} frames of features have NaN or infinite values")
 
 
 class SampleRateError(TokbenchError):

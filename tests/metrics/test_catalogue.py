@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tokbench.errors import UnknownNameError
+from tokbench.metrics import catalogue
 from tokbench.metrics.base import Metric, SignalPair
 from tokbench.metrics.catalogue import METRICS, find_metric, missing_packages
 
@@ -25,6 +26,12 @@ def ceiling(metric: Metric) -> float:
     best = high if metric.better == "higher" else low
     assert best is not None
     return best
+
+
+def test_no_name_is_given_twice() -> None:
+    groups = [value for value in vars(catalogue).values() if isinstance(value, tuple) and value]
+    named = [item.name for group in groups for item in group if isinstance(item, Metric)]
+    assert len(named) == len(METRICS)
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=name_of)

@@ -100,6 +100,13 @@ def test_what_is_written_as_it_was_taught_has_no_errors(name: str, text: str) ->
     assert _count(name, text, spelled(text).replace("s", "t"), "en").score.total > 0
 
 
+def test_a_digit_heard_wrongly_is_one_word_of_three() -> None:
+    wrong = _count("probe_wer", "Three one two", "three on two", "en-us")
+    assert (wrong.score.total, wrong.score.weight) == (1, 3)
+    wrong = _count("probe_cer", "Three one two", "three on two", "en-us")
+    assert (wrong.score.total, wrong.score.weight) == (1, len("three one two"))
+
+
 def test_tokens_that_tell_nothing_leave_all_wrong(manifest: Path) -> None:
     made = runner(manifest, "probe_cer", "probe_cer_latents", units="characters", views="all")
     found = summaries(made, Mute(), list(open_corpus(f"manifest:{manifest}")))

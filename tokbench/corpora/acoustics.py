@@ -43,7 +43,7 @@ def drawn_response(
 
 
 def from_peak(response: np.ndarray) -> np.ndarray:
-    """Return a recorded response from its largest sample on, the direct sound, which becomes 1."""
+    """Return a recorded response [T] from its largest sample on, the direct sound, which becomes 1."""
     start = int(np.abs(response).argmax())
     scaled: np.ndarray = response[start:] / response[start]
     return scaled

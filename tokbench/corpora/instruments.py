@@ -83,7 +83,7 @@ INSTRUMENTS: Mapping[str, Instrument] = MappingProxyType(
 
 
 def frequency_hz(pitch: "float | np.ndarray") -> np.ndarray:
-    """Return the frequency of a MIDI pitch, which need not be whole.
+    """Return the frequency in Hz of a MIDI pitch, which need not be whole; of an array, one each.
 
     >>> float(frequency_hz(69)), round(float(frequency_hz(60)), 2)
     (440.0, 261.63)

@@ -53,7 +53,10 @@ def _short_inputs(spec: LmSpec, stage: Stage, form: Form, streams: Mapping[str, 
 
 
 def shortened(spec: LmSpec, part: Part, values: Tensor, position: float = 0.0) -> Tensor:
-    """Return as much of ``values`` as ``part`` takes, from ``position``, 0 .. 1, of all that fits."""
+    """Return as many frames of ``values`` as ``part`` takes, from ``position``, 0 .. 1, of all that fits.
+
+    ``values`` and what is returned are [F, D] of features, and else [K, F].
+    """
     rate_hz = frame_rate_hz(spec.stream(part.stream))
     if part.longest_s is None or rate_hz is None:
         return values

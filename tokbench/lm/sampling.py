@@ -19,7 +19,7 @@ def temperature(sampling: Sampling, row: int) -> float:
 
 
 def guided(with_inputs: Tensor, without: Tensor, scale: float) -> Tensor:
-    """Return logits beyond those ``with_inputs``, away from those ``without`` (Ho and Salimans 2022).
+    """Return logits [..., V] beyond those ``with_inputs``, away from those ``without`` (Ho and Salimans 2022).
 
     At a ``scale`` of 1 they are those with inputs; MusicGen's is 3.
     """

@@ -546,15 +546,6 @@ _PROBES = (
     *_probes("Keyword", "keywords"),
     *_probes("Intent", "intents of commands"),
     *_probes("Slot", "the parts of a command"),
-    Metric(
-        name="slot_f1",
-        title="Slot F1",
-        unit="ratio",
-        better="higher",
-        bounds=(0.0, 1.0),
-        source="2 right / (given + true) over the slots that are filled, the values of all slots together",
-        description="How well a classifier on the tokens finds what was told, with no credit for what was not.",
-    ),
     *_probes("Emotion", "manners of speaking"),
     *_probes("Sound", "kinds of sounds"),
     *_probes("Language", "languages"),
@@ -852,7 +843,7 @@ _GENERATION = (
         better="higher",
         bounds=(0.0, 1.0),
         source="2 · right / (given + true) over pairs of a slot and its value",
-        description="How many of the details of a command are understood.",
+        description="How many of the details of a command are understood, with no credit for what was not told.",
     ),
     Metric(
         name="class_accuracy",
@@ -954,7 +945,7 @@ _LANGUAGE_MODELS = (
         better="lower",
         bounds=(1.0, None),
         source="2 to the power of the bits per token",
-        description="Between how many equally likely codes the model would have to choose as often as it errs.",
+        description="Number of equally likely codes that would be as hard to guess; grows with the codebook.",
     ),
     Metric(
         name="pair_accuracy",

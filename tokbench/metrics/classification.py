@@ -127,7 +127,8 @@ def estimate(answers: Answers, statistic: Statistic) -> tuple[float, Interval | 
 def difference(first: Answers, second: Answers, statistic: Statistic) -> tuple[float, Interval | None]:
     """Return first less second on the same items, with the interval of a paired bootstrap.
 
-    Units are drawn for both at once; seeds are not pairs, and are drawn for each.
+    Units are drawn for both at once; seeds are not pairs, and are drawn for each. Raises :class:`ValueError` for
+    answers to different items.
     """
     if list(first.units) != list(second.units) or not np.array_equal(first.labels, second.labels):
         msg = "answers to different items cannot be compared"

@@ -47,7 +47,8 @@ def chroma_cosine(reference: np.ndarray, generated: np.ndarray, sample_rate_hz: 
     """Return the mean over frames of the cosine of two chromagrams, 0 .. 1, up to the end of the shorter one.
 
     Frames in which the reference is quiet are left out; where the generated one is, its cosine is 0, and so it is
-    of a generated one that is silent or shorter than a frame.
+    of a generated one that is silent or shorter than a frame. Both are [T]. Raises :class:`NotApplicableError`
+    where the reference is silent or shorter than a frame.
 
     Source: Copet et al. 2023, MusicGen (arXiv:2306.05284), section 3.4.
     """
@@ -67,6 +68,9 @@ def chroma_cosine(reference: np.ndarray, generated: np.ndarray, sample_rate_hz: 
 
 
 def key_share(samples: np.ndarray, sample_rate_hz: int, pitch_classes: set[int]) -> float:
-    """Return the share of the energy of ``samples`` [T] in ``pitch_classes`` (0 is C), mean over loud frames."""
+    """Return the share of the energy of ``samples`` [T] in ``pitch_classes`` (0 is C), mean over loud frames.
+
+    Raises :class:`NotApplicableError` for what is silent or shorter than a frame.
+    """
     chroma = chromagram(samples, sample_rate_hz)
     return float(chroma[chroma.any(axis=1)][:, sorted(pitch_classes)].sum(axis=1).mean())

@@ -18,7 +18,16 @@ from tokbench.errors import NotApplicableError
 from tokbench.metrics.base import Score
 from tokbench.stats import crossed_draws, group_sums, percentile_interval
 
-__all__ = ["ErrorCounts", "Readings", "character_errors", "label_errors", "normalize", "spelled", "word_errors"]
+__all__ = [
+    "ErrorCounts",
+    "Readings",
+    "character_errors",
+    "label_errors",
+    "normalize",
+    "spelled",
+    "spelling_rules",
+    "word_errors",
+]
 
 _WITHOUT_SPACES = frozenset({"zh", "cmn", "yue", "ja", "th", "lo", "my"})
 """Languages that Whisper's authors cut into characters: Chinese, Japanese, Thai, Lao, Burmese."""
@@ -96,6 +105,17 @@ def spelled(text: str) -> str:
     'it s seven c est voilà'
     """
     return _reference(text, "")
+
+
+def spelling_rules(language: str) -> str:
+    """Return the language by whose rules texts are compared that are spelled out on both sides: for English none.
+
+    Its rules make one number of several, so that of three digits, one of them heard wrongly, all would be wrong.
+
+    >>> normalize("three one two", "en"), normalize("three one two", spelling_rules("en"))
+    ('312', 'three one two')
+    """
+    return "" if language.partition("-")[0] == "en" else language
 
 
 def word_errors(reference: str, hypothesis: str, language: str) -> ErrorCounts:

@@ -28,6 +28,7 @@ from tokbench.run.journal import Entry, Journal
 from tokbench.run.plan import Cell
 from tokbench.run.worker import Loaded, describe_card
 from tokbench.runners.base import Pooled, Runner
+from tokbench.runners.registry import runner_type
 from tokbench.stats import LEVEL, NUM_RESAMPLES, bootstrap_interval
 
 __all__ = ["summarise", "summarise_costs", "unmeasured", "write_utterances"]
@@ -92,7 +93,10 @@ def _record(cell: Cell, *, resampler: str, duration_s: float | None, **fields: A
             licence=corpus.licence,
         ),
         interval=IntervalMethod(
-            level=LEVEL, method="percentile bootstrap", by=task.interval_by, num_resamples=NUM_RESAMPLES
+            level=LEVEL,
+            method=runner_type(task.kind).interval_method,
+            by=task.interval_by,
+            num_resamples=NUM_RESAMPLES,
         ),
         provenance=provenance(
             device=options.device,

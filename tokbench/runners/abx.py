@@ -1,10 +1,10 @@
 """ABX: whether tokens tell phones, syllables, words or tones apart, within a speaker and across.
 
 Conventions: an item is a phone, a triphone (a phone with both of its neighbours), a syllable, a word, a tone, or a
-whole utterance; it has the frames of the utterance's features whose centres lie within it, and is left out where
-there is none. The features are embeddings of the codes, or what is asked for. Items are compared in one language
-only. Errors are averaged over contexts, speakers, and at last over pairs of categories (and languages): see
-:mod:`tokbench.metrics.abx`.
+whole utterance; it has the frames of the utterance's features whose centres lie within it. Where there is none it
+has the frame around its middle; an item of an item file is left out, as in published numbers. The features are
+embeddings of the codes, or what is asked for. Items are compared in one language only. Errors are averaged over
+contexts, speakers, and at last over pairs of categories (and languages): see :mod:`tokbench.metrics.abx`.
 
 Measures: the error within speakers and across. ``all`` is that of all codebooks together; ``codebook 1`` and
 ``codebooks 1-2`` are those of the first.
@@ -43,6 +43,7 @@ class AbxRunner(Runner):
     needs_decoder: ClassVar[bool] = False
     needs_codes: bool = False
     corpus_metrics = (WITHIN, ACROSS)
+    interval_method = "percentile bootstrap over cells and speakers"
     facts = {"num_items": "integer"}  # noqa: RUF012  (a constant, typed in the base)
 
     def __init__(self, task: Task) -> None:

@@ -183,6 +183,8 @@ class Runner(ABC):
     """Names in :attr:`Measurement.costs`."""
     corpus_metrics: ClassVar[Sequence[str]] = ()
     """Metrics that :meth:`summarise` returns, and that no single utterance has."""
+    interval_method: ClassVar[str] = "percentile bootstrap"
+    """How intervals are made: of what is measured utterance by utterance, and of :attr:`corpus_metrics`."""
     facts: ClassVar[Mapping[str, Literal["integer", "number", "boolean", "text"]]] = {}
     """Names and types of :attr:`Measurement.facts`."""
     device: str = "cpu"

@@ -175,6 +175,7 @@ class EconomyRunner(CodesRunner):
     """Compresses codes by what is known of others."""
 
     corpus_metrics = (SAVED, BPE_RATE, BITS, PERPLEXITY, NGRAM_RATE, GINI)
+    interval_method = "percentile bootstrap; delete-a-group jackknife of the Gini coefficient"
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)

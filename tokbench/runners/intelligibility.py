@@ -35,6 +35,7 @@ from tokbench.metrics.recognition import (
     label_errors,
     normalize,
     spelled,
+    spelling_rules,
     word_errors,
 )
 from tokbench.runners.base import Bench, Failure, Measurement, attempt
@@ -179,15 +180,16 @@ class IntelligibilityRunner(JudgedRunner[Recognizer]):
             return measurement
         heard = self._judge.readings(self._decoded(bench, audio), language=language)
         measurement.facts["transcript"] = heard[0]
+        rules = spelling_rules(language) if self._is_taught else language
         counts: dict[str, Callable[[], ErrorCounts]] = {
-            WER: lambda: _sum(word_errors(self._text(utterance), reading, language) for reading in heard),
-            CER: lambda: _sum(character_errors(self._text(utterance), reading, language) for reading in heard),
+            WER: lambda: _sum(word_errors(self._text(utterance), reading, rules) for reading in heard),
+            CER: lambda: _sum(character_errors(self._text(utterance), reading, rules) for reading in heard),
             PER: lambda: _phone_errors(utterance, heard),
         }
         if not {DWER, DPER}.isdisjoint(self.metrics):
             originals = self._judge.readings(audio, language=language)
             measurement.facts["transcript_of_original"] = originals[0]
-            counts[DWER] = lambda: _changes(originals, heard, functools.partial(word_errors, language=language))
+            counts[DWER] = lambda: _changes(originals, heard, functools.partial(word_errors, language=rules))
             counts[DPER] = lambda: _changes(originals, heard, _changed_phones)
         for name in self.metrics:
             found = attempt(counts[name])

@@ -118,6 +118,7 @@ class LmRunner(Runner):
 
     needs_decoder: ClassVar[bool] = False
     corpus_metrics = (*SCORES, *SUMS, PAIRS, *BITS, *FACTS)
+    interval_method = "percentile bootstrap over units and seeds"
     facts = {"written": "text"}  # noqa: RUF012  (a constant of the class, typed in the base)
 
     def __init__(self, task: Task) -> None:

@@ -19,7 +19,14 @@ import numpy as np
 from tokbench.errors import NotApplicableError, UndefinedMetricError
 from tokbench.metrics.base import Score, SignalPair
 from tokbench.metrics.catalogue import find_metric
-from tokbench.metrics.recognition import ErrorCounts, character_errors, label_errors, normalize, word_errors
+from tokbench.metrics.recognition import (
+    ErrorCounts,
+    character_errors,
+    label_errors,
+    normalize,
+    spelling_rules,
+    word_errors,
+)
 from tokbench.stats import interval_of
 
 if TYPE_CHECKING:
@@ -129,8 +136,7 @@ class Listeners:
     def language(self, output: Output) -> str:
         """Return the language by whose rules the text of ``output`` is normalized; empty for those of none."""
         is_spelled = output.text is not None or self.recognizer is None or not self.recognizer.writes_digits
-        is_english = output.language.partition("-")[0] == "en"
-        return "" if is_spelled and is_english else output.language
+        return spelling_rules(output.language) if is_spelled else output.language
 
     @property
     def can_write(self) -> bool:
@@ -138,7 +144,11 @@ class Listeners:
         return self.recognizer is not None or self.classifier is not None
 
     def text(self, output: Output) -> str:
-        """Return what was written, or what the recognizer hears, or else the class that the classifier hears."""
+        """Return what was written, or what the recognizer hears, or else the class that the classifier hears.
+
+        Raises :class:`NotApplicableError` where nobody listens, and for a language that the recognizer does not
+        know.
+        """
         if output.text is not None:
             return output.text
         if self.recognizer is None and self.classifier is not None:
@@ -159,7 +169,7 @@ class Listeners:
             raise NotApplicableError("the text is not in the vocabulary of the task")
 
     def posteriors(self, audio: "Audio") -> np.ndarray:
-        """Return what the classifier hears."""
+        """Return what the classifier hears, [C]; raises :class:`NotApplicableError` where there is none."""
         if self.classifier is None:
             raise NotApplicableError("the task teaches no classifier")
         return self.classifier.posteriors(audio)

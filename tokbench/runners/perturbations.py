@@ -22,7 +22,7 @@ __all__ = ["at_gain", "at_pitch", "at_tempo", "generator_for", "in_a_room", "in_
 _DIRECT_DB = 0.0
 """Energy of the direct sound in that of all that follows: as much, a talker at the critical distance."""
 _LOWEST_PITCH_HZ, _HIGHEST_PITCH_HZ = 75.0, 600.0
-"""Range in which pitch is looked for: the defaults of Praat, widened for children."""
+"""Range in which pitch is looked for: the defaults of Praat."""
 
 
 def generator_for(utterance_id: str, what: str) -> np.random.Generator:
@@ -32,7 +32,10 @@ def generator_for(utterance_id: str, what: str) -> np.random.Generator:
 
 
 def in_noise(audio: "Audio", snr_db: float, exponent: float, generator: np.random.Generator) -> "Audio":
-    """Return ``audio`` with noise of a power of 1/f^``exponent``, ``snr_db`` below it over the whole utterance."""
+    """Return ``audio`` with noise of a power of 1/f^``exponent``, ``snr_db`` below it over the whole utterance.
+
+    Raises :class:`NotApplicableError` for silence, below which nothing is.
+    """
     samples = audio.mono()
     if not samples.any():
         msg = "silence has no signal-to-noise ratio"

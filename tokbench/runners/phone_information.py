@@ -46,6 +46,7 @@ class PhoneInformationRunner(Runner):
 
     needs_decoder: ClassVar[bool] = False
     corpus_metrics = tuple(_STATISTICS)
+    interval_method = "delete-a-group jackknife"
     facts = {"num_phone_frames": "integer"}  # noqa: RUF012  (a constant, typed in the base)
 
     @property

@@ -44,6 +44,7 @@ class ProbeRunner(ProbedRunner, ItemsRunner):
 
     needs_codes: bool = False
     corpus_metrics = tuple(subject + end for subject in SUBJECTS for end in (*_STATISTICS, f"_accuracy_{LATENTS}"))
+    interval_method = "percentile bootstrap over units and seeds"
 
     def packed(self, bench: Bench, audio: "Audio", items: Sequence[Item]) -> bytes:
         """Return the tokens of ``items``, and their latents where they are asked for and there are any."""

@@ -31,6 +31,7 @@ from tokbench.metrics.recognition import (
     character_errors,
     label_errors,
     spelled,
+    spelling_rules,
     word_errors,
 )
 from tokbench.runners.base import Bench, Measurement
@@ -87,6 +88,7 @@ class ProbeAsrRunner(ProbedRunner):
 
     needs_decoder: ClassVar[bool] = False
     needs_codes: bool = False
+    interval_method = "percentile bootstrap over units and seeds"
     corpus_metrics = tuple(
         name + end for names in _METRICS.values() for name in names for end in ("", f"_{LATENTS}")
     )
@@ -230,4 +232,5 @@ def _count(name: str, text: str, reading: str, language: str) -> ErrorCounts:
     if name == "probe_per":
         return label_errors(text.split(), reading.split())
     # As it was taught to be written: what a normalization makes of an apostrophe is no error of the network.
-    return (word_errors if name == "probe_wer" else character_errors)(spelled(text), reading, language)
+    count = word_errors if name == "probe_wer" else character_errors
+    return count(spelled(text), reading, spelling_rules(language))

@@ -6,7 +6,7 @@ from tokbench.errors import UnknownNameError
 from tokbench.runners.base import Runner
 from tokbench.specs.task import Task
 
-__all__ = ["RUNNERS", "make_runner"]
+__all__ = ["RUNNERS", "make_runner", "runner_type"]
 
 RUNNERS = {
     "abx": "tokbench.runners.abx:AbxRunner",
@@ -34,9 +34,17 @@ RUNNERS = {
 
 
 def make_runner(task: Task) -> Runner:
-    """Return the runner of ``task``, its arguments checked."""
-    if task.kind not in RUNNERS:
-        raise UnknownNameError("kind of task", task.kind, RUNNERS, command="tokbench list tasks")
-    module, _, name = RUNNERS[task.kind].partition(":")
-    runner: Runner = getattr(importlib.import_module(module), name)(task)
-    return runner
+    """Return the runner of ``task``, its arguments checked.
+
+    Raises :class:`UnknownNameError` for a kind that there is not, and :class:`SpecError` for a wrong argument.
+    """
+    return runner_type(task.kind)(task)
+
+
+def runner_type(kind: str) -> type[Runner]:
+    """Return the class that carries out tasks of ``kind``; raises :class:`UnknownNameError` where there is none."""
+    if kind not in RUNNERS:
+        raise UnknownNameError("kind of task", kind, RUNNERS, command="tokbench list tasks")
+    module, _, name = RUNNERS[kind].partition(":")
+    found: type[Runner] = getattr(importlib.import_module(module), name)
+    return found

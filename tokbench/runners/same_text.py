@@ -85,6 +85,7 @@ class SameTextRunner(Runner):
 
     needs_decoder: ClassVar[bool] = False
     corpus_metrics = (SAME, OTHER, INVARIANCE)
+    interval_method = "percentile bootstrap over texts"
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)

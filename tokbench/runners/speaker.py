@@ -49,6 +49,7 @@ class SpeakerRunner(JudgedRunner[SpeakerEncoder]):
     needs_decoder: ClassVar[bool] = True
     needs_codes: bool = False
     corpus_metrics = (EER,)
+    interval_method = "percentile bootstrap; over speakers of the equal error rate"
 
     arguments: SpeakerArguments
 

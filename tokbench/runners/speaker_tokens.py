@@ -65,6 +65,7 @@ class SpeakerTokensRunner(LearningRunner):
     needs_decoder: ClassVar[bool] = False
     needs_codes: bool = False
     corpus_metrics = (EER, LATENTS)
+    interval_method = "percentile bootstrap over speakers"
     arguments: SpeakerTokensArguments
 
     def __init__(self, task: Task) -> None:

@@ -42,6 +42,7 @@ class TokensRunner(Runner):
 
     needs_decoder: ClassVar[bool] = False
     cost_metrics = ("encode_rtf", "decode_rtf", "peak_memory_bytes", "num_parameters")
+    interval_method = "percentile bootstrap; delete-a-group jackknife of statistics of the corpus"
     corpus_metrics = (
         "bitrate_entropy_bps",
         "bitrate_huffman_bps",

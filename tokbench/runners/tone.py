@@ -43,6 +43,7 @@ class ToneRunner(ItemsRunner):
     """Asks one probe of the codes, and one of what was quantized."""
 
     corpus_metrics = tuple(subject + end for subject in SUBJECTS for end in (ACCURACY, LATENTS, DROP, CHANCE))
+    interval_method = "percentile bootstrap over units and seeds"
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)

@@ -70,6 +70,7 @@ class ToneContourRunner(Runner):
     needs_decoder: ClassVar[bool] = True
     needs_codes: bool = False
     corpus_metrics = (*_CONTOUR, HEARD, ORIGINAL, DROP, CHANCE, CONFUSION)
+    interval_method = "percentile bootstrap over units and seeds"
     facts = {**PAIR_FACTS, "num_items": "integer"}  # noqa: RUF012  (a constant, typed in the base)
 
     def __init__(self, task: Task) -> None:

@@ -78,7 +78,10 @@ class ContrastiveObjective(EncoderObjective):
     def losses(
         self, samples: Tensor, encoded: Encoded, *, mask: Tensor, is_audible: Tensor, progress: Progress
     ) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Return L_c + gamma · L_m, where L_c counts the unused codes too (sections 3.3 and 3.4)."""
+        """Return L_c + gamma · L_m, where L_c counts the unused codes too (sections 3.3 and 3.4).
+
+        ``mask`` is bool [B, F], true where frames are hidden; the loss is a scalar, beside what is told of it.
+        """
         del samples, is_audible
         objective = self.objective
         middle = encoded.last if encoded.middle is None else encoded.middle

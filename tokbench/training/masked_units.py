@@ -258,5 +258,5 @@ class Guesses(nn.Module):
 
 
 def mean_over(values: Tensor, chosen: Tensor) -> Tensor:
-    """Return the mean of the ``chosen`` of ``values``, and 0 where none is."""
+    """Return the mean of the ``chosen`` (bool) of ``values``, of one shape, as a scalar; 0 where none is."""
     return (values * chosen).sum() / chosen.sum().clamp_min(1)
