@@ -75,7 +75,7 @@ study: $(BIN)/.installed ## Train and score one spec with one switch flipped at 
 
 carried: $(BIN)/.installed ## Score the tokens of all shipped tokenizers on every task (several nights; partly needs SPEECH=folder)
 	-$(BIN)/tokbench run --codec $(UNITS),$(NEURAL),$(FEATURES),$(CLASSICAL) --task $(CARRIED) --examples 0
-	-$(BIN)/tokbench run --codec $(UNITS),$(NEURAL) --task tone-syllables,tone-vowels-syllables,tone-speakers --corpus '$(RECORDED)mandarin-syllables' --examples 0
+	-$(BIN)/tokbench run --codec $(UNITS),$(NEURAL) --task tone-syllables,tone-vowels-syllables,tone-speakers,tone-contours-syllables,abx-recorded-tones --corpus '$(RECORDED)mandarin-syllables&split=test' --examples 0
 	-$(BIN)/tokbench run --codec $(UNITS),$(NEURAL) --task probe-digits,abx-recordings --corpus '$(RECORDED)spoken-digits' --examples 0
 	-$(BIN)/tokbench run --codec $(UNITS),$(NEURAL) --task probe-keywords,abx-recordings --corpus '$(RECORDED)keywords' --examples 0
 	$(BIN)/tokbench leaderboard build

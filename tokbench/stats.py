@@ -16,6 +16,7 @@ import numpy as np
 
 __all__ = [
     "LEVEL",
+    "MIN_SPEAKERS",
     "MIN_UNITS",
     "NUM_RESAMPLES",
     "Difference",
@@ -40,6 +41,8 @@ NUM_RESAMPLES = 1000
 _CHUNK = 64
 """Resamples drawn at once, so that memory is ``_CHUNK`` times the number of units."""
 MIN_UNITS = 2
+MIN_SPEAKERS = 3
+"""Of two speakers, every draw with both is the one that was made, which tells nothing of others."""
 
 
 @dataclass(frozen=True)

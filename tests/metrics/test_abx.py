@@ -317,6 +317,17 @@ def test_nothing_is_said_of_one_cell() -> None:
     assert all(map(math.isnan, bootstrap(errors, WITHIN, ["context", "speaker"], speaker="speaker")))
 
 
+@pytest.mark.parametrize(("num_speakers", "is_said"), [(1, False), (2, False), (3, True)])
+def test_nothing_is_said_of_fewer_than_three_speakers(num_speakers: int, *, is_said: bool) -> None:
+    rows = [
+        (f"p{a}", f"q{b}", "x", f"s{s}", 0.1 * (a + b + s) % 1)
+        for a, b, s in itertools.product(range(3), range(3), range(num_speakers))
+    ]
+    errors = pd.DataFrame(rows, columns=["phone_a", "phone_b", "context", "speaker", "error"])
+    found = bootstrap(errors, WITHIN, ["context", "speaker"], speaker="speaker")
+    assert all(map(math.isfinite, found)) == is_said
+
+
 @DEVICES
 def test_memory_grows_with_pairs_and_not_with_triplets(device: str | None) -> None:
     count = 120

@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from tokbench.metrics import dtw
-from tokbench.stats import MIN_UNITS, NUM_RESAMPLES, percentile_interval
+from tokbench.stats import MIN_SPEAKERS, MIN_UNITS, NUM_RESAMPLES, percentile_interval
 
 __all__ = [
     "Condition",
@@ -336,14 +336,14 @@ def bootstrap(
 
     Both are drawn anew with replacement, independently of each other, as both could have been others (the
     pigeonhole bootstrap of Owen 2007, arXiv:0712.1111). Levels before ``speaker`` are averaged over as they are;
-    NaN for fewer than two cells.
+    NaN for fewer than two cells, and for fewer than three speakers: two cannot tell how far others would differ.
     """
     before = list(levels[: list(levels).index(speaker)])
     table = pair_errors(errors, condition, before)
     keys = [key for key in table.columns if key not in {"error", speaker}]
     values = table.pivot_table(index=keys, columns=speaker, values="error").to_numpy()
     num_cells, num_speakers = values.shape
-    if num_cells < MIN_UNITS:
+    if num_cells < MIN_UNITS or num_speakers < MIN_SPEAKERS:
         return float("nan"), float("nan")
     generator = np.random.default_rng([seed, *values.shape])
     found = np.isfinite(values)

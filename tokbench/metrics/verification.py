@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tokbench.stats import NUM_RESAMPLES, percentile_interval
+from tokbench.stats import MIN_SPEAKERS, NUM_RESAMPLES, percentile_interval
 
 __all__ = ["Trials", "bootstrap", "cross_trials", "equal_error_rate"]
 
-_MIN_SPEAKERS = 3
 _SCORED_AT_ONCE = 1 << 16
 
 
@@ -107,7 +106,7 @@ def bootstrap(trials: Trials, *, seed: int = 0) -> tuple[float, float] | None:
     """
     names, codes = np.unique(np.concatenate([trials.first, trials.second]), return_inverse=True)
     first, second = codes.reshape(2, -1)
-    if len(names) < _MIN_SPEAKERS:
+    if len(names) < MIN_SPEAKERS:
         return None
     ordered, is_target = _Ordered(trials), trials.is_target
     generator = np.random.default_rng([seed, len(names)])
