@@ -25,7 +25,7 @@ from findings_parts import (
     taught_and_not,
     verdict_of,
 )
-from findings_records import Gap, Records, counted, independent, number, place, signed, table, told, told_gap
+from findings_records import Gap, Records, counted, number, place, signed, table, told, told_gap
 
 from tokbench.metrics.catalogue import METRICS
 from tokbench.specs.task import list_tasks
@@ -229,7 +229,7 @@ def tones_and_vowels(records: Records) -> Finding:
         if UNITS.match(item.record.codec.name) is None:
             continue
         tone, vowel = number(item, "tone_accuracy_drop"), number(other, "vowel_accuracy_drop")
-        gap = independent(tone, vowel)
+        gap = records.independent((tone, item), (vowel, other))
         verdicts.append(gap)
         rows.append([*place(item), told(tone), told(vowel), told_gap(gap)])
     if not rows:

@@ -12,7 +12,7 @@ import pandas as pd
 from tokbench import stats
 from tokbench.codecs.registry import list_cards
 from tokbench.leaderboard.cells import SourceRecord, check_comparable, read_task
-from tokbench.leaderboard.components import Components, are_measured, difference, read_utterances
+from tokbench.leaderboard.components import Components, are_measured, difference, num_units, read_utterances
 from tokbench.leaderboard.numbers import with_digits
 from tokbench.metrics.catalogue import METRICS
 from tokbench.records import MetricSummary
@@ -21,7 +21,6 @@ __all__ = [
     "Gap",
     "Records",
     "counted",
-    "independent",
     "number",
     "place",
     "rate",
@@ -36,6 +35,8 @@ SPECTRAL = ("mfcc", "log-mel")
 MINUS = "\N{MINUS SIGN}"
 _Measured: TypeAlias = tuple[SourceRecord, str]
 """A record and one of its metrics."""
+_Number: TypeAlias = tuple[MetricSummary | None, SourceRecord]
+"""A number, and the record that it is of."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Records:
         sign = 1.0 if METRICS[first[1]].better == "higher" else -1.0
         found = self._paired(first, second) if group == "all" else None
         if found is None:
-            return independent(number(*first, group), number(*second, group), sign)
+            return self.independent((number(*first, group), first[0]), (number(*second, group), second[0]), sign)
         low, high = sorted((sign * found.low, sign * found.high))
         return Gap(sign * found.value, low, high)
 
@@ -141,6 +142,17 @@ class Records:
             speakers=tables[0]["speaker"].tolist() if source.record.interval.by == "speaker" else None,
         )
 
+    def independent(self, first: _Number, second: _Number, sign: float = 1.0) -> Gap:
+        """Return the difference of two values whose errors are taken to be independent."""
+        pairs = []
+        for summary, _ in (first, second):
+            assert summary is not None
+            # Of what has no interval, nothing is clear.
+            half = math.inf if summary.half_width is None else summary.half_width
+            pairs.append((sign * (summary.value or 0.0), half))
+        num = min(num_units(source, self._table(source)) for _, source in (first, second))
+        return Gap(*stats.independent(*pairs, num_units=num))
+
     def _table(self, source: SourceRecord) -> pd.DataFrame:
         if source.path not in self._tables:
             self._tables[source.path] = read_utterances(source).set_index("utterance")
@@ -151,17 +163,6 @@ def number(source: SourceRecord, metric: str, group: str = "all") -> MetricSumma
     """Return a number of a record; None where it has no value."""
     found = source.record.metric(metric, group)
     return found if found is not None and found.value is not None else None
-
-
-def independent(first: MetricSummary | None, second: MetricSummary | None, sign: float = 1.0) -> Gap:
-    """Return the difference of two values whose errors are taken to be independent."""
-    assert first is not None
-    assert second is not None
-    halves = [each.half_width for each in (first, second)]
-    # Of what has no interval, nothing is clear.
-    errors = [math.inf if half is None else half for half in halves]
-    values = [sign * (each.value or 0.0) for each in (first, second)]
-    return Gap(*stats.independent(*zip(values, errors, strict=True)))
 
 
 def place(source: SourceRecord) -> list[str]:

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -177,3 +179,25 @@ def test_the_jackknife_of_a_mean_is_the_textbook_standard_error(rng: np.random.G
 
 def test_the_jackknife_needs_two_groups() -> None:
     assert stats.jackknife_interval(1.0, np.array([1.0])) is None
+
+
+def test_independent_values_of_few_units_are_told_apart_as_seldom_as_it_says(rng: np.random.Generator) -> None:
+    values = rng.normal(size=(400, 2, 6))
+    intervals = [
+        stats.bootstrap_interval(pair.T, np.ones((6, 2)), rms=[False, False], seed=number)
+        for number, pair in enumerate(values)
+    ]
+    clear = 0
+    for pair, ends in zip(values, intervals, strict=True):
+        mine, theirs = (
+            (float(one.mean()), float(high - low) / 2) for one, (low, high) in zip(pair, ends, strict=True)
+        )
+        _, low, high = stats.independent(mine, theirs, 6)
+        clear += not low <= 0.0 <= high
+    assert 0.02 <= clear / len(values) <= 0.08
+
+
+def test_of_one_unit_and_of_no_interval_nothing_is_clear() -> None:
+    assert stats.independent((1.0, 0.1), (5.0, 0.1), 1)[1:] == (-math.inf, math.inf)
+    assert stats.independent((1.0, math.inf), (5.0, 0.1), 9)[1:] == (-math.inf, math.inf)
+    assert stats.independent((1.0, 0.0), (5.0, 0.0), 9) == (-4.0, -4.0, -4.0)

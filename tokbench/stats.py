@@ -249,14 +249,28 @@ def over_seeds(drawn: np.ndarray, first: np.ndarray, second: np.ndarray, num_uni
     return _student(first, second, [(by_unit, num_units - 1)], num_units)
 
 
-def independent(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float, float]:
+def independent(
+    first: tuple[float, float], second: tuple[float, float], num_units: int
+) -> tuple[float, float, float]:
     """Return first minus second and the ends of its interval, as if their errors had nothing to do with each other.
 
-    Each is a value and half of its interval; half-widths are added by their squares. For values of a whole corpus,
-    to which no utterance can be said to add. What both share makes the true error of the difference smaller, so
-    that this errs towards a tie.
+    Each is a value and half of its 95 % interval, of ``num_units`` utterances or speakers. For values of a whole
+    corpus, to which no utterance can be said to add. What both share makes the true error smaller.
+
+    As in :func:`over_seeds`, a variance is taken to be U / (U - 1) of that of the interval, and the interval of the
+    difference is Student's (Welch 1947); of fewer than two units it has no ends.
     """
-    value, half = first[0] - second[0], math.hypot(first[1], second[1])
+    from scipy import special  # noqa: PLC0415  (as below)
+
+    value = first[0] - second[0]
+    variances = np.square([first[1], second[1]]) / special.ndtri((1 + LEVEL) / 2) ** 2
+    if not np.isfinite(variances).all() or num_units < MIN_UNITS:
+        return value, -math.inf, math.inf
+    variances *= num_units / (num_units - 1)
+    if not variances.any():
+        return value, value, value
+    freedom = (num_units - 1) * variances.sum() ** 2 / np.square(variances).sum()
+    half = float(special.stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(variances.sum()))
     return value, value - half, value + half
 
 

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from tokbench.corpora.reference import CorpusReference, corpus_name
+from tokbench.corpora.reference import CorpusReference, corpus_name, may_share
 from tokbench.errors import CorpusError, UnknownNameError
 
 
@@ -58,3 +58,26 @@ def test_a_kind_that_needs_a_path_says_so() -> None:
 )
 def test_a_name_is_safe_as_a_folder(stem: str, filters: dict[str, tuple[str, ...]], name: str) -> None:
     assert corpus_name(stem, filters) == name
+
+
+@pytest.mark.parametrize(
+    ("learnt", "scored", "shared"),
+    [
+        ("librispeech", "librispeech-test-clean", True),
+        ("librispeech-train-clean-100", "librispeech-test-clean", False),
+        ("librispeech-train", "librispeech", True),
+        ("libri", "librispeech", False),
+        ("speech-train-librispeech+mandarin-syllables+digits", "speech-mandarin-syllables", True),
+        ("speech-train-librispeech+mandarin-syllables+digits", "speech-mandarin-syllables-test", False),
+        ("speech-train-librispeech+mandarin-syllables+digits", "speech-keywords", False),
+        ("speech-train", "speech-keywords", True),
+        ("synth.v1-train", "synth.v1", False),
+        ("synth.v1-train", "synth.v1-train+test", False),
+        ("synth.v1-train", "synth.v1-train", True),
+        ("synth.v1-train", "synth-words.v1-digit-train+test", False),
+        ("synth-words.v1-train", "synth-words.v1-digit", False),
+        ("synth-words.v1-train+test", "synth-words.v1-digit", True),
+    ],
+)
+def test_what_was_learnt_from_is_known_in_what_is_scored(learnt: str, scored: str, *, shared: bool) -> None:
+    assert may_share(learnt, scored) is shared

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.optimize
+import scipy.stats
 import soundfile
 from PIL import Image
 
@@ -46,6 +48,18 @@ TITLES = {"visqol": "ViSQOL", "pesq_wb": "PESQ wide band", "stoi": "STOI", "si_s
 POOLING = {"f0_rmse_cents": "rms"}
 
 Scores = Mapping[str, Sequence[float | tuple[float, float] | None]]
+
+
+def half_of_independent(first: float, second: float, num_units: int) -> float:
+    """Return the difference of two values, of intervals so wide to either side, at which Welch's p is 0.05."""
+    errors = [half / scipy.stats.norm.ppf(0.975) * (num_units / (num_units - 1)) ** 0.5 for half in (first, second)]
+    mine, theirs = (error * num_units**0.5 for error in errors)
+
+    def excess(gap: float) -> float:
+        found = scipy.stats.ttest_ind_from_stats(gap, mine, num_units, 0.0, theirs, num_units, equal_var=False)
+        return float(found.pvalue) - 0.05
+
+    return float(scipy.optimize.brentq(excess, 1e-6, 100.0))
 
 
 @dataclass

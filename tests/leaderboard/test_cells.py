@@ -147,6 +147,7 @@ def test_costs_are_told_from_measurements(results: Results) -> None:
         (("LibriSpeech", "vctk"), ("LibriSpeech",)),
         (("librispeech-test",), ("librispeech-test",)),
         (("libri", "vctk"), ()),
+        (("librispeech-train", "librispeech-dev+test"), ("librispeech-dev+test",)),
         ((), ()),
     ],
 )

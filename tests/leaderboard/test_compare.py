@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from leaderboard.builder import Results, summary_of
+from leaderboard.builder import Results, half_of_independent, summary_of
 
 from tokbench import stats
 from tokbench.errors import UsageError
@@ -102,18 +102,19 @@ def test_a_root_mean_square_is_compared_as_one(results: Results) -> None:
     assert found.utterances["difference"].tolist() == pytest.approx([1.0] * 4)
 
 
-@pytest.mark.parametrize(("value", "verdict"), [(0.549, "tied"), (0.551, "worse")])
+@pytest.mark.parametrize(("share", "verdict"), [(0.99, "tied"), (1.01, "worse")])
 def test_values_of_the_whole_corpus_are_compared_as_if_their_errors_were_independent(
-    results: Results, value: float, verdict: str
+    results: Results, share: float, verdict: str
 ) -> None:
-    # Half-widths of 0.03 and 0.04: errors of 3 and 4 add up to 5 where they are independent.
+    half = half_of_independent(0.03, 0.04, results.num_utterances)
+    value = 0.5 + share * half
     first = summary_of("mel_distance_dac", [0.5], low=0.47, high=0.53)
     second = summary_of("mel_distance_dac", [value], low=value - 0.04, high=value + 0.04)
     results.add("a", "1", task="tokens.v1", summaries=[first])
     results.add("b", "1", task="tokens.v1", summaries=[second])
     [line] = compare(results.folder, task="tokens", codecs=["a:1", "b:1"]).differences.to_dict("records")
     assert (line["difference"], line["low"], line["high"]) == pytest.approx(
-        (value - 0.5, value - 0.55, value - 0.45)
+        (value - 0.5, value - 0.5 - half, value - 0.5 + half)
     )
     assert line["verdict"] == verdict
     assert {"p_value", "num_utterances"}.isdisjoint(line)

@@ -3,7 +3,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
-from leaderboard.builder import Results, bitrate, board, summary_of
+from leaderboard.builder import Results, bitrate, board, half_of_independent, summary_of
 
 from tokbench import stats
 from tokbench.leaderboard.cells import read_sections
@@ -148,11 +148,11 @@ def test_a_metric_of_the_whole_corpus_without_intervals_has_ties_of_equal_values
     assert standing(results, "mel_distance_dac").tied == {"a:1", "b:1"}
 
 
-@pytest.mark.parametrize(("value", "is_tied"), [(0.549, True), (0.551, False)])
+@pytest.mark.parametrize(("share", "is_tied"), [(0.99, True), (1.01, False)])
 def test_values_of_the_whole_corpus_are_tied_within_their_independent_errors(
-    results: Results, value: float, *, is_tied: bool
+    results: Results, share: float, *, is_tied: bool
 ) -> None:
-    # Half-widths of 0.03 and 0.04: errors of 3 and 4 add up to 5 where they are independent.
+    value = 0.5 + share * half_of_independent(0.03, 0.04, results.num_utterances)
     best = summary_of("mel_distance_dac", [0.5], low=0.47, high=0.53)
     other = summary_of("mel_distance_dac", [value], low=value - 0.04, high=value + 0.04)
     results.add("a", "1", summaries=[best])

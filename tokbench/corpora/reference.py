@@ -8,7 +8,14 @@ from urllib.parse import quote, unquote
 
 from tokbench.errors import CorpusError, UnknownNameError
 
-__all__ = ["CorpusReference", "Filters", "corpus_name"]
+__all__ = ["CorpusReference", "Filters", "corpus_name", "may_share"]
+
+_SPLITS = frozenset({"train", "training", "dev", "valid", "validation", "test", "eval"})
+_TEST = "test"
+_VERSIONED = re.compile(r"(.+?\.v\d+)-?(.*)")
+"""Names of such corpora have hyphens in them, and end with a version: ``synth-words.v1-digit``."""
+_MADE_HERE = "synth"
+"""Such corpora are their test part where no split is asked for."""
 
 Filters = Mapping[str, tuple[str, ...]]
 """The values that each column may have; ``&``, ``|`` and ``%`` inside a value are written as in a URL (``%26``)."""
@@ -73,3 +80,34 @@ def corpus_name(stem: str, filters: Filters) -> str:
     """Return a name that any file system takes: ``stem`` and the values that were asked for."""
     parts = [stem, *("+".join(values) for values in filters.values())]
     return "-".join(re.sub(r"[^\w.+-]+", "_", part).strip(".") or "_" for part in parts)
+
+
+def may_share(learnt: str, scored: str) -> bool:
+    """Say whether a corpus named ``learnt`` may hold recordings that tasks on one named ``scored`` are scored on.
+
+    Names are all that is known of what a published codec has heard. Those of :func:`corpus_name` tell what was
+    asked for: values of a split and of anything else. What a name leaves open is taken to be all of it; of training
+    and test together, a task scores the test.
+
+    >>> may_share("speech-train-digits+syllables", "speech-syllables"), may_share("librispeech", "librispeech-test")
+    (True, True)
+    >>> may_share("speech-train-digits+syllables", "speech-digits-test"), may_share("synth.v1-train", "synth.v1")
+    (False, False)
+    """
+    (mine, my_splits, my_words), (theirs, splits, groups) = _taken_apart(learnt), _taken_apart(scored)
+    if mine != theirs:
+        return False
+    if _TEST in splits or (not splits and theirs.startswith(_MADE_HERE)):
+        splits = {_TEST}
+    heard = {word for group in my_words for word in group}
+    is_split_shared = not my_splits or not splits or not my_splits.isdisjoint(splits)
+    return is_split_shared and (not heard or all(not heard.isdisjoint(group) for group in groups))
+
+
+def _taken_apart(name: str) -> tuple[str, set[str], list[set[str]]]:
+    """Return how a name begins, the splits in it, and the alternatives of each of its other parts."""
+    named = _VERSIONED.match(name.casefold())
+    start, rest = (named[1], named[2]) if named else name.casefold().partition("-")[::2]
+    groups = [set(part.split("+")) for part in rest.split("-") if part]
+    splits = {word for group in groups for word in group if word in _SPLITS}
+    return start, splits, [group - _SPLITS for group in groups if group - _SPLITS]

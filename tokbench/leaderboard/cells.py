@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from tokbench.corpora.reference import may_share
 from tokbench.errors import TokbenchError
 from tokbench.leaderboard.spec import Column, Leaderboard
 from tokbench.records import (
@@ -102,11 +103,8 @@ class Row:
         return f"{self.codec.name}:{self.codec.setting}"
 
     def trained_on(self, corpus: str) -> tuple[str, ...]:
-        """Return the training corpora of the codec that ``corpus`` is, or is a part of (``librispeech-test``)."""
-        name = corpus.casefold()
-        return tuple(
-            c for c in self.codec.trained_on if name == c.casefold() or name.startswith(f"{c.casefold()}-")
-        )
+        """Return the training corpora of the codec that may hold what tasks on ``corpus`` are scored on."""
+        return tuple(name for name in self.codec.trained_on if may_share(name, corpus))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from tokbench import stats
 from tokbench.codecs.registry import is_code, one
 from tokbench.errors import UsageError
 from tokbench.leaderboard.cells import SourceRecord, check_comparable, read_task
-from tokbench.leaderboard.components import Components, are_measured, difference, read_utterances
+from tokbench.leaderboard.components import Components, are_measured, difference, num_units, read_utterances
 from tokbench.leaderboard.spec import ALL_UTTERANCES
 from tokbench.records import MetricSummary
 
@@ -177,7 +177,7 @@ class _Pair:
             "verdict": "",
         }
         if not self._is_measured(metric.name):
-            return line | _of_corpus(mine, theirs)
+            return line | _of_corpus(mine, theirs, num_units(self.baseline, self._labels))
         labels, *both = self._complete(metric.name)
         by_speaker = self.baseline.record.interval.by == "speaker"
         speakers = labels["speaker"].tolist() if by_speaker else None
@@ -201,13 +201,13 @@ class _Pair:
         yield from ({**names, **line} for line in listing.reset_index(names="utterance").to_dict("records"))
 
 
-def _of_corpus(mine: MetricSummary | None, theirs: MetricSummary | None) -> dict[str, Any]:
+def _of_corpus(mine: MetricSummary | None, theirs: MetricSummary | None, num_units: int) -> dict[str, Any]:
     """Return the difference of two values of the whole corpus, with an interval where both have one."""
     if mine is None or theirs is None or mine.value is None or theirs.value is None:
         return {}
     if mine.half_width is None or theirs.half_width is None:
         return {"difference": mine.value - theirs.value}
-    found = stats.independent((mine.value, mine.half_width), (theirs.value, theirs.half_width))
+    found = stats.independent((mine.value, mine.half_width), (theirs.value, theirs.half_width), num_units)
     return _told(*found, mine.better)
 
 

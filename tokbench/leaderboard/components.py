@@ -13,7 +13,7 @@ from tokbench.errors import TokbenchError
 from tokbench.leaderboard.cells import SourceRecord
 from tokbench.records import component_names
 
-__all__ = ["Components", "MissingUtterancesError", "are_measured", "difference", "read_utterances"]
+__all__ = ["Components", "MissingUtterancesError", "are_measured", "difference", "num_units", "read_utterances"]
 
 
 class MissingUtterancesError(TokbenchError):
@@ -33,6 +33,11 @@ def read_utterances(source: SourceRecord) -> pd.DataFrame:
     if not source.files.utterances.is_file():
         raise MissingUtterancesError(source)
     return pd.read_parquet(source.files.utterances)
+
+
+def num_units(source: SourceRecord, utterances: pd.DataFrame) -> int:
+    """Return how many speakers, or utterances, the intervals of a record were made of."""
+    return utterances["speaker"].nunique() if source.record.interval.by == "speaker" else len(utterances)
 
 
 def _columns(utterances: pd.DataFrame, metric: str) -> list[tuple[str, str]]:

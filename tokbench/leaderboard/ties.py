@@ -6,8 +6,8 @@ resampled instead. Where a task trains a model from several seeds, they have a s
 comparison stands by itself; nothing is corrected for their number.
 
 A statistic of the whole corpus (the entropy of the codes, say) comes with an interval and without utterances. Its
-values are tied if they differ by less than the half-widths of their intervals added as independent errors are, by
-their squares. What two codecs share makes the true error of the difference smaller, so this errs towards a tie.
+values are tied if they differ by no more than independent errors explain, by Welch's interval. What two codecs
+share makes the true error of the difference smaller.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ import numpy as np
 
 from tokbench import stats
 from tokbench.leaderboard.cells import Cell, Row, Section, SourceRecord
-from tokbench.leaderboard.components import Components, are_measured, read_utterances
+from tokbench.leaderboard.components import Components, are_measured, num_units, read_utterances
 from tokbench.leaderboard.spec import ALL_UTTERANCES, Leaderboard
 
 if TYPE_CHECKING:
@@ -89,28 +89,31 @@ class Draws:
         column = self._board.columns[key]
         sources = [row.sources[self._board.task_of[key]] for row in rows]
         drawn = self._resampled(column.metric, sources) if column.group == ALL_UTTERANCES else None
-        return Compared([row.cells[key] for row in rows], drawn)
+        return Compared([row.cells[key] for row in rows], drawn, num_units(sources[0], self._table(sources[0])))
 
     def _resampled(self, metric: str, sources: Sequence[SourceRecord]) -> "_Drawn | None":
-        """Return the values of the rows on the same draws; None where no utterance has one."""
-        for source in sources:
-            if source.path not in self._tables:
-                self._tables[source.path] = read_utterances(source)
-        tables = [self._tables[source.path] for source in sources]
-        if not all(are_measured(table, metric) for table in tables):
+        """Return the values, on the same draws, of the rows whose utterances have one; None where none has."""
+        places = [place for place, source in enumerate(sources) if are_measured(self._table(source), metric)]
+        if not places:
             return None
-        summary = sources[0].record.metric(metric)
-        groups = tables[0]["speaker"].tolist() if sources[0].record.interval.by == "speaker" else None
+        tables = [self._table(sources[place]) for place in places]
+        summary = sources[places[0]].record.metric(metric)
+        groups = tables[0]["speaker"].tolist() if sources[places[0]].record.interval.by == "speaker" else None
         parts = [Components.of(table, metric) for table in tables]
         total = stats.group_sums(np.column_stack([part.total for part in parts]), groups)
         weight = stats.group_sums(np.column_stack([part.weight for part in parts]), groups)
         is_rms = np.full(total.shape[1], summary is not None and summary.pooling == "rms")
-        rows = np.repeat(np.arange(len(parts)), [part.total.shape[1] for part in parts])
+        rows = np.repeat(places, [part.total.shape[1] for part in parts])
         if stats.num_counted(weight) < stats.MIN_UNITS:
             return _Drawn(np.empty((0, total.shape[1])), np.empty(total.shape[1]), rows, 0)
         observed = stats.ratio(total.sum(axis=0), weight.sum(axis=0), rms=is_rms)
         draws = stats.resample(total, weight, rms=is_rms.tolist())
         return _Drawn(draws, observed, rows, stats.num_counted(weight))
+
+    def _table(self, source: SourceRecord) -> "pd.DataFrame":
+        if source.path not in self._tables:
+            self._tables[source.path] = read_utterances(source)
+        return self._tables[source.path]
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,10 @@ class _Drawn:
     rows: np.ndarray
     """int64 [S], the row of each."""
     num_units: int
+
+    def has(self, row: int) -> bool:
+        """Say whether utterances tell of a row."""
+        return bool((self.rows == row).any())
 
     def is_tied(self, one: int, other: int) -> bool:
         """Say whether the difference of two rows has an interval that contains 0."""
@@ -140,19 +147,24 @@ class Compared:
 
     cells: Sequence[Cell]
     drawn: _Drawn | None
-    """Values on the same draws; None where no utterance has one."""
+    """Values on the same draws, of the rows whose utterances have one; None where no row has any."""
+    num_units: int
+    """Speakers or utterances of the corpus."""
 
     def tied_with(self, place: int) -> np.ndarray:
         """Return bool [N], true for the rows that cannot be told from the one at ``place``, itself included."""
-        if self.drawn is None:
-            return np.array([_is_near(cell, self.cells[place]) for cell in self.cells])
-        return np.array([self.drawn.is_tied(row, place) for row in range(len(self.cells))])
+        return np.array([self._is_tied(row, place) for row in range(len(self.cells))])
+
+    def _is_tied(self, one: int, other: int) -> bool:
+        if self.drawn is not None and self.drawn.has(one) and self.drawn.has(other):
+            return self.drawn.is_tied(one, other)
+        return _is_near(self.cells[one], self.cells[other], self.num_units)
 
 
-def _is_near(cell: Cell, best: Cell) -> bool:
+def _is_near(cell: Cell, best: Cell, num_units: int) -> bool:
     """Say whether two values differ by no more than their independent errors explain."""
     if cell.summary is None or best.summary is None or cell.value is None or best.value is None:
         return False
-    values = ((each.value or 0.0, each.half_width or 0.0) for each in (cell.summary, best.summary))
-    _, low, high = stats.independent(*values)
+    mine, theirs = ((each.value or 0.0, each.half_width or 0.0) for each in (cell.summary, best.summary))
+    _, low, high = stats.independent(mine, theirs, num_units)
     return low <= 0.0 <= high
