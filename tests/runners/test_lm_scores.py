@@ -159,7 +159,8 @@ def test_where_nobody_is_heard_there_is_no_similarity_but_a_voice_there_must_be(
             0.0,
             1.0,
         )
-    with pytest.raises(UndefinedMetricError, match="hears no voice in silence"):
+    # What cannot be compared with is no failure of a model.
+    with pytest.raises(NotApplicableError, match="hears no voice in silence"):
         score("speaker_similarity", output(audio=voice, reference=made["silent"]), speakers=Resemblyzer())
 
 
@@ -178,6 +179,15 @@ def test_signals_are_compared_in_step_and_what_is_missing_is_silent(rng: np.rand
     assert score("duration_ratio", short) == (0.5, 1.0)
     with pytest.raises(NotApplicableError, match="no recording to compare with"):
         score("si_sdr_db", output(audio=audio([0.1])))
+
+
+def test_a_constant_delay_is_no_distortion(rng: np.random.Generator) -> None:
+    reference = (0.1 * rng.standard_normal(RATE_HZ)).astype(np.float32)
+    late = np.concatenate([np.zeros(16, np.float32), reference[:-16]])
+    total, _ = score("si_sdr_db", output(audio=audio(late), reference=audio(reference)))
+    assert total > 25.0
+    turned, _ = score("si_sdr_db", output(audio=audio(-reference), reference=audio(reference)))
+    assert turned > 90.0
 
 
 def melody(pitches: list[int]) -> np.ndarray:

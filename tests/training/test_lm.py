@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from tokbench.specs.codec import find_spec, list_lms
 from tokbench.specs.lm import LmSpec
 from tokbench.training.learner import Progress
 from tokbench.training.lm import LmLearner, _expect_same_tokenizers, _of_both, train_lm
-from tokbench.training.lm_data import DrawnTokens, TokenBatch, TokenBatches, split
+from tokbench.training.lm_data import NUM_PREDICTED, DrawnTokens, TokenBatch, TokenBatches, TokenValidation, split
 from tokbench.training.loop import Loop
 from tokbench.training.processes import Processes
 from tokbench.training.train import Options
@@ -373,6 +373,43 @@ def test_examples_are_functions_of_their_number(tmp_path: Path) -> None:
         for one, other in zip(alone[step].examples, together, strict=True):
             assert one.form == other.form
             assert all(torch.equal(values, other.streams[name]) for name, values in one.streams.items())
+
+
+def test_what_somebody_says_is_learnt_from_or_held_out(tmp_path: Path) -> None:
+    class Twice(Letters):
+        def __iter__(self) -> Iterator[Item]:
+            return (replace(item, group=f"group {int(item.id) // 2}") for item in super().__iter__())
+
+    declared, _ = find_spec(spec_file(tmp_path))
+    assert isinstance(declared, LmSpec)
+    rows, held_out = split(open_tokens(declared, Twice(name="twice"), {}), 4)
+    assert len(held_out) == 4
+    assert {row // 2 for row in rows}.isdisjoint({row // 2 for row in held_out})
+
+
+def test_held_out_examples_cost_what_all_their_symbols_cost_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of ten examples in batches of four, the last two weigh what two do; each form has batches of its own."""
+    declared, _ = find_spec(spec_file(tmp_path))
+    assert isinstance(declared, LmSpec)
+    tokens = open_tokens(declared, Letters(), {})
+    seen: list[list[str]] = []
+
+    def counted(batch: TokenBatch) -> Mapping[str, Tensor]:
+        seen.append([example.form for example in batch.examples])
+        lengths = torch.tensor([float(len(each.streams["text"][0])) for each in batch.examples])
+        return {"ar.loss": lengths.square().sum() / lengths.sum(), f"ar.{NUM_PREDICTED}": lengths.sum()}
+
+    learner = LmLearner(tokens.spec, None)
+    monkeypatch.setattr(learner, "validate", counted)
+    rows = np.arange(10)
+    found = TokenValidation(tokens, rows, 4)(learner, torch.device("cpu"))
+    lengths = [
+        float(len(tokens.example(row, form).streams["text"][0])) for row in rows for form in tokens.forms(row)
+    ]
+    assert found == pytest.approx({"validation.ar.loss": sum(each**2 for each in lengths) / sum(lengths)})
+    assert all(len(set(forms)) == 1 for forms in seen)
 
 
 def test_a_model_begins_with_the_weights_of_another(model_folder: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "Item",
     "Material",
     "contents_of",
+    "group_of",
     "notes_of",
     "with_others",
 ]
@@ -41,6 +42,8 @@ class Item:
     contents: Mapping[str, Content]
     form: str = ""
     """Form of the spec that it is an example of; every one whose contents are there if empty."""
+    group: str = ""
+    """What is said by whom: items of one group are learnt from together, or held out together. Its own if empty."""
 
 
 class Material(ABC):
@@ -111,6 +114,12 @@ def with_others(corpus: Corpus) -> Iterator[tuple[Utterance, Utterance | None]]:
             before[utterance.speaker] = utterance
 
 
+def group_of(utterance: Utterance, contents: Mapping[str, Content]) -> str:
+    """Return who says what in ``contents``; empty where either is not known."""
+    text = contents.get("text")
+    return f"{utterance.speaker}: {text}" if utterance.speaker and isinstance(text, str) and text else ""
+
+
 class CorpusMaterial(Material):
     """The utterances of a corpus as items.
 
@@ -127,12 +136,14 @@ class CorpusMaterial(Material):
         return len(self.corpus)
 
     def __iter__(self) -> Iterator[Item]:
-        return (Item(utterance.id, contents_of(utterance, other)) for utterance, other in with_others(self.corpus))
+        for utterance, other in with_others(self.corpus):
+            contents = contents_of(utterance, other)
+            yield Item(utterance.id, contents, group=group_of(utterance, contents))
 
     @property
     def sha256(self) -> str:
         """Hash of the corpus, and of what is made of it here."""
-        return hashlib.sha256(f"items 1 {self.corpus.sha256}".encode()).hexdigest()
+        return hashlib.sha256(f"items 2 {self.corpus.sha256}".encode()).hexdigest()
 
     @property
     def names(self) -> tuple[str, ...]:

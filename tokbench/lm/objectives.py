@@ -60,14 +60,17 @@ def losses(network: StageNetwork, examples: Sequence[Example]) -> Losses:
     """
     writing, objective = network.writing, network.objective
     if isinstance(objective, Regression):
-        sentences = _together(network, [_regressed(writing, example) for example in examples])
+        sentences = _together(
+            network, [_regressed(writing, example, is_dropping=network.training) for example in examples]
+        )
         return _errors(network, sentences, objective)
     if isinstance(objective, Levels):
         levels = _drawn_levels(network, objective) if network.training else _levels(network, objective)
         found = [each for level in levels for each in _level_costs(network, examples, objective, level)]
     else:
         write = _next if isinstance(objective, Next) else _masked
-        sentences = _together(network, [write(writing, example) for example in examples])
+        written = [write(writing, example, is_dropping=network.training) for example in examples]
+        sentences = _together(network, written)
         found = list(costs(network, sentences))
     num = sum(len(each.nats) for each in found)
     if not num:
@@ -109,7 +112,7 @@ def _together(network: StageNetwork, sentences: Sequence[Sentence]) -> Sentences
     return collate(network.writing, sentences).to(network.embedding.weight.device)
 
 
-def _inputs(writing: Writing, example: Example, *, is_dropping: bool = True) -> tuple[str, Form, list[Piece]]:
+def _inputs(writing: Writing, example: Example, *, is_dropping: bool) -> tuple[str, Form, list[Piece]]:
     """Return the form of ``example`` and its inputs, some of them left empty by chance."""
     name = writing.form_name(example)
     form = writing.form(name)
@@ -130,7 +133,7 @@ def _drawn_inputs(writing: Writing, form: Form) -> list[str]:
     return [each for each, chance in chances.items() if number < chance]
 
 
-def _next(writing: Writing, example: Example, *, is_dropping: bool = True) -> Sentence:
+def _next(writing: Writing, example: Example, *, is_dropping: bool) -> Sentence:
     name, form, inputs = _inputs(writing, example, is_dropping=is_dropping)
     outputs = []
     for index, output in enumerate(form.outputs):
@@ -147,8 +150,8 @@ def _output(writing: Writing, form: Form, example: Example) -> tuple[str, Part, 
     return output, part, writing.codes(part, example)
 
 
-def _masked(writing: Writing, example: Example) -> Sentence:
-    name, form, inputs = _inputs(writing, example)
+def _masked(writing: Writing, example: Example, *, is_dropping: bool) -> Sentence:
+    name, form, inputs = _inputs(writing, example, is_dropping=is_dropping)
     output, part, codes = _output(writing, form, example)
     objective = writing.stage.objective
     num_given = objective.num_given if isinstance(objective, Masked) else 0
@@ -209,8 +212,8 @@ def level_piece(
     return writing.frames_piece(output, part, shown, wanted, example)
 
 
-def _regressed(writing: Writing, example: Example) -> Sentence:
-    name, form, inputs = _inputs(writing, example)
+def _regressed(writing: Writing, example: Example, *, is_dropping: bool) -> Sentence:
+    name, form, inputs = _inputs(writing, example, is_dropping=is_dropping)
     output, part, values = _output(writing, form, example)
     return writing.sentence(name, inputs, [writing.wanted_piece(output, part, example, values)])
 

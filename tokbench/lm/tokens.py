@@ -87,7 +87,12 @@ def _make(
                 if _forms_of(spec, set(made), item.form):
                     writer.append(
                         {name: _array(values) for name, values in made.items()},
-                        {"id": item.id, "form": item.form, "duration_s": _duration_s(item.contents)},
+                        {
+                            "id": item.id,
+                            "form": item.form,
+                            "group": item.group or item.id,
+                            "duration_s": _duration_s(spec, item.contents),
+                        },
                     )
                     num_written += 1
                 else:
@@ -136,9 +141,15 @@ def _array(values: Tensor) -> np.ndarray:
     return array
 
 
-def _duration_s(contents: Mapping[str, Content]) -> float:
-    audio = contents.get("audio")
-    return audio.duration_s if isinstance(audio, Audio) else 0.0
+def _duration_s(spec: LmSpec, contents: Mapping[str, Content]) -> float:
+    """Return how long the audio is that ``spec`` makes codes or features of: what is said, or what is heard."""
+    read = {source.of for source in spec.streams.values()}
+    durations_s = {
+        name: content.duration_s
+        for name, content in contents.items()
+        if name in read and isinstance(content, Audio)
+    }
+    return durations_s.get("audio", max(durations_s.values(), default=0.0))
 
 
 def _forms_of(spec: LmSpec, streams: set[str], form: str) -> list[str]:
@@ -166,6 +177,8 @@ class Tokens:
         """The spec, with all symbols that are known."""
         notes = self._shards.notes()
         self.ids = [str(note["id"]) for note in notes]
+        self.groups = [str(note["group"]) for note in notes]
+        """What is said by whom in each (:attr:`tokbench.lm.items.Item.group`)."""
         self.durations_s = np.array([note["duration_s"] for note in notes])
         """float64 [N], of the audio of each; 0 for none."""
         self._asked = [str(note["form"]) for note in notes]

@@ -15,10 +15,13 @@ import numpy as np
 from tokbench.errors import NotApplicableError
 from tokbench.records import MetricSummary
 
-__all__ = ["Metric", "Pooling", "Score", "SignalPair"]
+__all__ = ["MAX_DELAY_S", "Metric", "Pooling", "Score", "SignalPair"]
 
 Pooling = Literal["mean", "rms", "max"]
 """How totals and weights become a value: ``total / weight``, the square root of it, or the largest total."""
+
+MAX_DELAY_S = 0.1
+"""Longest delay, in either direction, that is looked for before signals are compared."""
 
 Result = TypeVar("Result")
 

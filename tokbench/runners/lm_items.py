@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tokbench.audio import Audio
-from tokbench.lm.items import CorpusMaterial, Item, Material, contents_of, notes_of, with_others
+from tokbench.lm.items import CorpusMaterial, Item, Material, contents_of, group_of, notes_of, with_others
 from tokbench.specs.lm_task import AROUND, names_in
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class TaskItems(Material):
                 contents[_NOTES] = notes_of(notes)
             except ValueError:  # remarks, and no score
                 del contents[_NOTES]
-        return Item(utterance.id, contents, self.form)
+        return Item(utterance.id, contents, self.form, group_of(utterance, contents))
 
     def wrong(self, utterance: "Utterance") -> Item:
         """Return its companion that is less likely; raises :class:`NotApplicableError` where there is none."""
@@ -80,7 +80,7 @@ class TaskItems(Material):
     def sha256(self) -> str:
         """Hash of the corpus, and of what is made of it here."""
         times = self.corpus.intervals_sha256 if self.is_edited else ""
-        facts = [1, self._items.sha256, self.form, sorted(self.renamed.items()), times]
+        facts = [2, self._items.sha256, self.form, sorted(self.renamed.items()), times]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     @property

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tokbench.errors import NotApplicableError, UndefinedMetricError
-from tokbench.metrics.base import Score, SignalPair
+from tokbench.metrics.base import MAX_DELAY_S, Score, SignalPair
 from tokbench.metrics.catalogue import find_metric
 from tokbench.metrics.recognition import (
     ErrorCounts,
@@ -112,10 +112,15 @@ class Output:
 
     @cached_property
     def pair(self) -> SignalPair:
-        """Reference and output, as mono at 16 kHz; the output is cut or followed by silence."""
+        """Reference and output, as mono at 16 kHz; the output is cut or followed by silence.
+
+        As in reconstruction, a constant delay of a codec is no distortion, nor is a reversed polarity.
+        """
+        from tokbench.metrics.alignment import align, find_alignment  # noqa: PLC0415  (imports scipy)
+
         reference, output = (_mono(audio) for audio in (self.wanted, self.sound))
-        missing = max(len(reference) - len(output), 0)
-        return SignalPair(reference, np.pad(output[: len(reference)], (0, missing)), RATE_HZ)
+        found = find_alignment(reference, output, round(MAX_DELAY_S * RATE_HZ)).credible
+        return SignalPair(reference, align(reference, output, found), RATE_HZ)
 
 
 @dataclass(frozen=True)
@@ -298,7 +303,10 @@ def _class_kl(output: Output, listeners: Listeners) -> np.ndarray:
 def _speaker_similarity(output: Output, listeners: Listeners) -> np.ndarray:
     if listeners.speakers is None:
         raise NotApplicableError("the task names nobody who knows voices")
-    (wanted,) = listeners.speakers.embed([output.voice or output.wanted])
+    try:
+        (wanted,) = listeners.speakers.embed([output.voice or output.wanted])
+    except UndefinedMetricError as error:
+        raise NotApplicableError(f"the voice to compare with: {error}") from error
     try:
         (heard,) = listeners.speakers.embed([output.sound])
     except UndefinedMetricError:

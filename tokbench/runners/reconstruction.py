@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tokbench.errors import MissingPackageError, UndefinedMetricError
-from tokbench.metrics.base import Metric, Score, SignalPair
+from tokbench.metrics.base import MAX_DELAY_S, Metric, Score, SignalPair
 from tokbench.metrics.catalogue import missing_packages
 from tokbench.runners.base import Bench, Failure, Measurement, Runner, attempt
 from tokbench.specs.base import StrictModel
@@ -40,7 +40,7 @@ class ReconstructionArguments(StrictModel):
     """Rate at which everything is compared."""
     compensate: bool = True
     """Whether a delay or inversion that was found is undone before the metrics."""
-    max_delay_s: float = 0.1
+    max_delay_s: float = MAX_DELAY_S
     """Longest delay, in either direction, that is looked for."""
 
 

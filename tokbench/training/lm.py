@@ -28,7 +28,7 @@ from tokbench.specs.lm_card import LmCard
 from tokbench.specs.training import Optimizer
 from tokbench.training.folder import RunFolder
 from tokbench.training.learner import Learner, Origin, Progress, Turn
-from tokbench.training.lm_data import DrawnTokens, TokenBatch, TokenBatches, TokenValidation, split
+from tokbench.training.lm_data import NUM_PREDICTED, DrawnTokens, TokenBatch, TokenBatches, TokenValidation, split
 from tokbench.training.loop import seed_all
 from tokbench.training.processes import Processes
 from tokbench.training.run import Run
@@ -113,12 +113,13 @@ class LmLearner(Learner[TokenBatch]):
 
     @torch.no_grad()
     def validate(self, batch: TokenBatch) -> Mapping[str, Tensor]:
-        """Return what the curves show, of examples that are held out."""
+        """Return what the curves show, of examples that are held out, and of how many symbols it is the mean."""
         shown: dict[str, Tensor] = {}
         for name in self.spec.stages:
             if pieces := self._pieces(name, batch):
-                found = losses(self.network(name), pieces).shown
-                shown |= {f"{name}.{key}": value for key, value in found.items()}
+                found = losses(self.network(name), pieces)
+                shown |= {f"{name}.{key}": value for key, value in found.shown.items()}
+                shown[f"{name}.{NUM_PREDICTED}"] = torch.tensor(float(found.num_predicted))
         return shown
 
     def judged(self, losses: Mapping[str, float]) -> Mapping[str, float]:

@@ -3,8 +3,10 @@
 An example is a function of the seed and of its number in the run alone, as crops of audio are.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 import numpy as np
@@ -18,7 +20,10 @@ from tokbench.training.learner import Learner
 from tokbench.training.loop import seed_all
 from tokbench.training.utterances import held_out
 
-__all__ = ["DrawnTokens", "TokenBatch", "TokenBatches", "TokenValidation", "split"]
+__all__ = ["NUM_PREDICTED", "DrawnTokens", "TokenBatch", "TokenBatches", "TokenValidation", "split"]
+
+NUM_PREDICTED = "num_predicted"
+"""Name of how many symbols, or features, the losses of a stage are means of."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,11 @@ class TokenBatch:
 
 
 def split(tokens: Tokens, num_held_out: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers of the examples to learn from and those of ``num_held_out`` others, a tenth at most."""
-    is_held_out = held_out(tokens.ids, num_held_out)
+    """Return the numbers of the examples to learn from and those of ``num_held_out`` others, a tenth at most.
+
+    What a speaker says is learnt from or held out, and not some recordings of it each.
+    """
+    is_held_out = held_out(tokens.groups if len(set(tokens.groups)) > 1 else tokens.ids, num_held_out)
     return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
 
 
@@ -93,21 +101,30 @@ class TokenValidation:
 
     def __init__(self, tokens: Tokens, rows: np.ndarray, batch_size: int) -> None:
         examples = [tokens.example(int(row), form) for row in rows for form in tokens.forms(int(row))]
-        # Batches are of one form, so that none outweighs the others by how they are put together.
-        examples.sort(key=lambda example: example.form)
+        # Batches are of one form, so that what is learnt of one form alone has no share of a batch of another.
+        by_form = groupby(sorted(examples, key=lambda example: example.form), key=lambda example: example.form)
         self._batches = [
-            TokenBatch(tuple(examples[first : first + batch_size])) for first in range(0, len(examples), batch_size)
+            TokenBatch(tuple(together[first : first + batch_size]))
+            for _, alike in by_form
+            for together in [list(alike)]
+            for first in range(0, len(together), batch_size)
         ]
 
     @torch.no_grad()
     def __call__(self, learner: Learner[TokenBatch], device: torch.device) -> Mapping[str, float]:
-        """Return the means of the losses of ``learner``, which is out of training mode."""
-        losses: dict[str, list[float]] = {}
+        """Return the losses of ``learner``, which is out of training mode: means over all that is predicted."""
+        sums: dict[str, float] = defaultdict(float)
+        nums: dict[str, float] = defaultdict(float)
         for batch in self._batches:
             seed_all(0)
-            for name, value in learner.validate(batch.to(device)).items():
-                losses.setdefault(f"validation.{name}", []).append(float(value))
-        return {name: float(np.mean(values)) for name, values in losses.items()}
+            shown = learner.validate(batch.to(device))
+            for name, value in shown.items():
+                stage, _, key = name.partition(".")
+                if key != NUM_PREDICTED:
+                    num = float(shown[f"{stage}.{NUM_PREDICTED}"])
+                    sums[f"validation.{name}"] += num * float(value)
+                    nums[f"validation.{name}"] += num
+        return {name: total / nums[name] for name, total in sums.items() if nums[name]}
 
     def listen(self, learner: Learner[TokenBatch], device: torch.device, curves: Curves, step: int) -> None:
         """Write nothing: what a language model generates is heard once it is trained (``tokbench generate``)."""
