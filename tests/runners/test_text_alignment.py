@@ -183,7 +183,7 @@ def test_what_failed_leaves_no_number(manifest: Path, utterances: list[Utterance
     [
         (NATS, {"units": "phones"}, r"arguments.units"),
         (NATS, {"max_texts": 1}, r"arguments.max_texts"),
-        ("probe_per", {}, "a recognizer of characters has no probe_per"),
+        ("probe_per", {}, "a task of the kind text-alignment has no probe_per"),
     ],
 )
 def test_arguments_are_checked(metric: str, arguments: dict[str, object], message: str, manifest: Path) -> None:

@@ -65,6 +65,7 @@ def test_a_task_may_say_in_what_it_differs_from_another(tmp_path: Path) -> None:
         (VALID.replace("version = 1", ""), "version: missing"),
         (VALID.replace("version = 1", "version = 'x'"), "version: .*integer.*found 'x'"),
         (VALID.replace("version = 1", "version = 0"), "version: .*greater than or equal to 1, found 0"),
+        (VALID.replace('["stoi"]', "[]"), r"metrics: .*at least 1 item.*found \[\]"),
         (VALID + "reason = 'why not'", "supersedes and reason must be given together"),
         (
             VALID.replace("'mine'", "'other'").replace('"mine"', '"other"'),

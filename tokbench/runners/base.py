@@ -4,19 +4,20 @@ A runner works on one utterance at a time, in any process, and keeps nothing bet
 be summed up over a corpus travels in a :class:`Measurement`.
 """
 
+import difflib
 import sys
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
-from tokbench.errors import NotApplicableError, NotSupportedError, TokbenchError
+from tokbench.errors import NotApplicableError, NotSupportedError, SpecError, TokbenchError
 from tokbench.metrics.base import Metric, Score
-from tokbench.metrics.catalogue import find_metric
+from tokbench.metrics.catalogue import METRICS
 from tokbench.records import CodecSummary, MetricSummary
 from tokbench.specs.task import Task
 
@@ -35,6 +36,8 @@ __all__ = ["Bench", "Failure", "Leaving", "Measurement", "Pooled", "Runner", "at
 Result = TypeVar("Result")
 Fact = str | int | float | bool | None
 
+_MOST_NAMES = 12
+"""Metrics of a kind that an error lists."""
 _BENEATH = frozenset({"tokbench", "torch", *sys.stdlib_module_names})
 """Packages that only pass on what a codec got wrong."""
 
@@ -179,8 +182,10 @@ class Runner(ABC):
     """Whether the task makes no sense for tokenizers that only encode."""
     needs_codes: bool = True
     """Whether it makes no sense for continuous tokenizers, which have latents only."""
+    utterance_metrics: ClassVar[Collection[str]] = ()
+    """Metrics that :meth:`measure` scores, where the task names them."""
     cost_metrics: ClassVar[Sequence[str]] = ()
-    """Names in :attr:`Measurement.costs`."""
+    """Names in :attr:`Measurement.costs`, which no task names."""
     corpus_metrics: ClassVar[Sequence[str]] = ()
     """Metrics that :meth:`summarise` returns, and that no single utterance has."""
     interval_method: ClassVar[str] = "percentile bootstrap"
@@ -191,8 +196,30 @@ class Runner(ABC):
     """Where :meth:`summarise` may compute, as the command says."""
 
     def __init__(self, task: Task) -> None:
+        """Raise :class:`SpecError` where the task names metrics that its kind does not have."""
+        if foreign := [name for name in task.metrics if name not in self.known_metrics()]:
+            raise SpecError(task.id, [self._no_such_metrics(task.kind, foreign)])
         self.task = task
-        self.metrics: Mapping[str, Metric] = {name: find_metric(name) for name in task.metrics}
+        self.metrics: Mapping[str, Metric] = {name: METRICS[name] for name in task.metrics}
+
+    @classmethod
+    def known_metrics(cls) -> frozenset[str]:
+        """Return the metrics that a task of this kind may name."""
+        return frozenset(METRICS.keys() & {*cls.utterance_metrics, *cls.corpus_metrics})
+
+    @classmethod
+    def _no_such_metrics(cls, kind: str, names: Sequence[str]) -> str:
+        """Return what is wrong with ``names``, and what there is, the likeliest first."""
+
+        def distance(known: str) -> tuple[float, str]:
+            return -max(difflib.SequenceMatcher(None, known, name).ratio() for name in names), known
+
+        there = sorted(cls.known_metrics(), key=distance)
+        others = len(there) - _MOST_NAMES
+        listed = ", ".join(there[:_MOST_NAMES]) + (f" and {others} others" if others > 0 else "")
+        costs = [name for name in names if name in cls.cost_metrics]
+        told = f"; costs such as {costs[0]} are recorded without being named" if costs else ""
+        return f"metrics: a task of the kind {kind} has no {', '.join(names)}{told}; expected some of {listed}"
 
     @property
     def tier(self) -> "Tier | None":

@@ -88,6 +88,7 @@ class IntelligibilityRunner(JudgedRunner[Recognizer]):
 
     needs_decoder: ClassVar[bool] = True
     needs_codes: bool = False
+    utterance_metrics = tuple(name for names in _METRICS.values() for name in sorted(names))
     facts = {  # noqa: RUF012  (a constant of the class, typed in the base)
         "substitutions": "integer",
         "deletions": "integer",

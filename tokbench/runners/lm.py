@@ -131,8 +131,6 @@ class LmRunner(Runner):
 
     def _problems(self) -> Iterator[str]:
         """Yield what is wrong with the task."""
-        if unknown := [name for name in self.asked if name not in self._known]:
-            yield f"metrics: a task of the kind {self.task.kind} has no {', '.join(unknown)}"
         if {*self.asked} & {PAIRS, *BITS} and {*self.asked} & _OF_WRITING:
             yield "metrics: likelihoods and what is written belong into tasks of their own"
         asked = self.arguments
@@ -169,10 +167,10 @@ class LmRunner(Runner):
             except SpecError as error:
                 yield from (f"arguments.sampling: {problem} (stage {name})" for problem in error.problems)
 
-    @property
-    def _known(self) -> frozenset[str]:
-        """Metrics that this kind of task can have."""
-        return _OF_WRITING | {PAIRS, *BITS}
+    @classmethod
+    def known_metrics(cls) -> frozenset[str]:
+        """Return likelihoods, what scores what is written, and facts of the model."""
+        return _OF_WRITING | {PAIRS, *BITS, *FACTS}
 
     # What there is to learn from, and who listens.
 
@@ -542,9 +540,10 @@ class GeneratingLmRunner(LmRunner):
     facts = {"asked": "text"}  # noqa: RUF012  (as above)
     _is_generating = True
 
-    @property
-    def _known(self) -> frozenset[str]:
-        return frozenset(SCORES) - {"cider", "event_f1", "slot_f1", "bleu", "chrf"}
+    @classmethod
+    def known_metrics(cls) -> frozenset[str]:
+        """Return what scores generated audio, and facts of the model."""
+        return frozenset({*SCORES, *FACTS}) - {"cider", "event_f1", "slot_f1", "bleu", "chrf"}
 
     def _outputs(
         self, examination: "Examination", utterance: "Utterance", item: "Item"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tokbench.errors import MissingPackageError, UndefinedMetricError
 from tokbench.metrics.base import MAX_DELAY_S, Metric, Score, SignalPair
-from tokbench.metrics.catalogue import missing_packages
+from tokbench.metrics.catalogue import METRICS, missing_packages
 from tokbench.runners.base import Bench, Failure, Measurement, Runner, attempt
 from tokbench.specs.base import StrictModel
 from tokbench.specs.task import Task
@@ -48,6 +48,7 @@ class ReconstructionRunner(Runner):
     """Scores decoded audio against the original."""
 
     needs_decoder: ClassVar[bool] = True
+    utterance_metrics = tuple(name for name, metric in METRICS.items() if metric.function)
     facts = PAIR_FACTS
 
     def __init__(self, task: Task) -> None:

@@ -29,7 +29,7 @@ from tokbench.errors import NotApplicableError, SpecError
 from tokbench.metrics.agreement import frames_in_proportion
 from tokbench.runners import perturbations
 from tokbench.runners.base import Failure, attempt
-from tokbench.runners.comparing import ComparingRunner, Comparison, Scene
+from tokbench.runners.comparing import EDITS, ComparingRunner, Comparison, Scene
 from tokbench.runners.single_stream import frame_codes
 from tokbench.specs.base import StrictModel
 from tokbench.specs.task import Task
@@ -85,6 +85,8 @@ Condition = Callable[[Scene], Comparison]
 class RobustnessRunner(ComparingRunner):
     """Changes the sound in ways that the words do not follow."""
 
+    utterance_metrics = ("token_agreement", EDITS)
+
     def __init__(self, task: Task) -> None:
         self.arguments = task.checked_arguments(RobustnessArguments)
         self._conditions = dict(_conditions(self.arguments))
@@ -104,6 +106,7 @@ class ReencodingRunner(ComparingRunner):
     """Decodes codes and encodes what comes out, again and again."""
 
     needs_decoder: ClassVar[bool] = True
+    utterance_metrics = ("reencoding_agreement",)
 
     def __init__(self, task: Task) -> None:
         self.arguments = task.checked_arguments(ReencodingArguments)

@@ -48,6 +48,7 @@ class SpeakerRunner(JudgedRunner[SpeakerEncoder]):
 
     needs_decoder: ClassVar[bool] = True
     needs_codes: bool = False
+    utterance_metrics = (SIMILARITY,)
     corpus_metrics = (EER,)
     interval_method = "percentile bootstrap; over speakers of the equal error rate"
 

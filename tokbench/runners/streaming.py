@@ -42,6 +42,8 @@ class StreamingArguments(StrictModel):
 class StreamingRunner(ComparingRunner):
     """Encodes the beginning of an utterance, and compares it with the beginning of what the whole is encoded to."""
 
+    utterance_metrics = ("streaming_agreement",)
+
     def __init__(self, task: Task) -> None:
         self.arguments = task.checked_arguments(StreamingArguments)
         super().__init__(task)

@@ -41,6 +41,9 @@ class TokensRunner(Runner):
     """Counts codes, and times the codec that makes them."""
 
     needs_decoder: ClassVar[bool] = False
+    coding_metrics: ClassVar[frozenset[str]] = frozenset({"bitrate_lm_bps", "bitrate_coded_bps"})
+    """Those that need a model of the codes; they are measured where the task asks for them."""
+    utterance_metrics = ("bitrate_nominal_bps", "tokens_per_second", *coding_metrics)
     cost_metrics = ("encode_rtf", "decode_rtf", "peak_memory_bytes", "num_parameters")
     interval_method = "percentile bootstrap; delete-a-group jackknife of statistics of the corpus"
     corpus_metrics = (
@@ -52,8 +55,6 @@ class TokensRunner(Runner):
         "mass_rarest_20pct",
         "mass_commonest_20pct",
     )
-    coding_metrics: ClassVar[frozenset[str]] = frozenset({"bitrate_lm_bps", "bitrate_coded_bps"})
-    """Those that need a model of the codes; they are measured where the task asks for them."""
     facts = {"num_tokens": "integer", "num_bits": "number"}  # noqa: RUF012  (a constant, typed in the base)
 
     def measure(self, bench: Bench, utterance: "Utterance", *, with_examples: bool) -> Measurement:  # noqa: ARG002

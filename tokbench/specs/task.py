@@ -36,7 +36,7 @@ class Task(StrictModel):
     """What the task asks, in one sentence."""
     corpus: str = "synth"
     """Corpus used where the command names none."""
-    metrics: tuple[str, ...]
+    metrics: tuple[str, ...] = Field(min_length=1)
     """Names from the catalogue of metrics, in the order of columns."""
     interval_by: Literal["utterance", "speaker"] = "utterance"
     """What is resampled for the 95 % intervals."""
