@@ -70,6 +70,23 @@ def test_a_segment_is_read_alone(tmp_path: Path) -> None:
     np.testing.assert_array_equal(segment.mono(), samples[4000:12000].astype(np.float32))
 
 
+@pytest.mark.parametrize(
+    ("start_s", "duration_s", "asked"),
+    [(0.5, 5.0, "0.5 to 5.5 s"), (0.9, 0.2, "0.9 to 1.1 s"), (2.0, 1.0, "2 to 3 s"), (2.0, None, "2 s and what")],
+)
+def test_a_segment_beyond_the_end_of_its_file_is_refused(
+    tmp_path: Path, start_s: float, duration_s: float | None, asked: str
+) -> None:
+    soundfile.write(tmp_path / "tone.wav", sine(16000, seconds=1.0), 16000)
+    with pytest.raises(AudioFileError, match=rf"tone\.wav: .*asks for {asked}.* of a file of 1 s"):
+        Audio.read(tmp_path / "tone.wav", start_s=start_s, duration_s=duration_s)
+
+
+def test_a_segment_may_be_rounded_up(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "tone.wav", sine(16000, seconds=0.4951), 16000)
+    assert Audio.read(tmp_path / "tone.wav", start_s=0.0, duration_s=0.5).num_samples == 7922
+
+
 def test_writing_and_reading_16_bit_audio_is_lossless(tmp_path: Path) -> None:
     samples = np.random.default_rng(0).integers(-32768, 32768, size=(2, 1000)) / 32768
     for ending in ("flac", "wav"):

@@ -37,6 +37,8 @@ _UNKNOWN_LENGTH = 2**62
 """At least: what libsndfile says where a header says nothing."""
 _UNKNOWN_SIZE = 0xFFFFFFFF - 2**16
 """At least: headers of unknown length hold the largest number, some without what comes before the data."""
+_ROUNDING_S = 0.01
+"""By which a segment may end after its file: lists round to hundredths of a second."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,20 @@ def _expect_whole(path: Path, opened: soundfile.SoundFile) -> None:
             file.seek(size + size % 2, os.SEEK_CUR)
 
 
+def _extent(path: Path, opened: soundfile.SoundFile, start_s: float, duration_s: float | None) -> tuple[int, int]:
+    """Return the first sample that is asked for, and the one after the last.
+
+    Raises :class:`AudioFileError` for samples that the file does not have.
+    """
+    rate_hz, num_there = int(opened.samplerate), int(opened.frames)
+    first = round(start_s * rate_hz)
+    last = max(first, num_there) if duration_s is None else first + round(duration_s * rate_hz)
+    if last > num_there + _ROUNDING_S * rate_hz:
+        asked = f"{start_s:g} s and what follows" if duration_s is None else f"{start_s:g} to {last / rate_hz:g} s"
+        raise AudioFileError(path, f"its row asks for {asked} of a file of {num_there / rate_hz:g} s")
+    return min(first, num_there), min(last, num_there)
+
+
 @dataclass(frozen=True)
 class Audio:
     """A waveform.
@@ -117,7 +133,8 @@ class Audio:
     def read(cls, path: Path, *, start_s: float = 0.0, duration_s: float | None = None) -> Self:
         """Read a file, or ``duration_s`` seconds of it from ``start_s`` on.
 
-        Any format of libsndfile: WAV, FLAC, MP3, Ogg. Raises :class:`AudioFileError` with the reason.
+        Any format of libsndfile: WAV, FLAC, MP3, Ogg. Raises :class:`AudioFileError` with the reason, also where
+        the file ends before what is asked for, but for the hundredth of a second that lists are rounded to.
         """
         if not path.is_file():
             raise AudioFileError(path, "no such file" if not path.exists() else "not a file")
@@ -127,9 +144,9 @@ class Audio:
             with soundfile.SoundFile(path) as file:
                 _expect_whole(path, file)
                 rate_hz = int(file.samplerate)
-                file.seek(round(start_s * rate_hz))
-                announced = file.frames - file.tell()
-                wanted = announced if duration_s is None else min(announced, round(duration_s * rate_hz))
+                first, last = _extent(path, file, start_s, duration_s)
+                file.seek(first)
+                wanted = last - first
                 frames = file.read(wanted, dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, RuntimeError) as error:
             raise AudioFileError(path, str(error).rstrip(".")) from error

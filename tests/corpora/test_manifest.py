@@ -13,6 +13,7 @@ from corpora.writers import WriteManifest, WriteWav
 from tokbench.corpora.manifest import ManifestCorpus
 from tokbench.corpora.registry import open_corpus
 from tokbench.errors import AudioFileError, CorpusError, EmptyAudioError
+from tokbench.specs.base import file_sha256
 
 
 def read(path: Path, query: str = "") -> ManifestCorpus:
@@ -196,6 +197,23 @@ def test_what_is_no_audio_is_found_when_it_is_read(write_manifest: WriteManifest
         short.read()
     with pytest.raises(EmptyAudioError, match=r"silent\.wav has 0 samples"):
         silent.read()
+
+
+def test_a_file_of_another_hash_is_told_when_it_is_read(write_manifest: WriteManifest, write_wav: WriteWav) -> None:
+    path = write_manifest("path\na.wav\n")
+    right, wrong = file_sha256(path.parent / "a.wav"), "0" * 64
+    write_manifest(f"path,sha256,target_path,target_sha256\na.wav,{right.upper()},b.wav,{wrong}\nc.wav,{wrong},,\n")
+    first, second = read(path)
+    assert first.read().num_samples == 1600
+    with pytest.raises(
+        AudioFileError, match=rf"b\.wav: .*its manifest has the SHA-256 {wrong}, and the file \w{{64}}"
+    ):
+        first.read_companion("target")
+    with pytest.raises(AudioFileError, match=rf"c\.wav: .*{wrong}"):
+        second.read()
+    write_wav(first.path, 800)  # changed after it was read
+    with pytest.raises(AudioFileError, match=r"a\.wav"):
+        first.read()
 
 
 def test_a_file_changed_after_it_was_opened_is_told(write_manifest: WriteManifest) -> None:

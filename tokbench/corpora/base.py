@@ -1,5 +1,6 @@
 """What a corpus is: utterances in a fixed order, one at a time, with a name and a hash."""
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tokbench.corpora.intervals import Interval, Tier
-from tokbench.errors import CorpusError, NotApplicableError
+from tokbench.errors import AudioFileError, CorpusError, NotApplicableError
+from tokbench.specs.base import file_sha256
 
 if TYPE_CHECKING:
     from tokbench.audio import Audio
@@ -38,20 +40,51 @@ class Utterance:
     """What is said when, where it was asked for (:meth:`Corpus.with_intervals`)."""
     companions: Mapping[str, Path] = field(default_factory=dict)
     """Further recordings of the same item, whole files, by the names of :data:`COMPANIONS`."""
+    file_hashes: Mapping[Path, str] = field(default_factory=dict)
+    """SHA-256 that files of the item are said to have."""
+
+    @property
+    def language_tag(self) -> str:
+        """``language`` as tags are compared: in small letters, and with ``-`` for ``_``."""
+        return self.language.lower().replace("_", "-")
 
     def read(self) -> "Audio":
-        """Return the audio [C, T] at its own rate."""
+        """Return the audio [C, T] at its own rate.
+
+        Raises :class:`AudioFileError` for a file that cannot be read, or of another hash than it is said to have.
+        """
         from tokbench.audio import Audio  # noqa: PLC0415  (the planner lists utterances without torch)
 
+        self._check_file(self.path)
         return Audio.read(self.path, start_s=self.start_s, duration_s=self.duration_s)
 
     def read_companion(self, name: str) -> "Audio":
-        """Return the companion called ``name``; raises :class:`NotApplicableError` where there is none."""
+        """Return the companion called ``name``; raises :class:`NotApplicableError` where there is none.
+
+        And as :meth:`read`.
+        """
         from tokbench.audio import Audio  # noqa: PLC0415  (as above)
 
         if name not in self.companions:
             raise NotApplicableError(f"there is no {name} recording beside it")
+        self._check_file(self.companions[name])
         return Audio.read(self.companions[name])
+
+    def _check_file(self, path: Path) -> None:
+        expected = self.file_hashes.get(path)
+        if expected is None or not path.is_file():  # whoever reads it says so
+            return
+        status = path.stat()
+        found = _sha256(path, status.st_size, status.st_mtime_ns)
+        if found != expected.lower():
+            reason = f"its manifest has the SHA-256 {expected}, and the file {found}: get it again, or mend the row"
+            raise AudioFileError(path, reason)
+
+
+@functools.lru_cache(maxsize=4096)
+def _sha256(path: Path, _size: int, _modified_ns: int) -> str:
+    """Return the hash of a file, once for each state of it: one file may hold many utterances."""
+    return file_sha256(path)
 
 
 class Corpus(ABC):

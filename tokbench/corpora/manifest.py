@@ -166,18 +166,25 @@ class ManifestCorpus(Corpus):
             raise ValueError(msg)
         duration_s = _seconds(row, "duration_s", positive=True)
         is_segment = bool(row.get("start_s"))
+        path = self.path.parent / row["path"]
+        companions = {
+            name: self.path.parent / row[f"{name}_path"] for name in COMPANIONS if row.get(f"{name}_path")
+        }
+        hashes = [
+            (path, row.get("sha256")),
+            *((companions[name], row.get(f"{name}_sha256")) for name in companions),
+        ]
         return Utterance(
             id=_identifier(self.path.parent, row),
-            path=self.path.parent / row["path"],
+            path=path,
             start_s=_seconds(row, "start_s") or 0.0,
             duration_s=duration_s if is_segment else None,
             speaker=row.get("speaker", ""),
             language=row.get("language", ""),
             text=row.get("text", ""),
             labels={column: value for column, value in row.items() if column not in _FIELDS},
-            companions={
-                name: self.path.parent / row[f"{name}_path"] for name in COMPANIONS if row.get(f"{name}_path")
-            },
+            companions=companions,
+            file_hashes={file: sha256 for file, sha256 in hashes if sha256},
         )
 
 
