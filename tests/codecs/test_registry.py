@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tokbench import user_code
 from tokbench.audio import Audio
 from tokbench.codecs import registry
 from tokbench.codecs.base import Codec
@@ -282,7 +283,7 @@ def test_weights_beside_a_card_are_checked_and_handed_over(card_folder: Path) ->
     (card_folder / "my_codec.py").write_text(
         source.replace("= level", "= float((weights / 'level.txt').read_text())")
     )
-    registry._module_of_file.cache_clear()
+    user_code._imported.cache_clear()
     assert vars(load(one(f"{card_folder}/my_codec.py:Sign")))["_level"] == 0.5
 
 

@@ -22,7 +22,6 @@ from collections.abc import Mapping
 from ctypes.util import find_library
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from tokbench.codecs.card import Card, read_card
@@ -35,6 +34,7 @@ from tokbench.errors import (
     UsageError,
 )
 from tokbench.specs.base import StrictModel, file_sha256, read_toml
+from tokbench.user_code import USER_MODULE, files_of, import_file
 
 if TYPE_CHECKING:
     from tokbench.codecs.base import Tokenizer
@@ -58,8 +58,6 @@ ENTRY_POINTS = "tokbench.codecs"
 ALL_SETTINGS = "all"
 CARD_FILE = "card.toml"
 _OWN_ADAPTER = re.compile(r"tokbench\.codecs\.\w+:\w+")
-_USER_MODULE = "tokbench_user_"
-"""Begins the name of the module that a user's file becomes."""
 _DECIDING = ("tokbench.codecs.", "tokbench.models.")
 """Modules whose source decides which codes an adapter that imports them makes."""
 
@@ -261,7 +259,7 @@ def _adapter_class(adapter: str) -> type["Tokenizer"]:
     module_name, _, class_name = adapter.rpartition(":")
     try:
         is_file = module_name.endswith(".py")
-        module = _module_of_file(module_name) if is_file else importlib.import_module(module_name)
+        module = import_file(module_name) if is_file else importlib.import_module(module_name)
     except (ImportError, SyntaxError) as error:
         msg = f"{module_name}: cannot be imported ({error})"
         raise UsageError(msg) from error
@@ -276,23 +274,6 @@ def _adapter_class(adapter: str) -> type["Tokenizer"]:
         msg = f"{module_name}: expected a subclass of Tokenizer called {class_name!r}, found {found}"
         raise UsageError(msg)
     return cls
-
-
-@functools.cache
-def _module_of_file(path: str) -> ModuleType:
-    file = Path(path).resolve()
-    if not file.is_file():
-        msg = f"{path}: no such file"
-        raise UsageError(msg)
-    name = f"{_USER_MODULE}{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        msg = f"{path}: not a Python file"
-        raise UsageError(msg)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def missing_packages(card: Card) -> list[str]:
@@ -355,7 +336,8 @@ def _folders(reference: CodecReference, override: Path | None) -> dict[str, Path
 def fingerprint(reference: CodecReference, *, weights: Path | None = None) -> str:
     """Return a hash of everything that decides the codes: source of adapter and networks, packages, weights.
 
-    A file of ``same_codes.toml`` counts as the text that it had before.
+    Of a user's file, also what it imports from its folder and the files there that it names; see
+    :func:`tokbench.user_code.files_of`. A file of ``same_codes.toml`` counts as the text that it had before.
     """
     from tokbench.codecs.weights import weights_files  # noqa: PLC0415  (listing must stay light)
 
@@ -385,6 +367,8 @@ def _source_files(module_name: str) -> set[str]:
             origin = str(value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", ""))
             if _decides(origin, module_name) and inspect.getfile(sys.modules[origin]) not in files:
                 pending.append(origin)
+    if module_name.startswith(USER_MODULE):
+        files.update(map(str, files_of(Path(inspect.getfile(sys.modules[module_name])))))
     return files
 
 
@@ -396,7 +380,7 @@ def _decides(origin: str, adapter: str) -> bool:
     file = getattr(sys.modules.get(origin), "__file__", None)
     if file is None:
         return False
-    if not adapter.startswith(_USER_MODULE):
+    if not adapter.startswith(USER_MODULE):
         return package == adapter.partition(".")[0]
     folder, path = Path(inspect.getfile(sys.modules[adapter])).parent, Path(file).resolve()
     # An environment may lie below the folder of a user's file.
