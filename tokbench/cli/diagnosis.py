@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from tokbench.cli import judge_states
 from tokbench.codecs.registry import list_cards, list_plugins
 from tokbench.codecs.state import examine as examine_card
 from tokbench.corpora.registry import list_corpora
@@ -30,7 +31,7 @@ class Finding:
 
 def examine(weights: Path | None = None) -> list[Finding]:
     """Return the state of everything, without loading or downloading anything."""
-    return [*_system(), *_codecs(weights), *_corpora(), *_metrics()]
+    return [*_system(), *_codecs(weights), *_corpora(), *_judges(), *_metrics()]
 
 
 def _system() -> Iterator[Finding]:
@@ -56,13 +57,21 @@ def _corpora() -> Iterator[Finding]:
         yield Finding("corpus", name, ready=corpus.is_available, remark=corpus.missing)
 
 
+def _judges() -> Iterator[Finding]:
+    for name in judge_states.list_judges():
+        state = judge_states.examine(name)
+        yield Finding("judge", name, ready=state.is_ready, remark=state.remark)
+
+
 def _metrics() -> Iterator[Finding]:
-    """Report what is missing one by one, and the rest as a number: nobody reads forty times the same word."""
+    """Report what is missing one by one, and the rest as a number: nobody reads forty times the same word.
+
+    What a judge lacks is told of the judge.
+    """
     num_ready = 0
     for name, metric in METRICS.items():
         missing = metric_packages(metric)
         num_ready += not missing
-        if missing:
-            kind = "judge" if metric.judge else "metric"
-            yield Finding(kind, name, ready=False, remark=str(MissingPackageError(name, missing)))
+        if missing and not metric.judge:
+            yield Finding("metric", name, ready=False, remark=str(MissingPackageError(name, missing)))
     yield Finding("metric", f"{num_ready} of {len(METRICS)} metrics", ready=num_ready > 0)

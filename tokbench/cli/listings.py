@@ -2,12 +2,13 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tokbench.cli import judge_states
 from tokbench.cli.spec_view import head_comment
-from tokbench.codecs.registry import list_cards, list_plugins
+from tokbench.codecs.registry import CARD_FILE, expand, is_code, list_cards, list_plugins
 from tokbench.codecs.state import examine
 from tokbench.corpora.registry import list_corpora
 from tokbench.errors import UnknownNameError
@@ -16,7 +17,7 @@ from tokbench.paths import declarations_dir
 from tokbench.records import read_record
 from tokbench.specs.codec import find_spec, list_lms, list_specs, scales_of
 from tokbench.specs.scales import SCALES
-from tokbench.specs.task import find_task, list_tasks
+from tokbench.specs.task import find_task, is_task_file, list_tasks
 
 __all__ = ["JSON_ONLY", "LISTINGS", "NUMERIC", "OPTIONAL", "SIZES", "find", "is_spec"]
 
@@ -103,22 +104,19 @@ def _metrics() -> list[Row]:
 
 
 def _judges() -> list[Row]:
-    from tokbench.judges.registry import JUDGES
+    return [_judge(name, *asking) for name, asking in judge_states.list_judges().items()]
 
-    metrics: dict[str, list[str]] = {}
-    for name, metric in METRICS.items():
-        if metric.judge:
-            metrics.setdefault(metric.judge, []).append(name)
-    tasks: dict[str, list[str]] = {}
-    for task_id in list_tasks():
-        judge = str(find_task(task_id)[0].arguments.get("judge", ""))
-        if judge.partition(":")[0] in JUDGES:
-            tasks.setdefault(judge, []).append(task_id)
-    names = dict.fromkeys([*metrics, *tasks])
-    return [
-        {"name": name, "metrics": ", ".join(metrics.get(name, [])), "tasks": ", ".join(tasks.get(name, []))}
-        for name in names
-    ]
+
+def _judge(name: str, metrics: Sequence[str] = (), tasks: Sequence[str] = ()) -> Row:
+    """Describe a judge, and what asks for it."""
+    state = judge_states.examine(name)
+    return {
+        "name": name,
+        "state": str(state),
+        "remark": state.remark,
+        "metrics": ", ".join(metrics),
+        "tasks": ", ".join(tasks),
+    }
 
 
 def _leaderboards() -> list[Row]:
@@ -211,6 +209,7 @@ OPTIONAL = {
     "codecs": ("causal", "default", "title"),
     "tasks": ("kind", "metrics", "corpus"),
     "corpora": ("spelling",),
+    "judges": ("tasks", "metrics"),
     "metrics": ("high", "low", "judge", "unit"),
     "specs": tuple(f"{scale} M" for scale in SCALES),
     "lms": ("forms", "codec"),
@@ -221,8 +220,13 @@ NUMERIC = frozenset({"bit/s", *(f"{scale} M" for scale in SCALES)})
 
 
 def is_spec(name: str) -> bool:
-    """Return whether ``name`` is that of a spec and of nothing else."""
-    return name.endswith(".toml") or (name in {*list_specs(), *list_lms()} and name not in list_cards())
+    """Return whether ``name`` is that of a spec and of nothing else.
+
+    Raises :class:`tokbench.errors.SpecError` for a TOML file that is missing or cannot be read.
+    """
+    if name.endswith(".toml"):
+        return not is_task_file(Path(name))
+    return name in {*list_specs(), *list_lms()} and not _is_codec(name)
 
 
 def find(name: str) -> tuple[str, dict[str, Any]]:
@@ -232,21 +236,24 @@ def find(name: str) -> tuple[str, dict[str, Any]]:
     """
     if name.endswith(".json"):
         return f"record {name}", read_record(Path(name)).model_dump(mode="json")
-    if name in list_cards():
-        return f"codec {name}", list_cards()[name].model_dump(mode="json")
+    if _is_codec(name):
+        return f"codec {name}", _codec(name)
     tasks = list_tasks()
-    if any(name in (task_id, task_id.rpartition(".v")[0]) for task_id in tasks):
+    if name.endswith(".toml") or any(name in (task_id, task_id.rpartition(".v")[0]) for task_id in tasks):
         task, sha256 = find_task(name)
         return f"task {task.id}", {**task.model_dump(mode="json"), "sha256": sha256}
     if name in METRICS:
         fields = {key: getattr(METRICS[name], key) for key in METRICS[name].__dataclass_fields__}
         return f"metric {name}", fields
-    for listing, key in (("corpora", "name"), ("leaderboards", "name"), ("judges", "name")):
+    for noun, listing in _ROWS.items():
         for row in LISTINGS[listing]():
-            if row[key] == name:
-                return f"{listing} {name}", row
+            if row["name"] == name:
+                return f"{noun} {name}", row
+    if judge_states.is_judge(name):
+        return f"judge {name}", _judge(name)
     known = [
         *list_cards(),
+        *list_plugins(),
         *list_specs(),
         *list_lms(),
         *tasks,
@@ -254,5 +261,42 @@ def find(name: str) -> tuple[str, dict[str, Any]]:
         *(path.stem for path in declarations_dir("leaderboards").glob("*.toml")),
     ]
     raise UnknownNameError(
-        "codec, spec, task, metric, corpus or leaderboard", name, known, command="tokbench list codecs"
+        "codec, spec, task, metric, corpus, judge, leaderboard or study",
+        name,
+        known,
+        command="tokbench list codecs",
     )
+
+
+_ROWS = {"corpus": "corpora", "judge": "judges", "leaderboard": "leaderboards", "study": "studies"}
+"""What is shown as it is listed."""
+
+
+def _is_codec(name: str) -> bool:
+    """Say whether ``name`` would be looked up as a codec: a card, a plug-in, a class in a file, or a folder."""
+    first, _, _ = name.partition(":")
+    is_named = first in list_cards() or first in list_plugins()
+    return is_named or is_code(name) or name.endswith(".py") or (Path(first) / CARD_FILE).is_file()
+
+
+def _codec(name: str) -> Row:
+    """Return the card of a codec, of one setting alone where ``name`` asks for one."""
+    references = expand(name)
+    card = references[0].card
+    fields = card.model_dump(mode="json")
+    if is_code(name) or ":" not in name or len(references) > 1:
+        return fields
+    setting = references[0].setting
+    states = examine(card, weights=references[0].folder, verify=False)
+    of_setting = {
+        "setting": setting,
+        "state": str(states[setting]),
+        "remark": states[setting].remark,
+        "bit/s": card.bitrate_bps.get(setting),
+        "arguments": references[0].arguments,
+    }
+    return of_setting | {key: value for key, value in fields.items() if key not in _OF_SETTINGS}
+
+
+_OF_SETTINGS = ("arguments", "bitrate_bps", "default_setting", "residual", "settings")
+"""Fields of a card that say what each setting is."""

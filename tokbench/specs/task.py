@@ -11,10 +11,10 @@ from pydantic import Field, ValidationError, model_validator
 
 from tokbench.errors import SpecError, UnknownNameError
 from tokbench.paths import declarations_dir
-from tokbench.specs.base import StrictModel, checked, file_sha256, problems
+from tokbench.specs.base import StrictModel, checked, file_sha256, problems, read_table
 from tokbench.specs.scales import overlaid, read_bases
 
-__all__ = ["Task", "find_task", "list_tasks"]
+__all__ = ["Task", "find_task", "is_task_file", "list_tasks"]
 
 Model = TypeVar("Model", bound=StrictModel)
 _FILE_NAME = re.compile(r"(?P<name>[a-z0-9-]+)\.v(?P<version>\d+)\.toml")
@@ -76,6 +76,16 @@ def list_tasks() -> dict[str, Path]:
 def _name_and_version(path: Path) -> tuple[str, int]:
     match = _FILE_NAME.fullmatch(path.name)
     return (match["name"], int(match["version"])) if match else (path.name, 0)
+
+
+def is_task_file(path: Path) -> bool:
+    """Say whether ``path`` is meant for a task, by what stands in it or else by its name.
+
+    Raises :class:`SpecError` where it is missing or no TOML.
+    """
+    content = read_table(path)
+    by_name = any(_FILE_NAME.fullmatch(name) for name in (path.name, f"{content.get('base')}.toml"))
+    return by_name or "metrics" in content
 
 
 def find_task(name: str) -> tuple[Task, str]:
