@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -121,6 +122,32 @@ def test_what_is_loaded_carries_the_facts_of_its_card() -> None:
     info = load(one("opus:8kbps")).info
     assert (info.name, info.setting, info.licence) == ("opus", "8kbps", "BSD-3-Clause")
     assert "RFC 6716" in info.source
+
+
+def test_a_folder_with_the_name_of_a_codec_has_to_be_written_as_one(
+    card_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(registry.TRAINED / "mfcc-km100", card_folder.parent / "opus")
+    monkeypatch.chdir(card_folder.parent)
+    for reference in ("opus", "opus:24kbps", "opus:all"):
+        with pytest.raises(UsageError, match=r"opus is an installed codec, .*: write \./opus for the folder"):
+            expand(reference)
+    assert one("./opus").folder == card_folder.parent / "opus"
+    monkeypatch.chdir(registry.TRAINED)
+    assert one("mfcc-km100").folder is None
+
+
+def test_a_folder_whose_training_has_not_finished_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "trained" / "ss" / "log" / "run.json"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"is_finished": false}')
+    with pytest.raises(UsageError, match=r"trained/ss: .* not finished\. The same `tokbench train`"):
+        expand("trained/ss")
+    for text in ('{"is_finished": true}', "{"):
+        file.write_text(text)
+        with pytest.raises(UnknownNameError, match="no codec named 'trained/ss'"):
+            expand("trained/ss")
 
 
 def test_an_unknown_name_and_an_unknown_setting_suggest_the_nearest() -> None:

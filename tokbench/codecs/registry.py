@@ -6,7 +6,8 @@ A codec is called for by one of four references, each optionally with ``:SETTING
 - a name that an installed package registered under the entry-point group ``tokbench.codecs``: a class, or a
   package that holds a ``card.toml``;
 - a class in a file: ``path/to/file.py:MyCodec``, described by a ``card.toml`` beside the file if there is one;
-- a folder that holds a ``card.toml`` and weights, such as ``tokbench train`` writes.
+- a folder that holds a ``card.toml`` and weights, such as ``tokbench train`` writes: ``./NAME`` where a codec has
+  that name.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import json
 import re
 import sys
 from collections.abc import Mapping
@@ -48,6 +50,7 @@ __all__ = [
     "list_plugins",
     "load",
     "missing_packages",
+    "name_of_folder",
     "one",
     "require_installed",
 ]
@@ -162,7 +165,8 @@ def list_plugins() -> dict[str, importlib.metadata.EntryPoint]:
 def expand(text: str) -> list[CodecReference]:
     """Return the settings that one ``--codec`` item asks for.
 
-    Raises :class:`UnknownNameError` for a name or setting that does not exist.
+    Raises :class:`UnknownNameError` for a name or setting that does not exist, and :class:`UsageError` for a name
+    that is a folder's as well, and for a folder in which training is not finished.
     """
     card, folder, setting = _find(text)
     if setting == ALL_SETTINGS:
@@ -172,6 +176,16 @@ def expand(text: str) -> list[CodecReference]:
         command = "" if is_code(text) else f"tokbench show {card.name}"
         raise UnknownNameError(f"setting of {card.name}", setting, card.settings, command=command)
     return [CodecReference(card, setting, folder)]
+
+
+def name_of_folder(folder: Path) -> str:
+    """Return what asks for the codec in ``folder``, which must not be mistaken for one that is installed.
+
+    >>> name_of_folder(Path("hubert-tiny")), name_of_folder(Path("trained/mine"))
+    ('./hubert-tiny', 'trained/mine')
+    """
+    text = str(folder)
+    return f"./{text}" if text in list_cards() or text in list_plugins() else text
 
 
 def one(text: str) -> CodecReference:
@@ -192,15 +206,34 @@ def _find(text: str) -> tuple[Card, Path | None, str]:
         msg = f"{text}: name the class as well, such as {text}:MyCodec"
         raise UsageError(msg)
     name, _, setting = text.partition(":")
-    cards, plugins = list_cards(), list_plugins()
-    if name in cards:
-        return cards[name], None, setting
-    if name in plugins:
-        return *_find_plugin(plugins[name]), setting
-    folder = Path(name).resolve()
-    if (folder / CARD_FILE).is_file():
+    cards, plugins, folder = list_cards(), list_plugins(), Path(name).resolve()
+    has_card = (folder / CARD_FILE).is_file()
+    if name in cards or name in plugins:
+        card, own = (cards[name], None) if name in cards else _find_plugin(plugins[name])
+        if has_card and folder not in {own, TRAINED / name}:
+            msg = (
+                f"{name} is an installed codec, and a folder here as well: write ./{name} for the folder, or "
+                "rename the folder"
+            )
+            raise UsageError(msg)
+        return card, own, setting
+    if has_card:
         return _card_of_folder(folder, name), folder, setting
+    if _is_unfinished(folder):
+        msg = (
+            f"{name}: what is trained in this folder is not finished. The same `tokbench train` command (--out "
+            f"{name}) goes on where it stopped"
+        )
+        raise UsageError(msg)
     raise UnknownNameError("codec", name, [*cards, *plugins], command="tokbench list codecs")
+
+
+def _is_unfinished(folder: Path) -> bool:
+    """Say whether ``tokbench train`` began in ``folder`` and did not end there."""
+    try:
+        return not json.loads((folder / "log" / "run.json").read_text(encoding="utf-8"))["is_finished"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
 
 
 def _find_file(file: Path, class_name: str) -> tuple[Card, Path | None]:
