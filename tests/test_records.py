@@ -5,7 +5,16 @@ import pytest
 from leaderboard.builder import Results, summary_of
 
 from tokbench.errors import RecordError
-from tokbench.records import CodecSummary, RecordFiles, file_safe, read_cost, read_record, read_records, write_json
+from tokbench.records import (
+    CodecSummary,
+    RecordFiles,
+    file_safe,
+    read_cost,
+    read_record,
+    read_records,
+    read_rows,
+    write_json,
+)
 
 
 @pytest.fixture
@@ -101,6 +110,31 @@ def test_a_damaged_record_is_named_with_what_is_wrong(tmp_path: Path, content: s
     path.write_text(content)
     with pytest.raises(RecordError, match=rf"12kbps\.json: not a tokbench record .*{problem}"):
         read_record(path)
+
+
+def test_a_record_of_a_newer_tokbench_says_so(results: Results) -> None:
+    results.add("opus", "12kbps", {"pesq_wb": [3.0] * 4})
+    path = results.files("opus", "12kbps").record
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "schema_version": 2, "new": 1}))
+    with pytest.raises(RecordError, match=r"12kbps\.json: written by a newer tokbench: schema 2, this one reads 1"):
+        read_record(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" * 8])
+def test_damaged_rows_are_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "12kbps.parquet"
+    path.write_bytes(content)
+    with pytest.raises(RecordError, match=r"12kbps\.parquet: not a table of utterances .* tokbench run --force"):
+        read_rows(path)
+
+
+def test_rows_without_a_column_are_named(results: Results) -> None:
+    results.add("opus", "12kbps", {"pesq_wb": [3.0] * 4})
+    path = results.files("opus", "12kbps").utterances
+    assert read_rows(path, ("utterance",)).num_columns == 1
+    with pytest.raises(RecordError, match=r"12kbps\.parquet: no column audio_sha256"):
+        read_rows(path, ("utterance", "audio_sha256"))
 
 
 def test_an_unknown_key_in_a_record_is_refused(results: Results) -> None:

@@ -10,14 +10,17 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tokbench.errors import RecordError
 from tokbench.paths import write_bytes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = [
     "EXAMPLES_SUFFIX",
@@ -33,12 +36,14 @@ __all__ = [
     "read_cost",
     "read_record",
     "read_records",
+    "read_rows",
     "write_json",
 ]
 
 SCHEMA = 1
 NUM_DIGITS = 9
 """Significant digits of the numbers in a summary; the Parquet file keeps them all."""
+_MEND = "Get it again from where it came, or measure it again: tokbench run --force replaces it."
 
 EXAMPLES_SUFFIX = ".examples"
 """Of folders with sounds to listen to."""
@@ -175,6 +180,7 @@ class RecordFiles:
     """Where the files of one cell lie."""
 
     def __init__(self, results: Path, *, task: str, corpus: str, codec: str, setting: str) -> None:
+        self.results = results
         self.stem = results / file_safe(task) / file_safe(corpus) / file_safe(codec) / file_safe(setting)
 
     @classmethod
@@ -259,18 +265,48 @@ def _rounded(value: Any) -> Any:
 Model = TypeVar("Model", Record, Cost)
 
 
+class _Versioned(BaseModel):
+    """What a file of any schema says of itself."""
+
+    schema_version: int = SCHEMA
+
+
 def _read(path: Path, model: type[Model]) -> Model:
     try:
-        return model.model_validate_json(path.read_bytes())
+        data = path.read_bytes()
+        schema = _Versioned.model_validate_json(data).schema_version
+        if schema > SCHEMA:
+            msg = f"{path}: written by a newer tokbench: schema {schema}, this one reads {SCHEMA}; update tokbench"
+            raise RecordError(msg)
+        return model.model_validate_json(data)
     except (OSError, ValidationError) as error:
         reason = str(error) if isinstance(error, OSError) else _first_problem(error)
-        msg = f"{path}: not a tokbench {model.__name__.lower()} ({reason})"
+        msg = f"{path}: not a tokbench {model.__name__.lower()} ({reason}). {_MEND}"
         raise RecordError(msg) from error
 
 
 def _first_problem(error: ValidationError) -> str:
     item = error.errors()[0]
     return f"{'.'.join(str(part) for part in item['loc']) or 'file'}: {item['msg'].lower()}"
+
+
+def read_rows(path: Path, columns: Sequence[str] | None = None) -> "pa.Table":
+    """Read the rows of the utterances of a cell, all columns or some.
+
+    Raises :class:`RecordError` for a file that cannot be read, or that lacks one of ``columns``.
+    """
+    import pyarrow as pa  # noqa: PLC0415  (most readers want the summary alone)
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        table = pq.ParquetFile(path).read(None if columns is None else list(columns))
+    except (OSError, pa.ArrowException) as error:
+        msg = f"{path}: not a table of utterances ({' '.join(str(error).split())}). {_MEND}"
+        raise RecordError(msg) from error
+    if missing := sorted(set(columns or ()).difference(table.column_names)):
+        msg = f"{path}: no column {', '.join(missing)}. {_MEND}"
+        raise RecordError(msg)
+    return table
 
 
 def component_names(metric: str, seed: int | None = None) -> tuple[str, str]:

@@ -71,6 +71,7 @@ class Results:
     num_utterances: int = 4
     utterances: Sequence[str] = ()
     speakers: Sequence[str] = ()
+    audio: Sequence[str | None] = ()
     interval_by: str = "utterance"
     overrides: dict[str, Any] = field(default_factory=dict)
 
@@ -108,6 +109,8 @@ class Results:
                 table[total], table[weight] = found, np.where(np.isnan(found), np.nan, 1.0)
         if asked:
             table["asked"] = list(asked)
+        if self.audio:
+            table["audio_sha256"] = list(self.audio)
         table.to_parquet(files.utterances)
         return record
 

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import scipy.stats
 from leaderboard.builder import Results, half_of_independent, summary_of
 
 from tokbench import stats
-from tokbench.errors import UsageError
+from tokbench.errors import RecordError, UnknownNameError, UsageError
 from tokbench.leaderboard.cells import MixedRecordsError
 from tokbench.leaderboard.compare import RecordNotFoundError, compare
 from tokbench.leaderboard.components import Components
@@ -166,12 +167,46 @@ def test_several_codecs_are_each_compared_with_the_first(measured: Results) -> N
 
 
 def test_a_codec_without_a_record_is_answered_with_the_command_that_makes_it(measured: Results) -> None:
-    with pytest.raises(
-        RecordNotFoundError,
-        match=r"no record of encodec:6kbps .*: "
-        r"tokbench run --codec encodec:6kbps --task reconstruction\.v1 --corpus synth",
-    ):
-        compare(measured.folder, task="reconstruction", codecs=["opus:12kbps", "encodec:6kbps"])
+    measured.overrides = {"provenance": {"limit": 20}}
+    for codec, setting in (("opus", "12kbps"), ("mulaw", "8bit")):
+        measured.add(codec, setting, {"pesq_wb": [3.0] * 20})
+    with pytest.raises(RecordNotFoundError) as raised:
+        compare(measured.folder, task="reconstruction", codecs=["opus:12kbps", "mp3:64kbps"])
+    command = "tokbench run --codec mp3:64kbps --task reconstruction.v1 --corpus synth"
+    assert str(raised.value).endswith(f": {command} --limit 20 --results {measured.folder}")
+
+
+@pytest.mark.parametrize(
+    ("codec", "sentence"),
+    [
+        ("mulw:8bit", "no codec named 'mulw'. Did you mean 'mulaw'"),
+        ("mien:a", "no codec named 'mien'. Did you mean 'mine'"),
+        ("opus:13kbps", "no setting of opus named '13kbps'. Did you mean '"),
+    ],
+)
+def test_a_name_that_nobody_knows_is_answered_with_the_nearest_one(
+    measured: Results, codec: str, sentence: str
+) -> None:
+    measured.add("mine", "a", {"pesq_wb": [3.0] * 20})
+    with pytest.raises(UnknownNameError, match=re.escape(sentence)):
+        compare(measured.folder, task="reconstruction", codecs=["opus:12kbps", codec])
+
+
+def test_a_task_that_nobody_knows_is_answered_with_the_nearest_one(measured: Results) -> None:
+    measured.add("opus", "12kbps", {"pesq_wb": [3.0] * 20}, task="my-own.v3")
+    for asked, meant in {"reconstuction": "reconstruction.v1", "my-owm": "my-own.v3"}.items():
+        with pytest.raises(UnknownNameError, match=f"no task named '{asked}'. Did you mean '{meant}'"):
+            compare(measured.folder, task=asked, codecs=["opus:12kbps", "opus:6kbps"])
+
+
+@pytest.mark.parametrize("asked", [["a:1", "b:1"], ["b:1", "a:1"]])
+def test_other_recordings_of_the_same_names_are_never_compared(results: Results, asked: list[str]) -> None:
+    for codec, sounds in {"a": "wxyz", "b": ["w", "x", None, "ž"], "c": ["w", None, "y", "z"]}.items():
+        results.audio = list(sounds)
+        results.add(codec, "1", {"pesq_wb": [3.0, 3.5, 4.0, 4.5]})
+    assert len(compare(results.folder, task="reconstruction", codecs=["a:1", "c:1"]).differences) == 1
+    with pytest.raises(MixedRecordsError, match=r"[ab]/1\.json and .*[ab]/1\.json .* the audio of utt 3 is "):
+        compare(results.folder, task="reconstruction", codecs=asked)
 
 
 def test_a_name_with_several_settings_is_answered_with_them(measured: Results) -> None:
@@ -223,6 +258,12 @@ def test_two_judges_are_never_compared(results: Results) -> None:
     results.add("b", "1", summaries=[summary_of("wer", [0.1], judge="large")])
     with pytest.raises(MixedRecordsError, match="the judge of wer is 'small' in the one and 'large' in the other"):
         compare(results.folder, task="reconstruction", codecs=["a:1", "b:1"])
+
+
+def test_rows_that_cannot_be_read_are_named(measured: Results) -> None:
+    measured.files("opus", "6kbps").utterances.write_bytes(b"PAR1")
+    with pytest.raises(RecordError, match=r"opus/6kbps\.parquet: not a table of utterances"):
+        compare(measured.folder, task="reconstruction", codecs=["opus:12kbps", "opus:6kbps"])
 
 
 def test_one_codec_is_no_comparison(measured: Results) -> None:

@@ -6,7 +6,7 @@ import pytest
 from leaderboard.builder import Results, bitrate, board, half_of_independent, summary_of
 
 from tokbench import stats
-from tokbench.leaderboard.cells import read_sections
+from tokbench.leaderboard.cells import MixedRecordsError, read_sections
 from tokbench.leaderboard.components import MissingUtterancesError
 from tokbench.leaderboard.ties import Standing, standings
 
@@ -184,4 +184,12 @@ def test_a_record_without_its_utterances_is_named_with_the_command_that_makes_th
         match=r"opus/12kbps\.json has no 12kbps\.parquet .* "
         r"tokbench run --codec opus:12kbps --task reconstruction\.v1 --corpus synth",
     ):
+        standing(results)
+
+
+def test_other_recordings_of_the_same_names_are_never_paired(results: Results) -> None:
+    for codec, last in {"a": "y", "b": "y", "c": "z"}.items():
+        results.audio = ["v", "w", "x", last]
+        results.add(codec, "1", {"pesq_wb": [3.0, 3.5, 4.0, 4.5]})
+    with pytest.raises(MixedRecordsError, match=r"a/1\.json and .*c/1\.json .* the audio of utt 3 is 'y' .* 'z'"):
         standing(results)

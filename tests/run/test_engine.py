@@ -1,6 +1,7 @@
 """Running: same bytes however it was run, and a broken codec costs only its own cells."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -231,6 +232,45 @@ def test_another_corpus_of_the_same_name_does_not_replace_a_record(cli: Cli, cor
     done = cli(*arguments, f"manifest:{manifest}?from=de")
     assert done.returncode == 2
     assert "or of what that was before it changed: run it with other --results" in " ".join(done.stderr.split())
+    assert stable_bytes(corpus.parent / "results") == before
+
+
+def test_other_audio_of_the_same_names_and_sizes_is_not_taken_for_what_was_measured(
+    cli: Cli, corpus: Path, task: Path, rng: np.random.Generator
+) -> None:
+    folders = [corpus.parent / name / "test" for name in ("clean", "noisy")]
+    for folder in folders:
+        shutil.copytree(corpus, folder)
+    last = folders[1] / "utterance 11.wav"
+    samples, rate_hz = soundfile.read(last)
+    soundfile.write(last, samples + 0.01 * rng.standard_normal(len(samples)), rate_hz)
+    arguments = ("run", "--task", task, "--jobs", 1, "--codec")
+    assert cli(*arguments, codec("Good"), "--corpus", f"folder:{folders[0]}").returncode == 0
+    before = stable_bytes(corpus.parent / "results")
+    for name in (codec("Good"), "mulaw:8bit"):  # measured already, and new beside it
+        done = cli(*arguments, name, "--corpus", f"folder:{folders[1]}")
+        assert done.returncode == 2
+        said = " ".join(done.stderr.split())
+        assert "results/quick.v1/test/good/default.json is of other audio of the same name" in said
+        assert "utterance 11.wav of folder:test is not the recording that it was" in said
+        assert "another --results folder, or measure all codecs again with --force" in said
+    assert stable_bytes(corpus.parent / "results") == before
+    assert cli(*arguments, codec("Good"), "--corpus", f"folder:{folders[1]}", "--force").returncode == 0
+    assert stable_bytes(corpus.parent / "results") != before
+
+
+def test_a_record_that_cannot_be_read_is_replaced_by_force_alone(cli: Cli, corpus: Path, task: Path) -> None:
+    arguments = ("run", "--codec", codec("Good"), "--task", task, "--corpus", f"folder:{corpus}", "--limit", 1)
+    assert cli(*arguments).returncode == 0
+    before = stable_bytes(corpus.parent / "results")
+    for ending in ("parquet", "json"):
+        path = next((corpus.parent / "results").rglob(f"default.{ending}"))
+        path.write_bytes(path.read_bytes()[:100])
+        done = cli(*arguments)
+        assert done.returncode == 2
+        assert f"default.{ending}: not a t" in " ".join(done.stderr.split())
+        assert path.stat().st_size == 100
+    assert cli(*arguments, "--force").returncode == 0
     assert stable_bytes(corpus.parent / "results") == before
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from tokbench.cli.terminal import print_table, stdout
+from tokbench.errors import UnknownNameError
 from tokbench.leaderboard.compare import compare
 
 __all__ = ["print_comparison"]
@@ -21,9 +22,15 @@ def print_comparison(
     results: Path,
     num_rows: int,
 ) -> None:
-    """Print the paired differences, and the utterances of one metric that differ most."""
+    """Print the paired differences, and the utterances of one metric that differ most.
+
+    Raises :class:`UnknownNameError` for a metric that was not compared.
+    """
     found = compare(results, task=task, codecs=codecs, corpus=corpus)
     rows = found.differences.to_dict("records")
+    metrics = dict.fromkeys(row["metric"] for row in rows)
+    if metric is not None and metric not in metrics:
+        raise UnknownNameError(f"metric of {found.task}", metric, metrics, command="")
     for codec in dict.fromkeys(row["codec"] for row in rows):
         print_table(
             [_difference(row) for row in rows if row["codec"] == codec],

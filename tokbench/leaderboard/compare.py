@@ -1,5 +1,6 @@
 """Comparisons: codecs against a first one, on the utterances that both were measured on."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +9,22 @@ from typing import Any
 import pandas as pd
 
 from tokbench import stats
-from tokbench.codecs.registry import is_code, one
-from tokbench.errors import UsageError
+from tokbench.codecs.registry import is_code, list_cards, list_plugins, one
+from tokbench.errors import UnknownNameError, UsageError
 from tokbench.leaderboard.cells import SourceRecord, check_comparable, read_task
-from tokbench.leaderboard.components import Components, are_measured, difference, num_units, read_utterances
+from tokbench.leaderboard.components import (
+    Components,
+    are_measured,
+    check_same_audio,
+    difference,
+    num_units,
+    read_utterances,
+    results_option,
+    run_command,
+)
 from tokbench.leaderboard.spec import ALL_UTTERANCES
 from tokbench.records import MetricSummary
+from tokbench.specs.task import list_tasks
 
 __all__ = ["Comparison", "RecordNotFoundError", "compare"]
 
@@ -24,26 +35,24 @@ class RecordNotFoundError(UsageError):
     @classmethod
     def of_task(cls, results: Path, task: str) -> "RecordNotFoundError":
         """Build the error for a task that has no records at all."""
-        return cls(f"no records of {task} below {results}. Make them with: tokbench run --codec NAME --task {task}")
+        command = f"tokbench run --codec NAME --task {shlex.quote(task)}{results_option(results)}"
+        return cls(f"no records of {task} below {results}. Make them with: {command}")
 
     @classmethod
-    def of_corpus(cls, task: str, corpus: str | None, known: Sequence[str]) -> "RecordNotFoundError":
+    def of_corpus(cls, results: Path, task: str, corpus: str | None, known: Sequence[str]) -> "RecordNotFoundError":
         """Build the error for a corpus that was not measured, or for one that must be named."""
         listed = ", ".join(known)
         if corpus is None:
             return cls(f"{task} was run on several corpora; choose one of them with --corpus: {listed}")
-        return cls(
-            f"no records of {task} on {corpus!r}, only on: {listed}. Make them with: tokbench run --corpus …"
-        )
+        command = f"tokbench run --codec NAME --task {shlex.quote(task)} --corpus {shlex.quote(corpus)}"
+        made = f"Make them with: {command}{results_option(results)}"
+        return cls(f"no records of {task} on {corpus!r}, only on: {listed}. {made}")
 
     @classmethod
     def of_codec(cls, codec: str, near: SourceRecord) -> "RecordNotFoundError":
         """Build the error for a codec that has no record where ``near`` has one."""
-        task, corpus = near.record.task.id, near.record.corpus
-        return cls(
-            f"no record of {codec} for {task} on {corpus.name}. "
-            f"Make it with: tokbench run --codec {codec} --task {task} --corpus {corpus.reference}"
-        )
+        where = f"{near.record.task.id} on {near.record.corpus.name}"
+        return cls(f"no record of {codec} for {where}. Make it with: {run_command(codec, near)}")
 
     @classmethod
     def of_setting(cls, codec: str, settings: Sequence[str]) -> "RecordNotFoundError":
@@ -75,9 +84,9 @@ def compare(results: Path, *, task: str, codecs: Sequence[str], corpus: str | No
     """Compare each of ``codecs`` (``name:setting``, or a name with one setting) with the first of them.
 
     ``task`` is an id, or a name whose newest measured version is taken; ``corpus`` may be left out where there is
-    only one. A folder, a file and a corpus may be given as they are run. Raises :class:`RecordNotFoundError` with
-    the command that makes what is missing, and :class:`tokbench.leaderboard.cells.MixedRecordsError` for records
-    that must not be compared.
+    only one. A folder, a file and a corpus may be given as they are run. Raises :class:`UnknownNameError` for a
+    name that neither tokbench nor a record knows, :class:`RecordNotFoundError` with the command that makes what is
+    missing, and :class:`tokbench.leaderboard.cells.MixedRecordsError` for records that must not be compared.
     """
     if len(codecs) < 2:  # noqa: PLR2004
         msg = "a comparison needs two codecs or more"
@@ -99,6 +108,9 @@ def compare(results: Path, *, task: str, codecs: Sequence[str], corpus: str | No
 def _newest(results: Path, task: str) -> str:
     folders = [path.name for path in results.glob("*.v*") if task in (path.name, path.name.rpartition(".v")[0])]
     if not folders:
+        known = {*list_tasks(), *(path.name for path in results.glob("*.v*"))}
+        if task not in known | {name.rpartition(".v")[0] for name in known} and not task.endswith(".toml"):
+            raise UnknownNameError("task", task, known, command="tokbench list tasks")
         raise RecordNotFoundError.of_task(results, task)
     return max(
         folders, key=lambda name: int(name.rpartition(".v")[2]) if name.rpartition(".v")[2].isdigit() else -1
@@ -111,7 +123,7 @@ def _on_corpus(sources: Sequence[SourceRecord], results: Path, task: str, corpus
         raise RecordNotFoundError.of_task(results, task)
     meant = {source.record.corpus.name for source in sources if _is_meant(source, corpus)}
     if len(meant) != 1:
-        raise RecordNotFoundError.of_corpus(task, corpus, names)
+        raise RecordNotFoundError.of_corpus(results, task, corpus, names)
     return [source for source in sources if source.record.corpus.name in meant]
 
 
@@ -125,10 +137,25 @@ def _find(sources: Sequence[SourceRecord], codec: str) -> SourceRecord:
     exact = [source for source in sources if source.label == name]
     named = exact or [source for source in sources if source.record.codec.name == name]
     if not named:
+        if name == codec:
+            _check_name(codec, sources)
         raise RecordNotFoundError.of_codec(codec, sources[0])
     if len(named) > 1:
         raise RecordNotFoundError.of_setting(codec, [source.label for source in named])
     return named[0]
+
+
+def _check_name(codec: str, sources: Sequence[SourceRecord]) -> None:
+    """Raise :class:`UnknownNameError` for a codec or a setting that neither tokbench nor a record knows."""
+    name, _, setting = codec.partition(":")
+    cards = list_cards()
+    known = {*cards, *list_plugins(), *(source.record.codec.name for source in sources)}
+    if name not in known:
+        raise UnknownNameError("codec", name, known, command="tokbench list codecs")
+    if name in cards and setting:
+        recorded = {source.record.codec.setting for source in sources if source.record.codec.name == name}
+        if setting not in (settings := recorded.union(cards[name].settings)):
+            raise UnknownNameError(f"setting of {name}", setting, settings, command=f"tokbench show {name}")
 
 
 def _name(codec: str) -> str:
@@ -143,7 +170,9 @@ class _Pair:
 
     def __init__(self, baseline: SourceRecord, codec: SourceRecord) -> None:
         self.baseline, self.codec = baseline, codec
-        tables = [read_utterances(source).set_index("utterance") for source in (codec, baseline)]
+        read = [(source, read_utterances(source)) for source in (codec, baseline)]
+        check_same_audio(*read)
+        tables = [table.set_index("utterance") for _, table in read]
         everything = tables[0].index.union(tables[1].index, sort=False)
         self._tables = [table.reindex(everything) for table in tables]
         labels = ["speaker", "language"]

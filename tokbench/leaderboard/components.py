@@ -3,36 +3,89 @@
 Axes: ``N`` utterances, ``S`` seeds.
 """
 
+import shlex
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from tokbench import stats
 from tokbench.errors import TokbenchError
-from tokbench.leaderboard.cells import SourceRecord
-from tokbench.records import component_names
+from tokbench.leaderboard.cells import MixedRecordsError, SourceRecord
+from tokbench.records import component_names, read_rows
 
-__all__ = ["Components", "MissingUtterancesError", "are_measured", "difference", "num_units", "read_utterances"]
+__all__ = [
+    "Components",
+    "MissingUtterancesError",
+    "are_measured",
+    "check_same_audio",
+    "difference",
+    "num_units",
+    "read_utterances",
+    "results_option",
+    "run_command",
+]
+
+_AUDIO = "audio_sha256"
 
 
 class MissingUtterancesError(TokbenchError):
     """A record without the per-utterance table that comparisons need."""
 
     def __init__(self, source: SourceRecord) -> None:
-        record = source.record
         super().__init__(
             f"{source.path} has no {source.files.utterances.name} beside it, so that it cannot be compared. "
-            f"Make it again with: tokbench run --codec {source.label} --task {record.task.id} "
-            f"--corpus {record.corpus.reference}"
+            f"Make it again with: {run_command(source.label, source)}"
         )
 
 
+def run_command(codec: str, near: SourceRecord) -> str:
+    """Return the command that measures ``codec`` as the record ``near`` was measured."""
+    record = near.record
+    asked = ["tokbench", "run", "--codec", codec, "--task", record.task.id, "--corpus", record.corpus.reference]
+    if (limit := record.provenance.get("limit")) is not None:
+        asked += ["--limit", str(limit)]
+    return shlex.join(asked) + results_option(near.files.results)
+
+
+def results_option(results: Path) -> str:
+    """Return what has to be added to ``tokbench run`` for records below ``results``."""
+    return "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
+
+
 def read_utterances(source: SourceRecord) -> pd.DataFrame:
-    """Return the per-utterance table of a record, in corpus order; raises :class:`MissingUtterancesError`."""
+    """Return the per-utterance table of a record, in corpus order.
+
+    Raises :class:`MissingUtterancesError` where there is none, and :class:`tokbench.errors.RecordError` for one
+    that cannot be read.
+    """
     if not source.files.utterances.is_file():
         raise MissingUtterancesError(source)
-    return pd.read_parquet(source.files.utterances)
+    table: pd.DataFrame = read_rows(source.files.utterances).to_pandas()
+    return table
+
+
+def check_same_audio(first: tuple[SourceRecord, pd.DataFrame], second: tuple[SourceRecord, pd.DataFrame]) -> None:
+    """Raise :class:`MixedRecordsError` where the utterances of two records are other recordings of the same names.
+
+    Files of the same names and sizes have the same corpus hash; the rows tell them apart.
+    """
+    (one, table), (other, others) = first, second
+    if _AUDIO not in table or _AUDIO not in others:
+        return
+    expected = _heard(table)
+    for utterance, sha256 in _heard(others).items():
+        if expected.get(utterance, sha256) != sha256:
+            raise MixedRecordsError(
+                f"the audio of {utterance}", one.path, other.path, (expected[utterance], sha256)
+            )
+
+
+def _heard(utterances: pd.DataFrame) -> dict[str, str]:
+    """Return the hashes of the recordings by utterance; what could not be read has none."""
+    known = utterances[utterances[_AUDIO].notna()]
+    return dict(zip(known["utterance"], known[_AUDIO], strict=True))
 
 
 def num_units(source: SourceRecord, utterances: pd.DataFrame) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 
 from tokbench import stats
 from tokbench.leaderboard.cells import Cell, Row, Section, SourceRecord
-from tokbench.leaderboard.components import Components, are_measured, num_units, read_utterances
+from tokbench.leaderboard.components import Components, are_measured, check_same_audio, num_units, read_utterances
 from tokbench.leaderboard.spec import ALL_UTTERANCES, Leaderboard
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ class Standing:
 def standings(board: Leaderboard, section: Section) -> Mapping[str, Standing]:
     """Return who is best in each column of ``section`` that has a direction; by column key.
 
-    Anchors, missing values and costs take no part.
+    Anchors, missing values and costs take no part. Raises :class:`tokbench.leaderboard.cells.MixedRecordsError`
+    for utterances that are other recordings in one record than in another.
     """
     draws = Draws(board)
     found = {}
@@ -83,6 +84,7 @@ class Draws:
     def __init__(self, board: Leaderboard) -> None:
         self._board = board
         self._tables: dict[str, pd.DataFrame] = {}
+        self._first: tuple[SourceRecord, pd.DataFrame] | None = None
 
     def compared(self, key: str, rows: Sequence[Row]) -> "Compared":
         """Return ``rows`` in the column ``key``, on the same draws where there are utterances to draw."""
@@ -112,7 +114,9 @@ class Draws:
 
     def _table(self, source: SourceRecord) -> "pd.DataFrame":
         if source.path not in self._tables:
-            self._tables[source.path] = read_utterances(source)
+            table = self._tables[source.path] = read_utterances(source)
+            self._first = self._first or (source, table)
+            check_same_audio(self._first, (source, table))
         return self._tables[source.path]
 
 

@@ -22,6 +22,7 @@ from tokbench.run import worker
 from tokbench.run.executor import Executor, completed, outcome
 from tokbench.run.journal import Entry, Journal
 from tokbench.run.plan import Cell
+from tokbench.run.same_audio import check_audio
 from tokbench.run.summary import summarise, summarise_costs, unmeasured, write_utterances
 from tokbench.runners.base import Failure, Measurement, Runner, attempt
 from tokbench.runners.registry import make_runner
@@ -62,8 +63,11 @@ def execute(
 
     A cell whose record is complete is not run again unless ``force`` is given; one that was interrupted goes on
     where its journal ends. Raises :class:`RecordError` where results cannot be written; finished utterances are
-    safe then.
+    safe then. Unless ``force`` is given, raises it for a record that cannot be read, and
+    :class:`tokbench.run.same_audio.OtherAudioError` where records are of other recordings, before anything is run.
     """
+    if not force:
+        check_audio(plan, executor, timeout_s=timeout_s)
     for cell in plan:
         done = _run_cell(cell, executor, reporter, timeout_s=timeout_s, force=force)
         reporter.finish(done)

@@ -4,6 +4,7 @@ A cell is one (task, codec, setting) on one corpus. Everything wrong with the re
 nothing fails in hour three that could have been known in second one.
 """
 
+import contextlib
 import hashlib
 import tempfile
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from tokbench.codecs.registry import CodecReference, expand, fingerprint, is_cod
 from tokbench.corpora.base import Corpus
 from tokbench.corpora.registry import open_corpus
 from tokbench.errors import MissingLibraryError, MissingPackageError, RecordError, UsageError
-from tokbench.records import RecordFiles, read_record
+from tokbench.records import Record, RecordFiles, read_record
 from tokbench.runners.base import Runner
 from tokbench.runners.registry import make_runner
 from tokbench.specs.task import Task, find_task
@@ -114,10 +115,20 @@ def build_plan(codecs: Sequence[str], tasks: Sequence[str], options: Options) ->
         for reference in references
     ]
     for cell in plan:
-        if cell.files.record.is_file():
-            _keep_shipped(cell)
-            _keep_corpus(cell)
+        if (recorded := _recorded(cell)) is not None:
+            _keep_shipped(cell, recorded)
+            _keep_corpus(cell, recorded)
     return plan
+
+
+def _recorded(cell: Cell) -> Record | None:
+    """Return the record of an earlier run; None where there is none, or none that can be read.
+
+    Whether that may be replaced is known when the cell is run.
+    """
+    with contextlib.suppress(RecordError):
+        return read_record(cell.files.record)
+    return None
 
 
 def _limit(corpus: Corpus, options: Options) -> int | None:
@@ -143,14 +154,14 @@ def _told_apart(references: Sequence[CodecReference]) -> list[CodecReference]:
     return list(found.values())
 
 
-def _keep_shipped(cell: Cell) -> None:
+def _keep_shipped(cell: Cell, recorded: Record) -> None:
     """Raise :class:`UsageError` where another codec would replace a record of the shipped one of its name."""
     codec = cell.spec.codec
     is_shipped = codec.folder is None and not is_code(codec.card.adapter)
     if is_shipped or codec.card.name not in list_cards():
         return
     shipped = next((each for each in expand(f"{codec.card.name}:all") if each.setting == codec.setting), None)
-    if shipped is not None and read_record(cell.files.record).codec.fingerprint == fingerprint(shipped):
+    if shipped is not None and recorded.codec.fingerprint == fingerprint(shipped):
         msg = (
             f"{cell.files.record} is of the {codec.label} that comes with tokbench, and {codec.text} is another "
             "codec of that name: give it another name, or run it with other --results"
@@ -158,9 +169,9 @@ def _keep_shipped(cell: Cell) -> None:
         raise UsageError(msg)
 
 
-def _keep_corpus(cell: Cell) -> None:
+def _keep_corpus(cell: Cell, record: Record) -> None:
     """Raise :class:`UsageError` where a record of another corpus of the same name would be replaced."""
-    corpus, recorded = cell.corpus, read_record(cell.files.record).corpus
+    corpus, recorded = cell.corpus, record.corpus
     if recorded.sha256 == corpus.sha256:
         return
     if recorded.reference == corpus.reference:

@@ -27,7 +27,16 @@ from tokbench.runners.registry import make_runner
 if TYPE_CHECKING:
     from tokbench.corpora.base import Utterance
 
-__all__ = ["THREAD_VARIABLES", "Loaded", "describe", "describe_card", "learn", "measure", "prepare_process"]
+__all__ = [
+    "THREAD_VARIABLES",
+    "Loaded",
+    "audio_sha256",
+    "describe",
+    "describe_card",
+    "learn",
+    "measure",
+    "prepare_process",
+]
 
 Result = TypeVar("Result")
 
@@ -169,6 +178,11 @@ def _learn(spec: CellSpec) -> None:
 def measure(spec: CellSpec, utterance: "Utterance", *, with_examples: bool) -> Measurement | Failure:
     """Measure one utterance, or say why that failed."""
     return _or_end(lambda: _measure(spec, utterance, with_examples=with_examples))
+
+
+def audio_sha256(utterance: "Utterance") -> str | Failure:
+    """Return the hash of the audio of ``utterance``, or say why it cannot be read."""
+    return attempt(lambda: utterance.read().sha256)
 
 
 def _or_end(function: Callable[[], Result]) -> Result | Failure:
