@@ -1,5 +1,6 @@
 """The command that trains a study: what it would run, and that it survives what fails."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,22 +16,34 @@ STUDY = """
 name = "mine"
 title = "Mine"
 question = "Which?"
-corpora = ["synth"]
-scored_on = "folder:test"
+corpora = ["folder:corpus"]
+scored_on = "folder:corpus"
 tasks = ["tokens", "reconstruction"]
 reference = "teacher"
 changes = ["training.batch_size=2"]
 runs = [
   {{ name = "teacher", spec = "hubert", title = "taught first", tasks = [] }},
   {{ name = "pupil", spec = "encodec", title = "next", needs = ["teacher"], changes = ["encoder.norm=weight"] }},
-  {{ name = "other", spec = "{other}", title = "on its own", tasks = ["tokens"], extra_tasks = ["abx"] }},
+  {{ name = "other", spec = "{other}", title = "on its own", tasks = ["tokens"], extra_tasks = ["own.v1.toml"] }},
 ]
 """
 
 
+TASK = """
+name = "own"
+version = 1
+kind = "tokens"
+question = "Does it run?"
+corpus = "folder:corpus"
+metrics = ["bitrate_nominal_bps"]
+"""
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "mine.toml").write_text(STUDY.format(other="dac"), encoding="utf-8")
+    (tmp_path / "own.v1.toml").write_text(TASK, encoding="utf-8")
+    (tmp_path / "more").symlink_to(corpus)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -67,15 +80,15 @@ def test_teachers_come_first_and_then_everything_is_scored(monkeypatch: pytest.M
     assert study(monkeypatch, jobs, "--ship", "shipped", "--jobs", "2") == 0
     assert jobs.names == [["teacher", "other"], ["pupil"], ["scoring"] * 3]
     assert jobs.jobs[1][0].arguments == [
-        "train", "encodec", "--scale=tiny", "--corpus=synth", "--seed=0", "--out=trained/pupil", "--device=cpu",
-        "--set=training.batch_size=2", "--set=encoder.norm=weight",
+        "train", "encodec", "--scale=tiny", "--corpus=folder:corpus", "--seed=0", "--out=trained/pupil",
+        "--device=cpu", "--set=training.batch_size=2", "--set=encoder.norm=weight",
     ]  # fmt: skip
     told = ("--codec", "--task", "--corpus")
     codecs = [[text for text in job.arguments if text.startswith(told)] for job in jobs.jobs[2]]
     assert codecs == [
-        ["--codec=trained/other:all", "--task=tokens", "--corpus=folder:test"],
-        ["--codec=trained/pupil:all", "--task=tokens,reconstruction", "--corpus=folder:test"],
-        ["--codec=trained/other:all", "--task=abx"],
+        ["--codec=trained/other:all", "--task=tokens", "--corpus=folder:corpus"],
+        ["--codec=trained/pupil:all", "--task=tokens,reconstruction", "--corpus=folder:corpus"],
+        ["--codec=trained/other:all", "--task=own.v1.toml"],
     ]
     assert sorted(path.name for path in Path("results/curves").iterdir()) == [
         "other.csv",
@@ -95,9 +108,9 @@ def test_a_pupil_of_what_failed_is_not_begun_and_the_rest_goes_on(monkeypatch: p
 @pytest.mark.usefixtures("folder")
 def test_some_runs_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = Queue()
-    assert study(monkeypatch, jobs, "--only", "pupil", "--steps", "7", "--no-score", "--corpus", "folder:x") == 0
+    assert study(monkeypatch, jobs, "--only", "pupil", "--steps", "7", "--no-score", "--corpus", "folder:more") == 0
     assert jobs.names == [["pupil"]]
-    assert {"--steps=7", "--corpus=folder:x"} <= set(jobs.jobs[0][0].arguments)
+    assert {"--steps=7", "--corpus=folder:more"} <= set(jobs.jobs[0][0].arguments)
     assert study(monkeypatch, Queue(), "--only", "nobody") != 0
 
 
@@ -122,6 +135,40 @@ def test_the_plan_is_commands_and_a_wrong_spec_is_told_before_any_work(folder: P
     (folder / "mine.toml").write_text(STUDY.format(other="nothing"), encoding="utf-8")
     told = CliRunner().invoke(app, ["study", "mine.toml", "--plan"])
     assert "no spec named 'nothing'" in str(told.exception)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ('tasks = ["tokens", "rec', 'tasks = ["tokenz", "rec', "no task named 'tokenz'. Did you mean 'tokens"),
+        ('["own.v1.toml"]', '["none.v1.toml"]', "none.v1.toml: no such file"),
+        ('corpora = ["folder:corpus"]', 'corpora = ["folder:a"]', "folder:a: .*no such folder.* with --corpus"),
+        ('scored_on = "folder:corpus"', 'scored_on = "sinth"', "sinth: no corpus named 'sinth'.* with --scored-on"),
+    ],
+)
+@pytest.mark.parametrize("options", [[], ["--plan"]])
+def test_what_is_wrong_with_tasks_and_corpora_is_told_before_any_work(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, problem: str, options: list[str]
+) -> None:
+    jobs = Queue()
+    monkeypatch.setattr(queue, "work_through", jobs)
+    text = STUDY.format(other="dac")
+    assert old in text
+    (folder / "mine.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
+    told = CliRunner().invoke(app, ["study", "mine.toml", *options])
+    assert re.search(problem, str(told.exception)), told.exception
+    assert not jobs.jobs
+    assert not Path("trained").exists()
+
+
+def test_a_shipped_study_says_which_corpora_it_needs(folder: Path) -> None:
+    assert folder.is_dir()
+    told = CliRunner().invoke(app, ["study", "designs", "--plan"])
+    assert re.search(r"manifest\.csv: no such file.* Name a corpus of yours with --corpus", str(told.exception))
+    options = ["--corpus=folder:corpus", "--scored-on=folder:corpus", "--plan", "--only=mfcc-km100", "--out=."]
+    planned = CliRunner().invoke(app, ["study", "designs", *options])
+    assert planned.exit_code == 0, planned.exception
+    assert "--codec=./mfcc-km100:all" in planned.stdout
 
 
 def test_a_study_really_runs(cli: Cli, corpus: Path) -> None:

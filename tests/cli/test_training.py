@@ -12,6 +12,7 @@ from running import Cli, Done, command, environment, run_here
 
 from tokbench.cli.listings import SIZES
 from tokbench.cli.spec_view import view
+from tokbench.cli.training import _what_next
 from tokbench.specs.changes import parse_changes
 from tokbench.specs.codec import find_spec, list_specs, read_spec
 
@@ -94,6 +95,31 @@ def test_what_is_wrong_is_told_before_anything_is_done(
     assert not (tmp_path / "trained").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (
+            ["mfcc-km100", "--set=num_units=4", "--set=scales.tiny.batch_frames=64", "--out=mfcc-km100"],
+            "tokbench run --codec ./mfcc-km100 --task tokens,abx",
+        ),
+        (
+            ["hubert", "--steps=1", "--set=training.batch_size=1", "--out=my hubert", "--workers=0"],
+            "tokbench run --codec 'my hubert' --task abx",
+        ),
+    ],
+)
+def test_what_is_trained_is_scored_on_what_it_can_do(
+    arguments: list[str], hint: str, run: Run, corpus: Path
+) -> None:
+    done = run("train", *arguments, f"--corpus=folder:{corpus}")
+    assert done.code == 0, done.err
+    assert done.out.endswith(f"Trained. Score it with: {hint}")
+
+
+def test_an_encoder_of_text_is_not_scored(tmp_path: Path) -> None:
+    assert _what_next(tmp_path).startswith("Other specs learn from the encoder in ")
+
+
 def test_what_does_not_learn_by_steps_has_none(run: Run, corpus: Path) -> None:
     done = run("train", "mfcc-km100", "--steps=3", f"--corpus=folder:{corpus}")
     assert done.code == 2
@@ -141,6 +167,14 @@ def test_interrupted_it_saves_its_work_and_goes_on(
     assert f"going on after step {reached} of 60" in done.err
     assert steps(folder) == list(range(1, 61))
     assert not (folder / "checkpoint.safetensors").exists()
+
+
+def test_a_folder_in_which_training_was_interrupted_is_told_apart(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "trained" / "ss" / "log").mkdir(parents=True)
+    (tmp_path / "trained" / "ss" / "log" / "run.json").write_text('{"is_finished": false}')
+    done = run("run", "--codec=trained/ss", "--task=tokens")
+    assert done.code == 2
+    assert "trained/ss: what is trained in this folder is not finished" in done.err
 
 
 def test_of_several_specs_one_that_fails_does_not_keep_the_others(

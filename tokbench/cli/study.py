@@ -60,9 +60,8 @@ def study(  # noqa: PLR0913, PLR0917  (the options of a long job)
     check_device(device, is_here=not plan)
     found = find_study(name)
     trials = _chosen(found, only or [])
-    for trial in trials:  # whatever is wrong with a spec is told before the first hour
-        trial.resolved(found.scale)
     learnt_from, tested_on = corpus or found.corpora, scored_on or found.scored_on
+    _check(trials, found.scale, learnt_from, tested_on if score else None)
     folders = _Folders(out, ship, results)
 
     def training(trial: "Trial") -> "Job":
@@ -130,6 +129,42 @@ def _chosen(study: "Study", only: Sequence[str]) -> "list[Trial]":
     return [trial for trial in study.all_trials if trial.name in only or trial.run.name in runs]
 
 
+def _check(trials: "Sequence[Trial]", scale: str, learnt_from: Sequence[str], tested_on: str | None) -> None:
+    """Tell what is wrong with a spec, a corpus or a task before the first hour.
+
+    ``tested_on`` is what all are scored on; None if they are not.
+    """
+    from tokbench.corpora.registry import open_corpus
+    from tokbench.runners.registry import make_runner
+    from tokbench.specs.task import find_task
+
+    for trial in trials:
+        trial.resolved(scale)
+    for corpus in learnt_from:
+        _open(corpus, "--corpus")
+    if tested_on is None:
+        return
+    _open(tested_on, "--scored-on")
+    for name in dict.fromkeys(name for trial in trials for name in trial.tasks):
+        make_runner(find_task(name)[0])
+    for name in dict.fromkeys(name for trial in trials for name in trial.run.extra_tasks):
+        task = find_task(name)[0]
+        make_runner(task)
+        open_corpus(task.corpus)
+
+
+def _open(corpus: str, option: str) -> None:
+    """Open ``corpus``; raises :class:`UsageError`, which names the ``option`` for another one, where that fails."""
+    from tokbench.corpora.registry import open_corpus
+    from tokbench.errors import UsageError
+
+    try:
+        open_corpus(corpus)
+    except UsageError as error:
+        msg = f"{corpus}: {error}. Name a corpus of yours with {option}"
+        raise UsageError(msg) from error
+
+
 def _training(
     trial: "Trial", scale: str, corpora: Sequence[str], folder: Path, *, steps: int | None, device: str
 ) -> "Job":
@@ -161,8 +196,9 @@ def _groups(
 
 def _scoring(tasks: Sequence[str], trials: "Sequence[Trial]", folders: _Folders, options: Sequence[str]) -> "Job":
     from tokbench.cli.queue import Job
+    from tokbench.codecs.registry import name_of_folder
 
-    codecs = [f"--codec={folders.of(trial)}:all" for trial in trials]
+    codecs = [f"--codec={name_of_folder(folders.of(trial))}:all" for trial in trials]
     return Job("scoring", ["run", *codecs, f"--task={','.join(tasks)}", "--examples=0", *options])
 
 

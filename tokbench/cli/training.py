@@ -176,9 +176,25 @@ def _train_one(spec: str, folder: Path, corpora: list[str], scale: str, seed: in
     with training_watcher(folder.name) as watcher:
         train_spec(spec, corpus, folder, scale=scale, seed=seed, options=how, watcher=watcher)
     if os.environ.get("RANK", "0") == "0":
-        stdout().print(
-            f"Trained. Score it with: tokbench run --codec {folder} --task tokens,reconstruction", markup=False
-        )
+        stdout().print(f"Trained. {_what_next(folder)}", markup=False)
+
+
+def _what_next(folder: Path) -> str:
+    """Return what can be done with what was trained into ``folder``: tasks that make sense for it."""
+    import shlex
+
+    from tokbench.codecs.base import Codec, ContinuousTokenizer
+    from tokbench.codecs.registry import CARD_FILE, load, name_of_folder, one
+
+    if not (folder / CARD_FILE).is_file():
+        return f"Other specs learn from the encoder in {folder}, which is no tokenizer."
+    name = name_of_folder(folder)
+    tokenizer = load(one(name))
+    if isinstance(tokenizer, ContinuousTokenizer):
+        tasks = "abx"
+    else:
+        tasks = "tokens,reconstruction" if isinstance(tokenizer, Codec) else "tokens,abx"
+    return f"Score it with: tokbench run --codec {shlex.quote(name)} --task {tasks}"
 
 
 def _train_lm(
