@@ -54,6 +54,8 @@ __all__ = [
 
 Status = Literal["passed", "failed", "skipped"]
 Make = Callable[[], Tokenizer]
+Announce = Callable[[str, str], None]
+"""Is told the codec and the check that are about to begin."""
 
 LONG_INPUT_S = 60.0
 """Longer than the 30 s context of the models that codecs are built from."""
@@ -416,7 +418,7 @@ def check_codec(
     """
     make = _copier(codec) if isinstance(codec, Tokenizer) else codec
     infos = tuple(_named(one()).info for one in settings)
-    for result in _results(Subject(lambda: _named(make()), _named(make()), infos, long_input_s)):
+    for result in _results(Subject(lambda: _named(make()), _named(make()), infos, long_input_s), _tell_nobody):
         if result.status == "failed":
             msg = f"{result.codec}: {result.name}: {result.message}"
             raise CheckFailedError(msg)
@@ -436,13 +438,18 @@ def run_checks(
     return list(iterate_checks(codec, weights=weights, long_input_s=long_input_s))
 
 
+def _tell_nobody(_codec: str, _check: str) -> None:
+    pass
+
+
 def iterate_checks(
     codec: str | Sequence[registry.CodecReference],
     *,
     weights: Path | None = None,
     long_input_s: float = LONG_INPUT_S,
+    announce: Announce = _tell_nobody,
 ) -> Iterator[CheckResult]:
-    """Yield what :func:`run_checks` returns as it is found."""
+    """Yield what :func:`run_checks` returns as it is found; ``announce`` is told what begins."""
     try:
         references = registry.expand(codec) if isinstance(codec, str) else codec
     except TokbenchError as error:
@@ -463,6 +470,7 @@ def iterate_checks(
         def make(reference: registry.CodecReference = reference) -> Tokenizer:
             return registry.load(reference, weights=weights)
 
+        announce(reference.label, LOADING)
         try:
             siblings = tuple(info(dataclasses.replace(reference, setting=name)) for name in reference.card.settings)
             subject = Subject(make, make(), siblings, long_input_s)
@@ -471,7 +479,7 @@ def iterate_checks(
         except (Exception, SystemExit) as error:  # noqa: BLE001  (as in _failure)
             yield _not_loaded(reference.label, error)
         else:
-            yield from _results(subject)
+            yield from _results(subject, announce)
 
 
 def _not_loaded(label: str, error: BaseException) -> CheckResult:
@@ -488,7 +496,7 @@ def _named(tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
-def _results(subject: Subject) -> Iterable[CheckResult]:
+def _results(subject: Subject, announce: Announce) -> Iterable[CheckResult]:
     info = subject.tokenizer.info
     label = f"{info.name}:{info.setting}" if info.setting else info.name
     closed = ""
@@ -500,6 +508,7 @@ def _results(subject: Subject) -> Iterable[CheckResult]:
         elif check.decodes and not isinstance(subject.tokenizer, Codec):
             yield CheckResult(label, check.name, "skipped", "encodes only")
         else:
+            announce(label, check.name)
             message = _failure(check, subject)
             yield CheckResult(label, check.name, "failed" if message else "passed", message)
             closed = check.name if message and check.is_gate else ""

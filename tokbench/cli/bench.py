@@ -130,17 +130,12 @@ def _show_outcomes(outcomes: "list[CellOutcome]") -> None:
 def check(
     codec: Annotated[str, typer.Argument(help="NAME[:SETTING], file.py:Class, or a folder.")],
     weights: Annotated[Path | None, typer.Option(help="Folder with the codec's weights.")] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds that one check may take, or loading the codec.")
+    ] = DEFAULT_TIMEOUT_S,
 ) -> None:
     """Put a codec through the conformance suite: what every codec must do to be scored fairly."""
-    from tokbench.cli.checking import checked
-    from tokbench.cli.terminal import print_table
+    from tokbench.cli.checking import print_checks
 
-    results = checked(codec, weights=weights)
-    marks = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
-    print_table(
-        [(result.codec, result.name, marks[result.status], result.message) for result in results],
-        columns=("codec", "check", "outcome", "what to do"),
-        names=("codec", "check", "outcome"),
-    )
-    if any(result.status == "failed" for result in results):
+    if not print_checks(codec, weights=weights, timeout_s=timeout):
         raise typer.Exit(1)

@@ -2,62 +2,112 @@
 
 import multiprocessing
 import signal
+import sys
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tokbench.cli.terminal import harmless, print_table, stdout
 from tokbench.errors import TokbenchError
 
 if TYPE_CHECKING:
     from tokbench.testing import CheckResult
 
-__all__ = ["checked"]
+__all__ = ["checked", "print_checks"]
+
+_MARKS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
 
 
-def checked(codec: str, *, weights: Path | None) -> "list[CheckResult]":
-    """Return what :func:`tokbench.testing.run_checks` does.
+def print_checks(codec: str, *, weights: Path | None, timeout_s: float) -> bool:
+    """Print the result of each check as it is found, and return whether none failed; raises as :func:`checked`."""
+    is_fine = True
 
-    Where the codec ends the process, that is the failure of the check that it was in, and the last result.
+    def told(announce: Callable[[str, str], None]) -> "Iterator[CheckResult]":
+        nonlocal is_fine
+        for result in checked(codec, weights=weights, timeout_s=timeout_s, announce=announce):
+            is_fine = is_fine and result.status != "failed"
+            yield result
+
+    if sys.stdout.isatty():
+        _print_to_terminal(told)
+    else:
+        print_table(
+            ((one.codec, one.name, _MARKS[one.status], one.message) for one in told(lambda _codec, _name: None)),
+            columns=("codec", "check", "outcome", "what to do"),
+        )
+    return is_fine
+
+
+def _print_to_terminal(told: "Callable[[Callable[[str, str], None]], Iterator[CheckResult]]") -> None:
+    """Print the results of each codec below its name, and at the end what is being checked."""
+    from rich.markup import escape
+    from rich.padding import Padding
+
+    console, codec = stdout(), ""
+    with console.status("") as status:
+        for result in told(lambda label, name: status.update(escape(f"{label}: {name}"))):
+            if result.codec != codec:
+                codec = result.codec
+                console.print(f"[bold]{escape(codec)}[/]")
+            console.print(f"  {_MARKS[result.status]:9}{result.name}")
+            if result.message:
+                console.print(Padding(escape(harmless(result.message)), (0, 0, 0, 11)), style="dim")
+
+
+def checked(
+    codec: str, *, weights: Path | None, timeout_s: float, announce: Callable[[str, str], None]
+) -> "Iterator[CheckResult]":
+    """Yield what :func:`tokbench.testing.iterate_checks` does, which also says what ``announce`` is for.
+
+    Where the codec ends the process, or a check takes longer than ``timeout_s``, that is the failure of the check
+    that it was in, and the last result.
     """
+    from tokbench.testing import LOADING, CheckResult
+
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(target=_send_results, args=(sending, codec, weights), daemon=True)
     process.start()
     sending.close()  # the other end is then the only one, and its end is heard
-    results: list[CheckResult] = []
+    running = (codec, LOADING)
     try:
-        while (found := receiving.recv()) is not None:
+        while receiving.poll(timeout_s):
+            found = receiving.recv()
+            if found is None:
+                return
             if isinstance(found, TokbenchError):
                 raise found
-            results.append(found)
+            if isinstance(found, CheckResult):
+                yield found
+            else:
+                running = found
+                announce(*running)
+        said = (
+            f"Not done after {timeout_s:g} s, and the checks that follow were not begun. If the codec is slow and "
+            "does not hang, allow more by --timeout SECONDS."
+        )
+        yield CheckResult(*running, "failed", said)
     except EOFError:
         process.join()
-        return [*results, _death(codec, results, process.exitcode)]
-    process.join()
-    return results
+        said = (
+            f"The codec ended the process in this check (exit code {process.exitcode}); raise an exception instead."
+        )
+        yield CheckResult(*running, "failed", said)
+    finally:
+        process.kill()
+        process.join()
 
 
 def _send_results(connection: Connection, codec: str, weights: Path | None) -> None:
-    """Send each result as it is found, then None; the error of ours that keeps the checks from running."""
+    """Send what begins, each result, and None at the end; or the error of ours that keeps checks from running."""
     from tokbench.testing import iterate_checks
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends this process
     try:
-        for result in iterate_checks(codec, weights=weights):
+        for result in iterate_checks(codec, weights=weights, announce=lambda *running: connection.send(running)):
             connection.send(result)
     except TokbenchError as error:
         connection.send(error)
     else:
         connection.send(None)
-
-
-def _death(codec: str, results: "list[CheckResult]", exit_code: int | None) -> "CheckResult":
-    """Return the failure of the check that follows ``results``."""
-    from tokbench.testing import CHECKS, LOADING, CheckResult
-
-    names = [check.name for check in CHECKS]
-    last = results[-1] if results else None
-    follows = "" if last is None or last.name in (LOADING, names[-1]) else names[names.index(last.name) + 1]
-    label = last.codec if last and follows else codec
-    said = f"The codec ended the process in this check (exit code {exit_code}); raise an exception instead."
-    return CheckResult(label, follows or LOADING, "failed", said)

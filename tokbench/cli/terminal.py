@@ -4,12 +4,13 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["print_json", "print_table", "stderr", "stdout"]
+__all__ = ["harmless", "print_json", "print_table", "stderr", "stdout"]
 
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 _FOLDED = 16
@@ -30,10 +31,10 @@ def stderr() -> "Console":
     return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
-def _harmless(cell: str, *, is_line: bool) -> str:
+def harmless(cell: str, *, is_line: bool = False) -> str:
     r"""Return ``cell`` without control characters, and as one line if it has to be.
 
-    >>> _harmless("a\x1b]0;b\nc", is_line=True)
+    >>> harmless("a\x1b]0;b\nc", is_line=True)
     'a�]0;b c'
     """
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", cell.replace("\n", " ") if is_line else cell)
@@ -58,14 +59,14 @@ def print_table(
 
     Numbers and ``names``, by default the first column, are not broken; what else there is folds. Where the terminal
     is too narrow for that, ``optional`` columns are left out, the first of them first, and named below the table.
-    Into a pipe the cells are separated by tabs, without colours or frames. Control characters, which what a model
-    wrote or an utterance is called may hold, are shown as such, and do nothing.
+    Into a pipe the cells are separated by tabs, without colours or frames, each row as soon as it is there.
+    Control characters, which what a model wrote or an utterance is called may hold, are shown as such, and do
+    nothing.
     """
-    is_piped = not sys.stdout.isatty()
-    rows = [[_harmless(cell, is_line=is_piped) for cell in cells] for cells in rows]
-    if is_piped:
-        sys.stdout.writelines("\t".join(cells) + "\n" for cells in [tuple(columns), *rows])
+    if not sys.stdout.isatty():
+        _print_to_pipe(rows, columns)
         return
+    rows = [[harmless(cell, is_line=False) for cell in cells] for cells in rows]
     console = stdout()
     names = names or columns[:1]
     # A number is never broken; its heading may be, at its first space.
@@ -90,6 +91,15 @@ def print_table(
     )
     if left_out := [name for place, name in enumerate(columns) if place not in shown]:
         console.print(f"No room for: {', '.join(left_out)}. A wider window, or a pipe, shows it all.", markup=False)
+
+
+def _print_to_pipe(rows: Iterable[Sequence[str]], columns: Sequence[str]) -> None:
+    """Write each row as soon as there is one, and nothing where there is an error instead of the first."""
+    left = iter(rows)
+    first = list(islice(left, 1))
+    for cells in chain([columns], first, left):
+        sys.stdout.write("\t".join(harmless(cell, is_line=True) for cell in cells) + "\n")
+        sys.stdout.flush()
 
 
 def _print(
