@@ -79,7 +79,7 @@ class MetricSummary(_Frozen):
     """Utterances on which the metric is applicable."""
     num_not_applicable: int = 0
     reasons: Mapping[str, int] = {}
-    """How often each reason of a failure occurred."""
+    """How often each reason of a failure occurred; or of those why the metric is applicable to no utterance."""
 
     @property
     def half_width(self) -> float | None:

@@ -1,6 +1,7 @@
 """What the utterances of a cell add up to."""
 
 from collections import Counter
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -9,7 +10,7 @@ from tokbench.metrics.base import Score
 from tokbench.metrics.catalogue import METRICS
 from tokbench.run.journal import Entry, Journal
 from tokbench.run.summary import _commonest, _Table
-from tokbench.runners.base import Measurement
+from tokbench.runners.base import Failure, Measurement
 
 
 def entry(position: int, score: Score) -> Entry:
@@ -32,6 +33,22 @@ def test_the_commonest_reasons_are_told_and_the_others_counted() -> None:
     assert found["other reasons, in the table of utterances"] == 5
     assert sum(found.values()) == sum(reasons.values())
     assert _commonest(Counter({"it hung": 2})) == {"it hung": 2}
+
+
+def test_a_metric_that_makes_sense_for_no_utterance_says_why() -> None:
+    reasons = ["it is silent", "it is silent", "the language is Klingon"]
+    entries = [
+        replace(
+            entry(place, Score(1.0)),
+            measurement=Measurement(failures={"stoi": Failure(reason, is_not_applicable=True)}),
+        )
+        for place, reason in enumerate(reasons)
+    ]
+    for others, expected in (([], dict(Counter(reasons))), ([entry(3, Score(0.5))], {})):
+        table = _Table(cast("Journal", entries + others), [METRICS["stoi"]])
+        summary = table._summary(METRICS["stoi"], 0, np.full(2, np.nan))
+        assert dict(summary.reasons) == expected
+        assert (summary.num_total, summary.num_not_applicable) == (len(others), 3)
 
 
 def test_a_score_that_is_no_number_is_a_failure_of_its_utterance() -> None:

@@ -1,5 +1,6 @@
 """Intelligibility tasks: with a recognizer that writes down what it is told, and with a real one."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,13 @@ class ByLevel(Recognizer):
     def _transcribe(self, samples: np.ndarray, language: str) -> str:
         levels = samples[: len(samples) // 1600 * 1600].reshape(-1, 1600).mean(axis=1)
         return " ".join(WORDS[round(10 * float(level)) - 1] for level in levels if level > 0.05)
+
+
+class OnlyEnglish(ByLevel):
+    """Knows tags as recognizers do."""
+
+    def knows(self, language: str) -> bool:
+        return language.partition("-")[0] == "en"
 
 
 class Duller(Codec):
@@ -133,6 +141,17 @@ def test_what_the_recognizer_cannot_know_counts_for_no_codec(utterance: Utteranc
     assert found.failures["wer"].reason == "by-level does not know the language xx"
     held = runner(vocabulary=["red", "green"])
     assert measured(held, utterance).failures["dwer"].reason == "the text is not in the vocabulary of the task"
+
+
+@pytest.mark.parametrize("written", ["EN", "en_US", "En-us"])
+def test_a_language_is_known_however_its_tag_is_written(utterance: Utterance, written: str) -> None:
+    made = runner(metrics=("wer",))
+    made.__dict__["_judge"] = OnlyEnglish()
+    found = measured(made, replace(utterance, language=written))
+    assert found.scores == measured(made, utterance).scores
+    assert "wer" in found.scores
+    other = measured(made, replace(utterance, language="english"))
+    assert other.failures["wer"].reason == "by-level does not know the language english"
 
 
 @pytest.mark.usefixtures("known_judge")

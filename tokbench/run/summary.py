@@ -121,7 +121,7 @@ class _Table:
         parts = np.empty((len(journal), len(metrics), 2))
         self.speakers: list[str] = []
         self.reasons: list[Counter[str]] = [Counter() for _ in metrics]
-        self.num_not_applicable = np.zeros(len(metrics), dtype=int)
+        self.not_applicable: list[Counter[str]] = [Counter() for _ in metrics]
         self.errors: Counter[str] = Counter()
         self.duration_s = 0.0
         for row, entry in enumerate(journal):
@@ -144,7 +144,7 @@ class _Table:
             return np.nan, np.nan
         failure = entry.measurement.failures.get(name)
         if failure is not None and failure.is_not_applicable:
-            self.num_not_applicable[column] += 1
+            self.not_applicable[column][failure.reason] += 1
             return 0.0, 0.0
         self.reasons[column][failure.reason if failure else entry.error or _NOT_MEASURED] += 1
         return np.nan, np.nan
@@ -166,12 +166,14 @@ class _Table:
 
     def _summary(self, metric: Metric, column: int, interval: np.ndarray) -> MetricSummary:
         num_failed = self.reasons[column].total()
-        num_total = len(self.speakers) - int(self.num_not_applicable[column])
+        num_not_applicable = self.not_applicable[column].total()
+        num_total = len(self.speakers) - num_not_applicable
         value = None
         if num_failed == 0:
             value = Score(self.total[:, column].sum(), self.weight[:, column].sum()).value(metric.pooling)
         has_interval = value is not None and bool(np.isfinite(interval).all())
-        reasons = _commonest(self.reasons[column])
+        # Where the metric makes sense for no utterance, that is what has to be said.
+        reasons = _commonest(self.reasons[column] if num_total else self.not_applicable[column])
         if value is None and not reasons and num_total:
             reasons = {"nothing to measure in any utterance": num_total}
         return metric.summary(
@@ -179,7 +181,7 @@ class _Table:
             interval=(float(interval[0]), float(interval[1])) if has_interval else None,
             num_ok=num_total - num_failed,
             num_total=num_total,
-            num_not_applicable=int(self.num_not_applicable[column]),
+            num_not_applicable=num_not_applicable,
             reasons=dict(sorted(reasons.items())),
         )
 

@@ -175,7 +175,7 @@ class IntelligibilityRunner(JudgedRunner[Recognizer]):
         """Return the errors of the transcript of decoded speech, which is a fact of the row."""
         audio = utterance.read()
         measurement = Measurement(audio_sha256=audio.sha256, duration_s=audio.duration_s)
-        language = utterance.language
+        language = utterance.language_tag
         if (reason := self._why_not(utterance)) is not None:
             measurement.failures = {name: Failure(reason, is_not_applicable=True) for name in self.metrics}
             return measurement
@@ -206,17 +206,18 @@ class IntelligibilityRunner(JudgedRunner[Recognizer]):
 
     def _text(self, utterance: "Utterance") -> str:
         """Return what is said; raises :class:`NotApplicableError` where the recognizer writes another script."""
-        if not self._judge.spells_like(utterance.text, utterance.language):
-            msg = f"the text is not in the script in which {self._judge.name} writes {utterance.language}"
+        if not self._judge.spells_like(utterance.text, utterance.language_tag):
+            msg = f"the text is not in the script in which {self._judge.name} writes {utterance.language_tag}"
             raise NotApplicableError(msg)
         # What is taught writes no apostrophes, of which a normalization makes words.
         return spelled(utterance.text) if self._is_taught else utterance.text
 
     def _why_not(self, utterance: "Utterance") -> str | None:
         """Return why the recognizer cannot be asked for ``utterance``, None where it can."""
-        language, vocabulary = utterance.language, self.arguments.vocabulary
-        if not self._judge.knows(language):
-            return f"{self._judge.name} does not know the language {language}"
+        language, vocabulary = utterance.language_tag, self.arguments.vocabulary
+        # One that was taught knows languages as they were written.
+        if not (self._judge.knows(language) or self._judge.knows(utterance.language)):
+            return f"{self._judge.name} does not know the language {utterance.language}"
         if vocabulary and normalize(utterance.text, language) not in {normalize(t, language) for t in vocabulary}:
             return "the text is not in the vocabulary of the task"
         return None
