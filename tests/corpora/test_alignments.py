@@ -71,6 +71,10 @@ def test_another_order_than_the_manifests_is_told(path: Path) -> None:
         ("id,start\n", "the first line must be id,tier,start_s,end_s,label"),
         ("id,tier,start_s,end_s,label\none,phone,0.1\n", "line 2: 3 cells where 5 were expected"),
         ("id,tier,start_s,end_s,label\none,phone,0.2,0.1,a\n", "one: an interval cannot go from 0.2 s to 0.1 s"),
+        (
+            "id,tier,start_s,end_s,label\none,phone,0,0.1,a\none,phon,0.1,0.2,b\n",
+            "line 3: no tier named 'phon'; there are phone, word, tone, syllable",
+        ),
         ("id,tier,start_s,end_s,label\none,phone,soon,0.1,a\n", "one: could not convert string to float: 'soon'"),
     ],
 )
@@ -78,6 +82,15 @@ def test_a_malformed_file_is_told(path: Path, text: str, sentence: str) -> None:
     path.write_text(text)
     with pytest.raises(CorpusError, match=re.escape(sentence)):
         list(read_alignments(path, UTTERANCES, "phone"))
+
+
+def test_an_interval_that_ends_after_its_segment_is_told(path: Path) -> None:
+    def segment(seconds: float) -> list[Utterance]:
+        return [Utterance(id="one", path=Path("one.wav"), start_s=3.0, duration_s=seconds)]
+
+    assert len(list(read_alignments(path, segment(0.45), "word"))) == 1
+    with pytest.raises(CorpusError, match=r"one: an interval ends at 0\.5 s of a segment of 0\.35 s"):
+        list(read_alignments(path, segment(0.35), "word"))
 
 
 def test_a_corpus_without_alignments_and_an_unknown_tier_are_told(tmp_path: Path) -> None:

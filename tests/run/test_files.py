@@ -8,6 +8,7 @@ from tokbench.audio import Audio
 from tokbench.codecs.registry import one
 from tokbench.corpora.registry import open_corpus
 from tokbench.run.files import Coded, FileJob, process
+from tokbench.runners.base import Failure
 from tokbench.store import CodesFile
 from tokbench.training.train import Options, train
 
@@ -23,6 +24,25 @@ def codecs(corpus: Path, tmp_path: Path) -> list[Path]:
             ("second", Options(changes={**changes, "log_mel": {"num_mels": 30}})),
         )
     ]
+
+
+def test_a_folder_that_cannot_be_written_is_told(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file where a folder should be")
+    file, reference = corpus / "utterance 00.wav", one("mulaw:8bit")
+
+    def said(job: FileJob) -> str:
+        ((_, found),) = process([job], num_workers=1)
+        assert isinstance(found, Failure)
+        return found.reason
+
+    for entropy in (False, True):
+        job = FileJob(file, tmp_path / "taken" / "x", reference, "mulaw:8bit", "cpu", None, entropy=entropy)
+        assert said(job).startswith(f"cannot write {job.folder}")
+        assert said(job).endswith("choose another --out DIR")
+    ((_, coded),) = process([FileJob(file, tmp_path, reference, "mulaw:8bit", "cpu", None)], num_workers=1)
+    assert isinstance(coded, Coded)
+    back = FileJob(coded.path, tmp_path / "taken", reference, "mulaw:8bit", "cpu", None, decodes=True)
+    assert said(back).startswith(f"cannot write {back.folder}")
 
 
 def test_two_folders_of_one_name_are_two_codecs(codecs: list[Path], corpus: Path, tmp_path: Path) -> None:

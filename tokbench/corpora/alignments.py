@@ -6,7 +6,7 @@ have one tone each, as written words of Mandarin, Cantonese and Vietnamese may b
 """
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -22,6 +22,9 @@ __all__ = ["FILE_NAME", "AlignedUtterance", "read_alignments", "write_alignments
 
 FILE_NAME = "alignments.csv"
 _HEADER = ["id", "tier", "start_s", "end_s", "label"]
+_TIERS = get_args(Tier)
+_OVERHANG_S = 0.1
+"""By which an interval may end after its segment: who aligns pads the audio."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,11 @@ def read_alignments(path: Path, utterances: Iterable[Utterance], tier: Tier) -> 
     """Yield each of ``utterances`` that has intervals on ``tier``.
 
     Both are read in step, so that memory does not grow. Raises :class:`CorpusError` if the file is missing, if it
-    is malformed, or if it does not follow the order of the utterances.
+    is malformed, if it does not follow the order of the utterances, or if an interval ends after the segment that
+    its utterance is; of whole files it is not known here how long they are.
     """
-    if tier not in get_args(Tier):
-        msg = f"no tier named {tier!r}; there are {', '.join(get_args(Tier))}"
+    if tier not in _TIERS:
+        msg = f"no tier named {tier!r}; there are {', '.join(_TIERS)}"
         raise CorpusError(msg)
     if not path.is_file():
         msg = f"{path}: no such file; this corpus has no alignments"
@@ -63,10 +67,21 @@ def read_alignments(path: Path, utterances: Iterable[Utterance], tier: Tier) -> 
             continue
         intervals = _on_tier(path, list(rows), tier)
         if intervals:
+            _check_end(path, waiting, intervals)
             yield AlignedUtterance(waiting, intervals)
         waiting = next(remaining, None)
     if waiting is not None:
         msg = f"{path}: nothing about {waiting.id}, or not in the order of the manifest"
+        raise CorpusError(msg)
+
+
+def _check_end(path: Path, utterance: Utterance, intervals: Sequence[Interval]) -> None:
+    end_s = max(interval.end_s for interval in intervals)
+    if utterance.duration_s is not None and end_s > utterance.duration_s + _OVERHANG_S:
+        msg = (
+            f"{path}: {utterance.id}: an interval ends at {end_s:g} s of a segment of {utterance.duration_s:g} s; "
+            "times count from the start of the segment"
+        )
         raise CorpusError(msg)
 
 
@@ -79,6 +94,9 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
         for cells in reader:
             if len(cells) != len(_HEADER):
                 msg = f"{path}: line {reader.line_num}: {len(cells)} cells where {len(_HEADER)} were expected"
+                raise CorpusError(msg)
+            if cells[1] not in _TIERS:
+                msg = f"{path}: line {reader.line_num}: no tier named {cells[1]!r}; there are {', '.join(_TIERS)}"
                 raise CorpusError(msg)
             yield dict(zip(_HEADER, cells, strict=True))
 

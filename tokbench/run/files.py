@@ -1,5 +1,6 @@
 """Encoding and decoding a user's files: one file per worker at a time, the codec loaded once in each."""
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokbench.allocator import keep_freed_memory
 from tokbench.codecs.registry import CodecReference, load
-from tokbench.errors import NotSupportedError
+from tokbench.errors import NotSupportedError, UsageError
 from tokbench.run.executor import LocalExecutor, completed
 from tokbench.runners.base import Failure, attempt
 
@@ -73,7 +74,10 @@ def _tokenizer(job: FileJob) -> "Tokenizer":
 
 
 def encode_file(job: FileJob) -> Coded:
-    """Write the codes of an audio file; raises what reading, loading and encoding raise."""
+    """Write the codes of an audio file; raises what reading, loading and encoding raise.
+
+    And :class:`UsageError` where the folder refuses the write.
+    """
     from tokbench.audio import Audio  # noqa: PLC0415  (imports torch; the parent does not)
 
     tokenizer = _tokenizer(job)
@@ -100,16 +104,32 @@ def _write(job: FileJob, codes: "Codes") -> tuple[Path, str, float]:
 
     if not job.entropy:
         path = job.folder / f"{job.file.stem}.safetensors"
-        CodesFile(job.name, codes).write(path)
+        with _writing(path):
+            CodesFile(job.name, codes).write(path)
         return path, "", 0.0
     path = job.folder / f"{job.file.stem}.tokb"
     stream = Bitstream.pack(job.name, codes, _tokenizer(job).entropy_coder)
-    stream.write(path)
+    with _writing(path):
+        stream.write(path)
     return path, stream.coder, stream.bitrate_bps
 
 
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Raise :class:`UsageError` where ``path`` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        msg = f"cannot write {path}: {error.strerror or error}. Free some space or choose another --out DIR"
+        raise UsageError(msg) from error
+
+
 def decode_file(job: FileJob) -> Coded:
-    """Write the audio of a file of codes; raises :class:`NotSupportedError` for a codec that only encodes."""
+    """Write the audio of a file of codes.
+
+    Raises :class:`NotSupportedError` for a codec that only encodes, and :class:`UsageError` where the folder
+    refuses the write.
+    """
     from tokbench.codecs.base import Codec  # noqa: PLC0415  (as above)
 
     tokenizer = _tokenizer(job)
@@ -117,7 +137,8 @@ def decode_file(job: FileJob) -> Coded:
         raise NotSupportedError(tokenizer.info.name, "decoding")
     audio = tokenizer.decode(_read(job.file, tokenizer))
     path = job.folder / f"{job.file.stem}.decoded.wav"
-    audio.write(path)
+    with _writing(path):
+        audio.write(path)
     return Coded(path, audio.duration_s, audio.sample_rate_hz)
 
 
