@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tokbench.errors import MissingPackageError
+from tokbench.errors import MissingPackageError, UsageError
 
 if TYPE_CHECKING:
     from tokbench.run.engine import CellOutcome
@@ -77,6 +77,7 @@ def run(  # noqa: PLR0913, PLR0917  (the options of the main job)
     from tokbench.cli.device import check_device
     from tokbench.cli.plan_view import print_plan
     from tokbench.cli.progress import TerminalReporter
+    from tokbench.cli.summary_table import print_outcomes
     from tokbench.run.engine import execute
     from tokbench.run.executor import default_num_workers
     from tokbench.run.plan import Options, build_plan
@@ -91,7 +92,7 @@ def run(  # noqa: PLR0913, PLR0917  (the options of the main job)
         limit=limit,
         num_examples=examples,
     )
-    cells = build_plan(_split(codec), _split(task), options)
+    cells = build_plan(_split("--codec", codec), _split("--task", task), options)
     if plan:
         print_plan(cells)
         return
@@ -99,7 +100,7 @@ def run(  # noqa: PLR0913, PLR0917  (the options of the main job)
     num_workers = jobs or default_num_workers(device)
     with _start(executor, num_workers, device) as workers, TerminalReporter(cells) as reporter:
         outcomes.extend(execute(cells, workers, reporter, timeout_s=timeout, force=force))
-    _show_outcomes(outcomes)
+    print_outcomes(outcomes, results)
     if any(outcome.status != "ok" for outcome in outcomes):
         raise typer.Exit(1)
 
@@ -116,15 +117,12 @@ def _start(engine: Engine, num_workers: int, device: str) -> "LocalExecutor | Ra
     return RayExecutor(num_workers, num_gpus=1.0 if device.startswith("cuda") else 0.0)
 
 
-def _split(values: list[str]) -> list[str]:
-    return [item for value in values for item in value.split(",") if item]
-
-
-def _show_outcomes(outcomes: "list[CellOutcome]") -> None:
-    """Print one table per task and corpus: a row per codec, the task's first metrics as columns."""
-    from tokbench.cli.summary_table import print_outcomes
-
-    print_outcomes(outcomes)
+def _split(option: str, values: list[str]) -> list[str]:
+    items = [item for value in values for item in value.split(",") if item]
+    if not items:
+        msg = f"{option}: expected at least one name, found {','.join(values)!r}"
+        raise UsageError(msg)
+    return items
 
 
 def check(

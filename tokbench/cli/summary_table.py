@@ -1,12 +1,13 @@
-"""What `tokbench run` says at its end: one table per task and corpus that fits a terminal."""
+"""What `tokbench run` says at its end: one table per task and corpus, and where the records are."""
 
 import math
-import shutil
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tokbench.cli.terminal import print_table
+from tokbench.cli.terminal import print_table, stderr
 
 if TYPE_CHECKING:
     from tokbench.records import MetricSummary, Record
@@ -14,36 +15,49 @@ if TYPE_CHECKING:
 
 __all__ = ["format_value", "print_outcomes"]
 
-_CHARACTERS_PER_METRIC = 14
-_CHARACTERS_OF_THE_REST = 44
-"""Codec, bitrate and count."""
-_WIDTH_OF_A_PIPE = 120
 
+def print_outcomes(outcomes: "Sequence[CellOutcome]", results: Path) -> None:
+    """Print the metrics of each task, a row per codec setting, and that their records lie in ``results``.
 
-def print_outcomes(outcomes: "Sequence[CellOutcome]") -> None:
-    """Print the first metrics of each task, a row per codec setting."""
+    On a terminal there are as many as it has room for, and the others are named. In a pipe there are all of them,
+    each row begins with task and corpus, and an empty line stands between tables.
+    """
     tables: dict[tuple[str, str], list[Record]] = {}
     for outcome in outcomes:
         record = outcome.record
         tables.setdefault((record.task.id, record.corpus.name), []).append(record)
-    for (task, corpus), records in tables.items():
-        names = _columns(records[0])
-        rows = [_row(record, names) for record in records]
-        first = [_heading(records[0].metric(name)) for name in names]
-        columns = ("codec", "kbit/s", *first, "scored")
-        print_table(rows, columns=columns, title=f"{task} on {corpus}", numeric=columns[1:], optional=first[:0:-1])
+    for place, (about, records) in enumerate(tables.items()):
+        if place and not sys.stdout.isatty():
+            sys.stdout.write("\n")
+        _print_table(about, records)
+    if outcomes:
+        _tell_where(outcomes[0].cell.files.record, results)
 
 
-def _columns(record: "Record") -> list[str]:
-    """Return the first metrics, as many as fit the terminal."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDTH_OF_A_PIPE
-    count = max((width - _CHARACTERS_OF_THE_REST) // _CHARACTERS_PER_METRIC, 1)
-    return [metric.name for metric in record.metrics if metric.group == "all"][:count]
+def _print_table(about: tuple[str, str], records: "Sequence[Record]") -> None:
+    names = [*dict.fromkeys(metric.name for one in records for metric in one.metrics if metric.group == "all")]
+    headings = [_heading(next(filter(None, (record.metric(name) for record in records)))) for name in names]
+    columns = ("codec", "kbit/s", *headings, "scored")
+    rows = [_row(record, names) for record in records]
+    if sys.stdout.isatty():
+        optional = headings[:0:-1]
+        print_table(rows, columns=columns, title=" on ".join(about), numeric=columns[1:], optional=optional)
+    else:
+        print_table([(*about, *row) for row in rows], columns=("task", "corpus", *columns))
 
 
-def _heading(metric: "MetricSummary | None") -> str:
-    if metric is None:
-        return ""
+def _tell_where(first: Path, results: Path) -> None:
+    build = "tokbench leaderboard build"
+    if results != Path("results"):
+        build += f" --results {shlex.quote(str(results))}"
+    stderr().print(
+        f"The records are in {results}: `tokbench show {shlex.quote(str(first))}` shows one in full, "
+        f"and `{build}` makes tables of all.",
+        markup=False,
+    )
+
+
+def _heading(metric: "MetricSummary") -> str:
     arrow = {"higher": " ↑", "lower": " ↓", None: ""}[metric.better]
     return f"{metric.title}{arrow}"
 
@@ -52,7 +66,7 @@ def _row(record: "Record", names: Sequence[str]) -> tuple[str, ...]:
     codec = record.codec
     rate = "?" if codec.bitrate_bps is None else f"{codec.bitrate_bps / 1000:.4g}"
     metrics = [record.metric(name) for name in names]
-    counted = metrics[0]
+    counted = next(iter(metrics), None)
     scored = f"{counted.num_ok}/{counted.num_total}" if counted else ""
     return (f"{codec.name}:{codec.setting}", rate, *(format_value(metric) for metric in metrics), scored)
 
