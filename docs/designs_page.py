@@ -39,8 +39,11 @@ ablations all for a third of it. All are far below their
 published models; what they differ in is the design. Leaderboards: `leaderboards/designs.html`,
 `leaderboards/ablations.html`. This page is made from the records by `docs/generate.py`.
 
-    tokbench study designs       # train what is missing, one after the other, and score it
-    tokbench study ablations     # the same for one spec, of which one switch at a time is flipped, from three seeds
+    make trained SPEECH=folder   # tokbench study designs: train what is missing, one after the other, and score it
+    make study SPEECH=folder     # tokbench study ablations: one spec, one switch at a time flipped, three seeds
+
+Whoever trains names the recordings: the Makefile says, by `--corpus` and `--scored-on`, which parts of `SPEECH` are
+learnt from and scored on. By itself, `tokbench study` needs both ([training](training.md#studies)).
 
 Intervals are 95 %. A difference is **bold** where it is an improvement and its interval excludes 0, *slanted* where
 it is a loss and its interval does. Nothing is corrected for the number of comparisons.

@@ -12,6 +12,7 @@ from tokbench.cli import queue
 from tokbench.cli.main import app
 from tokbench.cli.queue import Job
 
+PAGE = Path(__file__).parent.parent.parent / "docs" / "training.md"
 STUDY = """
 name = "mine"
 title = "Mine"
@@ -169,6 +170,17 @@ def test_a_shipped_study_says_which_corpora_it_needs(folder: Path) -> None:
     planned = CliRunner().invoke(app, ["study", "designs", *options])
     assert planned.exit_code == 0, planned.exception
     assert "--codec=./mfcc-km100:all" in planned.stdout
+
+
+def test_the_study_on_the_page_about_training_can_be_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (text,) = re.findall(r"^```toml\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    Path("mine.toml").write_text(text, encoding="utf-8")
+    planned = CliRunner().invoke(app, ["study", "mine.toml", "--plan"])
+    assert planned.exit_code == 0, planned.exception
+    assert [line.split()[1] for line in planned.stdout.splitlines()] == ["train"] * 6 + ["run"]
 
 
 def test_a_study_really_runs(cli: Cli, corpus: Path) -> None:
