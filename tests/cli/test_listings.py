@@ -114,6 +114,9 @@ def test_a_folder_and_a_class_in_a_file_are_shown_as_codecs(
     _, fields = shown(monkeypatch, capsys, "./x.py:Good")
     assert fields["name"] == "good"
     assert "name the class as well" in run_here(monkeypatch, capsys, "show", "x.py").err
+    (here / "begun").mkdir()
+    (here / "begun" / "spec.toml").write_text("", encoding="utf-8")
+    assert "no codec named 'begun'" in run_here(monkeypatch, capsys, "show", "begun").err
 
 
 def test_a_plug_in_is_shown_as_a_codec(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
