@@ -114,9 +114,12 @@ def test_a_folder_and_a_class_in_a_file_are_shown_as_codecs(
     _, fields = shown(monkeypatch, capsys, "./x.py:Good")
     assert fields["name"] == "good"
     assert "name the class as well" in run_here(monkeypatch, capsys, "show", "x.py").err
-    (here / "begun").mkdir()
-    (here / "begun" / "spec.toml").write_text("", encoding="utf-8")
-    assert "no codec named 'begun'" in run_here(monkeypatch, capsys, "show", "begun").err
+    (here / "begun" / "log").mkdir(parents=True)
+    (here / "begun" / "log" / "run.json").write_text('{"is_finished": false}', encoding="utf-8")
+    assert (
+        "begun: what is trained in this folder is not finished"
+        in run_here(monkeypatch, capsys, "show", "begun").err
+    )
 
 
 def test_a_plug_in_is_shown_as_a_codec(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

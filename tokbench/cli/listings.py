@@ -251,8 +251,8 @@ def find(name: str) -> tuple[str, dict[str, Any]]:
                 return f"{noun} {name}", row
     if judge_states.is_judge(name):
         return f"judge {name}", _judge(name)
-    if Path(name).is_dir():  # without a card, of which it is told why
-        return f"codec {name}", _codec(name)
+    if Path(name).is_dir():
+        expand(name)  # raises what is wrong with a folder that has no card
     known = [
         *list_cards(),
         *list_plugins(),
