@@ -70,7 +70,11 @@ def _check_noun(noun: str) -> None:
 
 def show(
     name: Annotated[
-        str, typer.Argument(help="A codec, task, metric, corpus, leaderboard, spec (also .toml) or record (.json).")
+        str,
+        typer.Argument(
+            help="A codec or NAME:SETTING, a trained folder, file.py:Class; a task or spec (also .toml), metric, "
+            "judge, corpus, leaderboard, study or record (.json)."
+        ),
     ],
     scale: Annotated[
         str | None,
@@ -81,7 +85,7 @@ def show(
         ),
     ] = None,
 ) -> None:
-    """Show a card, task, metric, corpus, leaderboard, spec or record in full.
+    """Show a card, task, metric, judge, corpus, leaderboard, spec, study or record in full.
 
     Example: [bold]tokbench show encodec --scale tiny[/]
     """
