@@ -94,7 +94,8 @@ def test_a_record_that_was_skipped_says_why(results: Results) -> None:
 def test_a_metric_that_applies_to_no_utterance_says_so(results: Results) -> None:
     nothing = summary_of("pesq_wb", [1.0], value=None, low=None, high=None, num_ok=0, num_total=0)
     results.add("opus", "12kbps", summaries=[nothing])
-    assert section(results).rows[0].cells["pesq_wb"].missing == "not applicable to any utterance"
+    missing = section(results).rows[0].cells["pesq_wb"].missing
+    assert missing == "not applicable to any utterance: no reason was recorded"
 
 
 def test_each_corpus_has_its_own_table_in_the_order_that_is_asked_for(results: Results) -> None:

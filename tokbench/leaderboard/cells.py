@@ -233,10 +233,10 @@ def _cell(source: SourceRecord, column: Column) -> Cell:
 def _why_missing(summary: MetricSummary) -> str:
     if summary.value is not None:
         return ""
-    if summary.num_total == 0:
-        return "not applicable to any utterance"
     reasons = sorted(summary.reasons.items(), key=lambda item: (-item[1], item[0]))
     listing = "; ".join(f"{reason} ({count})" for reason, count in reasons) or "no reason was recorded"
+    if summary.num_total == 0:
+        return f"not applicable to any utterance: {listing}"
     return f"{summary.num_total - summary.num_ok} of {summary.num_total} failed: {listing}"
 
 
