@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from docs_pages import imported
-from leaderboard.builder import Results, summary_of
+from leaderboard.builder import Results, half_of_independent, summary_of
 
 from tokbench.metrics.catalogue import METRICS
 
@@ -84,7 +84,7 @@ def test_units_are_compared_with_codecs_by_abx(
     statistic(results, "mfcc-km100", "abx.v1", abx_across=(0.0, 0.0), abx_within=(0.0, 0.0))  # no semantic units
     finding = found(docs, results, "units_and_phones")
     assert finding.verdict == verdict
-    assert "of 1 pairs (synth.v1)" in finding.evidence
+    assert "of 1 pair (synth.v1)" in finding.evidence
     assert f"| `mimi:1` | neural codec | 1.00 | {codec[0]:.3g}"[:30] in "\n".join(finding.table)
 
 
@@ -182,7 +182,8 @@ def test_tokens_are_compared_with_what_was_quantized(docs: ModuleType, results: 
     finding = found(docs, results, "continuous_and_discrete")
     assert finding.verdict == "reproduced"
     assert "Of 2 probes, 2 are clearly worse" in finding.evidence
-    assert "0.200 (0.172 to 0.228)" in finding.table[2]  # the root of twice 0.02 squared
+    half = half_of_independent(0.02, 0.02, NUM)
+    assert f"0.200 ({0.2 - half:.3f} to {0.2 + half:.3f})" in finding.table[2]
 
 
 def test_a_probe_without_its_ceiling_says_nothing(docs: ModuleType, results: Results) -> None:
