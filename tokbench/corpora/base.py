@@ -20,6 +20,9 @@ COMPANIONS = ("target", "enrolment", "noise", "wrong")
 """Further recordings that an item may have: what its audio is to become, another one of the voice that is meant,
 the noise in it alone, and a counterpart that is less likely than it."""
 
+_NO_HASHES: Mapping[Path, str] = {}
+"""One for all utterances, of which a corpus has many and most have no hash."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Utterance:
@@ -40,7 +43,7 @@ class Utterance:
     """What is said when, where it was asked for (:meth:`Corpus.with_intervals`)."""
     companions: Mapping[str, Path] = field(default_factory=dict)
     """Further recordings of the same item, whole files, by the names of :data:`COMPANIONS`."""
-    file_hashes: Mapping[Path, str] = field(default_factory=dict)
+    file_hashes: Mapping[Path, str] = field(default_factory=lambda: _NO_HASHES)
     """SHA-256 that files of the item are said to have."""
 
     @property

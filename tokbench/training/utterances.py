@@ -1,7 +1,6 @@
 """The utterances of a corpus as columns: a hundred bytes each, whatever the size of the corpus."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -73,14 +72,18 @@ def held_out(names: Sequence[str], num_held_out: int) -> np.ndarray:
     What has one name stays together, so that there may be fewer, or, of the first name, more.
     """
     wanted = min(num_held_out, len(names) // 10 or len(names) - 1)
-    sizes, chosen = Counter(names), set[str]()
-    for name in sorted(sizes, key=lambda each: hashlib.sha256(each.encode()).digest()):
+    digests = (int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") for name in names)
+    _, groups, sizes = np.unique(
+        np.fromiter(digests, np.uint64, len(names)), return_inverse=True, return_counts=True
+    )
+    chosen: list[int] = []
+    for group, size in enumerate(sizes):
         if wanted <= 0 or len(chosen) == len(sizes) - 1:
             break
-        if sizes[name] <= wanted or not chosen:
-            chosen.add(name)
-            wanted -= sizes[name]
-    return np.array([name in chosen for name in names], bool)
+        if size <= wanted or not chosen:
+            chosen.append(group)
+            wanted -= int(size)
+    return np.isin(groups, chosen)
 
 
 def _columns(block: list[Utterance], threads: ThreadPoolExecutor) -> pa.RecordBatch:
