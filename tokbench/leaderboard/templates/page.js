@@ -66,13 +66,15 @@ for (const frame of document.querySelectorAll(".frame")) {
   bar.append(width);
   frame.before(bar);
   const update = () => {
-    width.style.width = `${scroll.scrollWidth}px`;
     bar.hidden = scroll.scrollWidth <= scroll.clientWidth;
+    /* Both go as far: the bar is wider than what is seen of the table by the table's own scroll bar. */
+    width.style.width = `${scroll.scrollWidth + bar.clientWidth - scroll.clientWidth}px`;
     frame.style.setProperty("--bar", `${scroll.offsetWidth - scroll.clientWidth}px`);
     frame.classList.toggle("more", scroll.scrollLeft + scroll.clientWidth < scroll.scrollWidth - 1);
   };
-  bar.addEventListener("scroll", () => { scroll.scrollLeft = bar.scrollLeft; });
-  scroll.addEventListener("scroll", () => { bar.scrollLeft = scroll.scrollLeft; update(); });
+  let told = 0; // where the bar was put to follow the table: what it says then is no wish of the reader
+  bar.addEventListener("scroll", () => { if (bar.scrollLeft !== told) scroll.scrollLeft = bar.scrollLeft; });
+  scroll.addEventListener("scroll", () => { update(); bar.scrollLeft = scroll.scrollLeft; told = bar.scrollLeft; });
   new ResizeObserver(update).observe(scroll);
 }
 
