@@ -266,12 +266,9 @@ def independent(
     variances = np.square([first[1], second[1]]) / special.ndtri((1 + LEVEL) / 2) ** 2
     if not np.isfinite(variances).all() or num_units < MIN_UNITS:
         return value, -math.inf, math.inf
-    variances *= num_units / (num_units - 1)
-    if not variances.any():
-        return value, value, value
-    freedom = (num_units - 1) * variances.sum() ** 2 / np.square(variances).sum()
-    half = float(special.stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(variances.sum()))
-    return value, value - half, value + half
+    parts = [(variance * num_units / (num_units - 1), num_units - 1) for variance in variances.tolist()]
+    found = _student(np.array([first[0]]), np.array([second[0]]), parts, num_units)
+    return found.value, found.low, found.high
 
 
 def welch(first: Sequence[float], second: Sequence[float]) -> Difference | None:

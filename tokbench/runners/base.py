@@ -197,7 +197,8 @@ class Runner(ABC):
 
     def __init__(self, task: Task) -> None:
         """Raise :class:`SpecError` where the task names metrics that its kind does not have."""
-        if foreign := [name for name in task.metrics if name not in self.known_metrics()]:
+        known = self.known_metrics()
+        if foreign := [name for name in task.metrics if name not in known]:
             raise SpecError(task.id, [self._no_such_metrics(task.kind, foreign)])
         self.task = task
         self.metrics: Mapping[str, Metric] = {name: METRICS[name] for name in task.metrics}

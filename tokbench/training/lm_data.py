@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 from typing import Literal
 
 import numpy as np
@@ -102,13 +103,12 @@ class TokenValidation:
     def __init__(self, tokens: Tokens, rows: np.ndarray, batch_size: int) -> None:
         examples = [tokens.example(int(row), form) for row in rows for form in tokens.forms(int(row))]
         # Batches are of one form, so that what is learnt of one form alone has no share of a batch of another.
-        by_form = groupby(sorted(examples, key=lambda example: example.form), key=lambda example: example.form)
-        self._batches = [
-            TokenBatch(tuple(together[first : first + batch_size]))
-            for _, alike in by_form
-            for together in [list(alike)]
-            for first in range(0, len(together), batch_size)
-        ]
+        by_form = attrgetter("form")
+        self._batches: list[TokenBatch] = []
+        for _, group in groupby(sorted(examples, key=by_form), key=by_form):
+            alike = tuple(group)
+            starts = range(0, len(alike), batch_size)
+            self._batches += [TokenBatch(alike[first : first + batch_size]) for first in starts]
 
     @torch.no_grad()
     def __call__(self, learner: Learner[TokenBatch], device: torch.device) -> Mapping[str, float]:
