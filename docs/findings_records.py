@@ -7,12 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
-import pandas as pd
-
 from tokbench import stats
 from tokbench.codecs.registry import list_cards
 from tokbench.leaderboard.cells import SourceRecord, check_comparable, read_task
-from tokbench.leaderboard.components import Components, are_measured, difference, num_units, read_utterances
+from tokbench.leaderboard.components import Components, UtteranceTables, are_measured, difference, num_units
 from tokbench.leaderboard.numbers import with_digits
 from tokbench.metrics.catalogue import METRICS
 from tokbench.records import MetricSummary
@@ -59,7 +57,7 @@ class Records:
     def __init__(self, results: Path) -> None:
         self._results = results
         self._sources: dict[str, list[SourceRecord]] = {}
-        self._tables: dict[str, pd.DataFrame] = {}
+        self._tables = UtteranceTables()
 
     def of(self, task: str, metric: str, group: str = "all") -> list[SourceRecord]:
         """Return the records of ``task`` that have a value of ``metric``, in the order of their paths."""
@@ -126,7 +124,7 @@ class Records:
         return Gap(sign * found.value, low, high)
 
     def _paired(self, first: _Measured, second: _Measured) -> stats.Difference | None:
-        tables = [self._table(source) for source, _ in (first, second)]
+        tables = self._tables.of(first[0], second[0])
         metrics = first[1], second[1]
         if not all(are_measured(table, metric) for table, metric in zip(tables, metrics, strict=True)):
             return None
@@ -150,13 +148,8 @@ class Records:
             # Of what has no interval, nothing is clear.
             half = math.inf if summary.half_width is None else summary.half_width
             pairs.append((sign * (summary.value or 0.0), half))
-        num = min(num_units(source, self._table(source)) for _, source in (first, second))
+        num = min(num_units(source, *self._tables.of(source)) for _, source in (first, second))
         return Gap(*stats.independent(*pairs, num_units=num))
-
-    def _table(self, source: SourceRecord) -> pd.DataFrame:
-        if source.path not in self._tables:
-            self._tables[source.path] = read_utterances(source).set_index("utterance")
-        return self._tables[source.path]
 
 
 def number(source: SourceRecord, metric: str, group: str = "all") -> MetricSummary | None:

@@ -125,3 +125,12 @@ def test_records_of_other_utterances_are_not_compared(results: Results) -> None:
     results.add("wide", "8x1024", scores(2.0, 1))
     with pytest.raises(MixedRecordsError, match="--limit is 4 in the one and 'everything' in the other"):
         point(results, WIDE).difference(point(results, BASE), "pesq_wb")
+
+
+def test_other_recordings_of_the_same_names_are_not_compared(results: Results) -> None:
+    for name, audio in {"base": ["v", "w", "x", "y"], "wide": ["v", "w", "x", "z"]}.items():
+        results.audio = audio
+        results.add(name, "8x1024", scores(2.0, 1))
+    base, wide = point(results, BASE), point(results, WIDE)
+    with pytest.raises(MixedRecordsError, match="the audio of utt 3 is 'z' in the one and 'y' in the other"):
+        wide.difference(base, "stoi")

@@ -14,11 +14,10 @@ from tokbench.errors import UnknownNameError, UsageError
 from tokbench.leaderboard.cells import SourceRecord, check_comparable, read_task
 from tokbench.leaderboard.components import (
     Components,
+    UtteranceTables,
     are_measured,
-    check_same_audio,
     difference,
     num_units,
-    read_utterances,
     results_option,
     run_command,
 )
@@ -170,9 +169,7 @@ class _Pair:
 
     def __init__(self, baseline: SourceRecord, codec: SourceRecord) -> None:
         self.baseline, self.codec = baseline, codec
-        read = [(source, read_utterances(source)) for source in (codec, baseline)]
-        check_same_audio(*read)
-        tables = [table.set_index("utterance") for _, table in read]
+        tables = UtteranceTables().of(baseline, codec)[::-1]
         everything = tables[0].index.union(tables[1].index, sort=False)
         self._tables = [table.reindex(everything) for table in tables]
         labels = ["speaker", "language"]

@@ -4,7 +4,9 @@ Axes: ``N`` utterances, ``S`` seeds.
 """
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from tokbench.records import component_names, read_rows
 __all__ = [
     "Components",
     "MissingUtterancesError",
+    "UtteranceTables",
     "are_measured",
     "check_same_audio",
     "difference",
@@ -55,7 +58,7 @@ def results_option(results: Path) -> str:
 
 
 def read_utterances(source: SourceRecord) -> pd.DataFrame:
-    """Return the per-utterance table of a record, in corpus order.
+    """Return the per-utterance table of a record, by the ids of its utterances, in corpus order.
 
     Raises :class:`MissingUtterancesError` where there is none, and :class:`tokbench.errors.RecordError` for one
     that cannot be read.
@@ -63,7 +66,29 @@ def read_utterances(source: SourceRecord) -> pd.DataFrame:
     if not source.files.utterances.is_file():
         raise MissingUtterancesError(source)
     table: pd.DataFrame = read_rows(source.files.utterances).to_pandas()
-    return table
+    return table.set_index("utterance")
+
+
+class UtteranceTables:
+    """The per-utterance tables of records that are compared, each of which is read once."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, pd.DataFrame] = {}
+        self._same_audio: set[tuple[str, str]] = set()
+
+    def of(self, *sources: SourceRecord) -> list[pd.DataFrame]:
+        """Return the table of each of ``sources``, by the ids of its utterances, in corpus order.
+
+        Raises :class:`MissingUtterancesError` for a record without one, and :class:`MixedRecordsError` where an
+        utterance of one is another recording than that of the same name in the first.
+        """
+        for source in sources:
+            if source.path not in self._tables:
+                self._tables[source.path] = read_utterances(source)
+            if (pair := (sources[0].path, source.path)) not in self._same_audio:
+                check_same_audio(*((each, self._tables[each.path]) for each in (sources[0], source)))
+                self._same_audio.add(pair)
+        return [self._tables[source.path] for source in sources]
 
 
 def check_same_audio(first: tuple[SourceRecord, pd.DataFrame], second: tuple[SourceRecord, pd.DataFrame]) -> None:
@@ -84,8 +109,8 @@ def check_same_audio(first: tuple[SourceRecord, pd.DataFrame], second: tuple[Sou
 
 def _heard(utterances: pd.DataFrame) -> dict[str, str]:
     """Return the hashes of the recordings by utterance; what could not be read has none."""
-    known = utterances[utterances[_AUDIO].notna()]
-    return dict(zip(known["utterance"], known[_AUDIO], strict=True))
+    known = utterances[_AUDIO].dropna()
+    return dict(zip(known.index.astype(str), known, strict=True))
 
 
 def num_units(source: SourceRecord, utterances: pd.DataFrame) -> int:
@@ -134,6 +159,12 @@ class Components:
         """Totals and weights [N] of each seed."""
         return list(zip(self.total.T, self.weight.T, strict=True))
 
+    @classmethod
+    def joined(cls, trials: Sequence["Components"]) -> "Components":
+        """Put the seeds of several records of the same utterances side by side."""
+        total, weight = (np.hstack([getattr(each, part) for each in trials]) for part in ("total", "weight"))
+        return cls(total, weight, np.all([each.is_ok for each in trials], axis=0))
+
     def take(self, is_taken: np.ndarray) -> "Components":
         """Return those of the utterances that ``is_taken``, bool [N]."""
         return Components(self.total[is_taken], self.weight[is_taken], self.is_ok[is_taken])
@@ -148,8 +179,11 @@ class Components:
 def difference(
     first: Components, second: Components, *, is_rms: bool, speakers: list[str] | None
 ) -> stats.Difference | None:
-    """Compare two records on the same utterances, all seeds of both; None where nothing can be said.
+    """Compare all seeds of both on the utterances on which neither failed; None where nothing can be said.
 
     ``speakers`` names the one of each utterance where speakers are resampled.
     """
-    return stats.paired_over_seeds(first.seeds, second.seeds, rms=is_rms, groups=speakers)
+    is_complete = first.is_ok & second.is_ok
+    seeds = [each.take(is_complete).seeds for each in (first, second)]
+    groups = None if speakers is None else list(compress(speakers, is_complete))
+    return stats.paired_over_seeds(*seeds, rms=is_rms, groups=groups)

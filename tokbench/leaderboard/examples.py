@@ -96,9 +96,9 @@ def _has_sounds(row: Row, task: str) -> bool:
 def _examples(table: Table, task: str, rows: Sequence[Row]) -> list[Example]:
     kept = {path.name for row in rows for path in row.sources[task].files.examples.glob("*.flac")}
     source = rows[0].sources[task]
-    utterances = read_utterances(source)["utterance"]
+    utterances = read_utterances(source).index
     is_kept = [f"{file_safe(utterance)}.flac" in kept for utterance in utterances]
-    wanted = utterances[is_kept].head(table.board.num_examples).tolist()
+    wanted = utterances[is_kept].tolist()[: table.board.num_examples]
     tables = {row.label: _by_utterance(row.sources[task], wanted) for row in rows}
     found: list[Example] = []
     for utterance, facts in tables[rows[0].label].items():
@@ -113,8 +113,8 @@ def _examples(table: Table, task: str, rows: Sequence[Row]) -> list[Example]:
 def _by_utterance(source: SourceRecord, wanted: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return what is known of each of the utterances that are ``wanted``."""
     lines = read_utterances(source)
-    chosen = lines[lines["utterance"].isin(wanted)].to_dict("records")
-    return {str(line["utterance"]): {str(key): value for key, value in line.items()} for line in chosen}
+    chosen = lines[lines.index.isin(wanted)].to_dict("index")
+    return {str(name): {str(key): value for key, value in line.items()} for name, line in chosen.items()}
 
 
 def _decoded(table: Table, task: str, row: Row, utterance: str, scores: dict[str, dict[str, Any]]) -> Sound | None:

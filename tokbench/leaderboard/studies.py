@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 
 from tokbench import stats
 from tokbench.leaderboard.cells import SourceRecord, check_comparable, read_task
-from tokbench.leaderboard.components import are_measured, read_utterances
+from tokbench.leaderboard.components import Components, UtteranceTables, are_measured, difference
 from tokbench.records import MetricSummary
 from tokbench.specs.study import Study, StudyRun
 from tokbench.specs.task import find_task
@@ -31,6 +31,8 @@ class Point:
     setting: str
     trials: tuple[Mapping[str, SourceRecord], ...]
     """For each seed, its records by task id."""
+    tables: UtteranceTables
+    """Of all records of the study."""
 
     @property
     def num_codebooks(self) -> int | None:
@@ -68,17 +70,6 @@ class Point:
         found = (_source(records, metric) for records in self.trials)
         return [source for source in found if source is not None]
 
-    def tables(self, metric: str) -> list[pd.DataFrame]:
-        """Return the utterances of each seed, by their ids, as the task of ``metric`` measured them."""
-        for source in self.sources(metric):
-            if source.path not in self._tables:
-                self._tables[source.path] = read_utterances(source).set_index("utterance")
-        return [self._tables[source.path] for source in self.sources(metric)]
-
-    @cached_property
-    def _tables(self) -> dict[str, pd.DataFrame]:
-        return {}
-
     def difference(self, other: "Point", metric: str) -> stats.Difference | None:
         """Return this minus ``other``, over the utterances that all seeds of both have, and over their seeds.
 
@@ -93,21 +84,17 @@ class Point:
         first = sources[0]
         for source in sources[1:]:
             check_comparable(first, source)
-        tables = [*self.tables(metric), *other.tables(metric)]
+        tables = self.tables.of(*sources)
         if not all(are_measured(table, metric) for table in tables):
             values = [[item.value or 0.0 for item in point.summaries(metric)] for point in (self, other)]
             return stats.welch(values[0], values[1])
-        shared = pd.concat([table[f"{metric}.weight"] for table in tables], axis=1, join="inner").dropna().index
-        parts = [
-            tuple(table.loc[shared, f"{metric}.{part}"].fillna(0.0).to_numpy() for part in ("total", "weight"))
-            for table in tables
-        ]
-        by_speaker = first.record.interval.by == "speaker"
-        return stats.paired_over_seeds(
-            [(total, weight) for total, weight in parts[: len(self.trials)]],
-            [(total, weight) for total, weight in parts[len(self.trials) :]],
-            rms=self.summaries(metric)[0].pooling == "rms",
-            groups=tables[0].loc[shared, "speaker"].tolist() if by_speaker else None,
+        shared = reduce(pd.Index.intersection, (table.index for table in tables))
+        parts = [Components.of(table.loc[shared], metric) for table in tables]
+        return difference(
+            Components.joined(parts[: len(self.trials)]),
+            Components.joined(parts[len(self.trials) :]),
+            is_rms=self.summaries(metric)[0].pooling == "rms",
+            speakers=tables[0].loc[shared, "speaker"].tolist() if first.record.interval.by == "speaker" else None,
         )
 
 
@@ -128,6 +115,7 @@ class StudyResults:
 
     def __init__(self, study: Study, results: Path, corpus: str) -> None:
         self.study = study
+        self._tables = UtteranceTables()
         names = {trial.name for trial in study.all_trials}
         self._records: dict[tuple[str, str], dict[str, SourceRecord]] = {}
         extra = [task for run in study.runs for task in run.extra_tasks]
@@ -153,6 +141,7 @@ class StudyResults:
                 run,
                 setting,
                 tuple(self._records[name, setting] for name in names if (name, setting) in self._records),
+                self._tables,
             )
             for setting in settings
         ]

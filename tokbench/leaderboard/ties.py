@@ -12,17 +12,14 @@ share makes the true error of the difference smaller.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from tokbench import stats
 from tokbench.leaderboard.cells import Cell, Row, Section, SourceRecord
-from tokbench.leaderboard.components import Components, are_measured, check_same_audio, num_units, read_utterances
+from tokbench.leaderboard.components import Components, UtteranceTables, are_measured, num_units
 from tokbench.leaderboard.spec import ALL_UTTERANCES, Leaderboard
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = [
     "Compared",
@@ -83,41 +80,15 @@ class Draws:
 
     def __init__(self, board: Leaderboard) -> None:
         self._board = board
-        self._tables: dict[str, pd.DataFrame] = {}
-        self._first: tuple[SourceRecord, pd.DataFrame] | None = None
+        self._tables = UtteranceTables()
 
     def compared(self, key: str, rows: Sequence[Row]) -> "Compared":
         """Return ``rows`` in the column ``key``, on the same draws where there are utterances to draw."""
         column = self._board.columns[key]
         sources = [row.sources[self._board.task_of[key]] for row in rows]
-        drawn = self._resampled(column.metric, sources) if column.group == ALL_UTTERANCES else None
-        return Compared([row.cells[key] for row in rows], drawn, num_units(sources[0], self._table(sources[0])))
-
-    def _resampled(self, metric: str, sources: Sequence[SourceRecord]) -> "_Drawn | None":
-        """Return the values, on the same draws, of the rows whose utterances have one; None where none has."""
-        places = [place for place, source in enumerate(sources) if are_measured(self._table(source), metric)]
-        if not places:
-            return None
-        tables = [self._table(sources[place]) for place in places]
-        summary = sources[places[0]].record.metric(metric)
-        groups = tables[0]["speaker"].tolist() if sources[places[0]].record.interval.by == "speaker" else None
-        parts = [Components.of(table, metric) for table in tables]
-        total = stats.group_sums(np.column_stack([part.total for part in parts]), groups)
-        weight = stats.group_sums(np.column_stack([part.weight for part in parts]), groups)
-        is_rms = np.full(total.shape[1], summary is not None and summary.pooling == "rms")
-        rows = np.repeat(places, [part.total.shape[1] for part in parts])
-        if stats.num_counted(weight) < stats.MIN_UNITS:
-            return _Drawn(np.empty((0, total.shape[1])), np.empty(total.shape[1]), rows, 0)
-        observed = stats.ratio(total.sum(axis=0), weight.sum(axis=0), rms=is_rms)
-        draws = stats.resample(total, weight, rms=is_rms.tolist())
-        return _Drawn(draws, observed, rows, stats.num_counted(weight))
-
-    def _table(self, source: SourceRecord) -> "pd.DataFrame":
-        if source.path not in self._tables:
-            table = self._tables[source.path] = read_utterances(source)
-            self._first = self._first or (source, table)
-            check_same_audio(self._first, (source, table))
-        return self._tables[source.path]
+        tables = self._tables.of(*sources)
+        drawn = _resampled(column.metric, sources, tables) if column.group == ALL_UTTERANCES else None
+        return Compared([row.cells[key] for row in rows], drawn, num_units(sources[0], tables[0]))
 
 
 @dataclass(frozen=True)
@@ -143,6 +114,25 @@ class _Drawn:
         mine, theirs = self.rows == one, self.rows == other
         drawn = self.draws[:, mine].mean(axis=1) - self.draws[:, theirs].mean(axis=1)
         return stats.over_seeds(drawn, self.observed[mine], self.observed[theirs], self.num_units).is_tied
+
+
+def _resampled(metric: str, sources: Sequence[SourceRecord], tables: Sequence[pd.DataFrame]) -> _Drawn | None:
+    """Return the values, on the same draws, of the rows whose utterances have one; None where none has."""
+    places = [place for place, table in enumerate(tables) if are_measured(table, metric)]
+    if not places:
+        return None
+    summary = sources[places[0]].record.metric(metric)
+    groups = tables[places[0]]["speaker"].tolist() if sources[places[0]].record.interval.by == "speaker" else None
+    parts = [Components.of(tables[place], metric) for place in places]
+    total = stats.group_sums(np.column_stack([part.total for part in parts]), groups)
+    weight = stats.group_sums(np.column_stack([part.weight for part in parts]), groups)
+    is_rms = np.full(total.shape[1], summary is not None and summary.pooling == "rms")
+    rows = np.repeat(places, [part.total.shape[1] for part in parts])
+    if stats.num_counted(weight) < stats.MIN_UNITS:
+        return _Drawn(np.empty((0, total.shape[1])), np.empty(total.shape[1]), rows, 0)
+    observed = stats.ratio(total.sum(axis=0), weight.sum(axis=0), rms=is_rms)
+    draws = stats.resample(total, weight, rms=is_rms.tolist())
+    return _Drawn(draws, observed, rows, stats.num_counted(weight))
 
 
 @dataclass(frozen=True)
