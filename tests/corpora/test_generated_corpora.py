@@ -51,7 +51,7 @@ NUM_ROWS = {
     "synth-mixtures": 2040,
     "synth-music": 468,
     "synth-parallel": 1620,
-    "synth-sentences": 588,
+    "synth-sentences": 1788,
     "synth-singing": 312,
     "synth-words": 840,
 }
@@ -210,23 +210,6 @@ def test_wrong_words_differ_by_one_phone_and_are_no_words_of_the_world() -> None
         assert sum(one != other for one, other in zip(*phones, strict=True)) == 1
         assert real in world
         assert wrong not in world
-
-
-def test_agreement_is_broken_both_ways_and_wrong_endings_are_of_other_people() -> None:
-    rows = some(synth_sentences.RECIPE, kind="agreement", split="test")
-    longer = [len(row.columns["wrong_text"]) - len(row.columns["text"]) for row in rows]
-    assert set(longer) == {-1, 1}
-    assert 0.3 < np.mean(np.array(longer) > 0) < 0.7
-    owners = {
-        deed: person.one for story in list_stories("train") for person in (story.person,) for deed in person.does
-    }
-    for story in list_stories("test"):
-        start, _, ending = story.wrong_text.partition(". ")
-        assert start == story.first()
-        deed = next(deed for deed in owners if deed.format(s="s" if story.is_one else "") in ending)
-        assert owners[deed] != story.person.one
-    trained = {story.text for story in list_stories("train")}
-    assert trained.isdisjoint(story.text for story in list_stories("test"))
 
 
 @pytest.mark.parametrize("number", [0, 3])

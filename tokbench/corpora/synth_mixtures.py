@@ -28,7 +28,7 @@ from tokbench.corpora.acoustics import coloured_noise, drawn_response, mixed_at
 from tokbench.corpora.generated import Clip, Recipe, Row, Sound, as_int16, text_hash
 from tokbench.corpora.spoken import spoken
 from tokbench.corpora.synth_recipe import Speaker, Split, speakers_of
-from tokbench.corpora.synth_sentences import list_stories
+from tokbench.corpora.synth_sentences import list_first_sentences
 
 __all__ = ["RECIPE"]
 
@@ -128,8 +128,7 @@ class _Items:
 
 def _texts(split: Split) -> list[str]:
     """Return the sentences of ``split``: all adjectives with what follows, so that no edit leads to others."""
-    stories = [*list_stories("train"), *list_stories("test")]
-    texts = sorted({story.first() for story in stories}, key=text_hash)
+    texts = sorted(list_first_sentences(), key=text_hash)
     kinds = {
         text: text_hash(" ".join(word for place, word in enumerate(text.split()) if place != _EDITED_WORD))
         for text in texts
@@ -267,7 +266,7 @@ def _generator(kind: str, split: Split, number: int) -> np.random.Generator:
 
 
 RECIPE = Recipe(
-    name="synth-mixtures.v4",
+    name="synth-mixtures.v5",
     labels=(
         "kind",
         "speaker",
