@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -71,6 +72,46 @@ def test_the_test_split_is_what_is_meant_where_none_is_named(tokbench_home: Path
     ]
     with pytest.raises(CorpusError, match="ramps: takes no path"):
         recipe().open(CorpusReference.parse("ramps:here"))
+
+
+def with_large_splits() -> Recipe:
+    def rows(split: str) -> list[Row]:
+        return [Row(id=f"{split}-1", clip=Clip(f"{split}/1", partial(ramp, 60)), columns={"split": split})]
+
+    return replace(recipe(), large={split: partial(rows, split) for split in ("train-large", "test-large")})
+
+
+def test_large_splits_lie_in_a_folder_of_their_own_and_leave_the_others_as_they_are(
+    tokbench_home: Path,
+) -> None:
+    folder = tokbench_home / "corpora"
+    usual = recipe().open(CorpusReference.parse("ramps"))
+    manifest = (folder / "ramps.v1" / "manifest.csv").read_bytes()
+    for split in ("train-large", "test-large"):
+        corpus = with_large_splits().open(CorpusReference.parse(f"ramps?split={split}"))
+        assert (corpus.name, [item.id for item in corpus]) == (f"ramps.v1-{split}", [f"{split}-1"])
+        assert corpus.path == folder / "ramps.v1-large" / "manifest.csv"
+    assert with_large_splits().open(CorpusReference.parse("ramps")).sha256 == usual.sha256
+    assert (folder / "ramps.v1" / "manifest.csv").read_bytes() == manifest
+
+
+def test_the_usual_folder_is_not_made_for_a_large_split_nor_the_large_one_for_others(tokbench_home: Path) -> None:
+    with_large_splits().open(CorpusReference.parse("ramps?split=train-large"))
+    assert [path.name for path in (tokbench_home / "corpora").iterdir()] == ["ramps.v1-large"]
+    with_large_splits().open(CorpusReference.parse("ramps?split=train|test"))
+    assert {path.name for path in (tokbench_home / "corpora").iterdir()} == {"ramps.v1-large", "ramps.v1"}
+
+
+def test_a_large_split_is_asked_for_alone_and_where_there_is_one(tokbench_home: Path) -> None:
+    for splits in ("train|train-large", "test-large|train-large", "train-large|test"):
+        with pytest.raises(CorpusError, match=r"made of several folders; ask for split=[a-z]+-large alone"):
+            with_large_splits().open(CorpusReference.parse(f"ramps?split={splits}"))
+    with pytest.raises(CorpusError, match=r"no split=test-large of it; ask for split=train or split=test$"):
+        recipe().open(CorpusReference.parse("ramps?split=test-large"))
+    only_training = replace(with_large_splits(), large={"train-large": list})
+    with pytest.raises(CorpusError, match="ask for split=train or split=test or split=train-large"):
+        only_training.open(CorpusReference.parse("ramps?split=test-large"))
+    assert not (tokbench_home / "corpora").exists()
 
 
 def test_a_companion_counts_for_the_hash_of_the_corpus_and_has_to_be_there(tmp_path: Path) -> None:

@@ -77,6 +77,11 @@ def test_a_name_is_safe_as_a_folder(stem: str, filters: dict[str, tuple[str, ...
         ("synth.v1-train", "synth-words.v1-digit-train+test", False),
         ("synth-words.v1-train", "synth-words.v1-digit", False),
         ("synth-words.v1-train+test", "synth-words.v1-digit", True),
+        ("synth-words.v1-train-large", "synth-words.v1-digit", False),
+        ("synth-words.v1-train-large", "synth-words.v1-digit-train+test", False),
+        ("synth-words.v1-train-large", "synth-words.v1-digit-train", True),
+        ("synth-events.v2-train-large", "synth-events.v2-edit-test-large", False),
+        ("synth-events.v2-edit-test-large", "synth-events.v2-edit", True),
     ],
 )
 def test_what_was_learnt_from_is_known_in_what_is_scored(learnt: str, scored: str, *, shared: bool) -> None:

@@ -1,9 +1,11 @@
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 from corpora.writers import WriteManifest
 
+from tokbench.corpora.reference import LARGE_SPLITS
 from tokbench.corpora.registry import CorpusListing, list_corpora, open_corpus
 from tokbench.errors import CorpusError, MissingPackageError, UnknownNameError
 
@@ -32,6 +34,14 @@ def test_every_listing_tells_how_to_ask_for_it() -> None:
         assert listing.spelling.startswith(name)
         assert listing.description
         assert listing.licence
+
+
+def test_what_is_made_here_tells_of_its_large_splits() -> None:
+    for name, listing in list_corpora().items():
+        module, _, _ = listing.opener.partition(":")
+        recipe = getattr(import_module(module), "RECIPE", None)
+        told = [split for split in LARGE_SPLITS if f"{name}?split={split}" in listing.spelling.split(", ")]
+        assert told == list(recipe.large if recipe else [])
 
 
 def test_what_is_not_there_tells_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,8 @@ def published_corpora() -> list[type[LaidOutCorpus]]:
         ("synth", "synth?split=train"),
         ("synth?split=demo&language=de|fr", "synth?language=de|fr&split=train"),
         ("synth-commands?kind=digits", "synth-commands?kind=digits&split=train"),
+        ("synth-words?kind=digit", "synth-words?kind=digit&split=train"),
+        ("synth-events?kind=edit&split=test-large", "synth-events?kind=edit&split=train-large"),
         ("librispeech", "librispeech?split=train-clean-100"),
         ("fsdd:/data", "fsdd:/data?split=train"),
         ("librispeech:/data?split=dev-other", "librispeech:/data?split=train-clean-100"),
@@ -56,7 +58,17 @@ def test_a_published_corpus_has_the_training_part_that_is_asked_for(corpus: type
         assert reference.rpartition("=")[2] in corpus.splits
 
 
-@pytest.mark.parametrize("reference", ["synth?split=train", "manifest:a.csv?split=train|test"])
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "synth?split=train",
+        "manifest:a.csv?split=train|test",
+        "synth-words?split=train-large",
+        "synth-words?split=test|train-large",
+        "synth-events?split=train-large|test-large",
+        "synth-events?split=train|test-large",
+    ],
+)
 def test_what_is_learnt_from_is_not_measured(reference: str) -> None:
     with pytest.raises(CorpusError, match="learnt from"):
         training_part(reference)

@@ -20,7 +20,7 @@ import numpy as np
 from tokbench.corpora.alignments import FILE_NAME, write_alignments
 from tokbench.corpora.intervals import Interval, Tier
 from tokbench.corpora.manifest import ManifestCorpus
-from tokbench.corpora.reference import CorpusReference, Filters, corpus_name
+from tokbench.corpora.reference import LARGE_SPLITS, CorpusReference, Filters, corpus_name
 from tokbench.errors import CorpusError
 from tokbench.paths import corpora_dir
 from tokbench.specs.base import file_sha256
@@ -79,7 +79,13 @@ class Recipe:
     labels: tuple[str, ...]
     """What is known of each recording: columns of the manifest between those that every corpus has."""
     rows: Callable[[], Sequence[Row]]
-    """Everything that there is, both splits."""
+    """Training and test."""
+    large: Mapping[str, Callable[[], Sequence[Row]]] = field(default_factory=dict, hash=False)
+    """Further splits by name, ``train-large`` and perhaps ``test-large``, in a folder of their own.
+
+    A language model cannot learn so many recordings by heart; training and test stay as they are for whatever else
+    learns from them. Speakers are those of the usual splits.
+    """
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -100,9 +106,10 @@ class Recipe:
             raise CorpusError(
                 f"{self.kind}: takes no path; ask for {self.kind}, or for manifest:{reference.location}"
             )
-        folder = corpora_dir() / self.name
+        is_large = self._is_large(reference)
+        folder = corpora_dir() / (f"{self.name}-large" if is_large else self.name)
         if not folder.is_dir():
-            self.build(folder)
+            self.build(folder, self.large_rows() if is_large else None)
         asked = {k: v for k, v in reference.filters.items() if (k, v) != ("split", ("test",))}
         return ManifestCorpus(
             folder / "manifest.csv",
@@ -110,6 +117,25 @@ class Recipe:
             name=corpus_name(self.name, asked),
             reference=reference.without_folders(),
         )
+
+    def large_rows(self) -> list[Row]:
+        """Return everything that there is in the large splits."""
+        return [row for rows in self.large.values() for row in rows()]
+
+    def _is_large(self, reference: CorpusReference) -> bool:
+        """Say whether a large split is asked for; raises :class:`CorpusError` where it is none, or not alone."""
+        splits = reference.filters.get("split", ())
+        asked = next((split for split in splits if split in LARGE_SPLITS), None)
+        if asked is None:
+            return False
+        if asked not in self.large:
+            told = " or ".join(["split=train", "split=test", *(f"split={split}" for split in self.large)])
+            raise CorpusError(f"{self.kind}: there is no split={asked} of it; ask for {told}")
+        if len(splits) > 1:
+            raise CorpusError(
+                f"{self.kind}: split={'|'.join(splits)} is made of several folders; ask for split={asked} alone"
+            )
+        return True
 
     def build(self, folder: Path, rows: Sequence[Row] | None = None) -> None:
         """Make the corpus in ``folder``, also when two processes make it; of ``rows`` alone where they are given.

@@ -8,10 +8,14 @@ from urllib.parse import quote, unquote
 
 from tokbench.errors import CorpusError, UnknownNameError
 
-__all__ = ["CorpusReference", "Filters", "corpus_name", "may_share"]
+__all__ = ["LARGE_SPLITS", "CorpusReference", "Filters", "corpus_name", "may_share"]
 
 _SPLITS = frozenset({"train", "training", "dev", "valid", "validation", "test", "eval"})
 _TEST = "test"
+LARGE_SPLITS = ("train-large", "test-large")
+"""What splits with more recordings are called, in every corpus that is made here and has them."""
+_LARGE = "large"
+"""What they are called more than the splits that they are more of."""
 _VERSIONED = re.compile(r"(.+?\.v\d+)-?(.*)")
 """Names of such corpora have hyphens in them, and end with a version: ``synth-words.v1-digit``."""
 _MADE_HERE = "synth"
@@ -110,4 +114,5 @@ def _taken_apart(name: str) -> tuple[str, set[str], list[set[str]]]:
     start, rest = (named[1], named[2]) if named else name.casefold().partition("-")[::2]
     groups = [set(part.split("+")) for part in rest.split("-") if part]
     splits = {word for group in groups for word in group if word in _SPLITS}
-    return start, splits, [group - _SPLITS for group in groups if group - _SPLITS]
+    others = [group - _SPLITS - {_LARGE} for group in groups]
+    return start, splits, [group for group in others if group]

@@ -12,7 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from tokbench.corpora.base import Corpus
-from tokbench.corpora.reference import CorpusReference
+from tokbench.corpora.reference import LARGE_SPLITS, CorpusReference
 from tokbench.errors import CorpusError, MissingPackageError, UnknownNameError
 from tokbench.paths import corpora_dir
 
@@ -54,11 +54,14 @@ class CorpusListing:
         return not self.missing
 
 
-def _made_here(name: str, description: str, *, example: str, needs_speech: bool = True) -> CorpusListing:
-    """Return the listing of a corpus that is made when it is asked for."""
+def _made_here(
+    name: str, description: str, *, example: str, needs_speech: bool = True, large: tuple[str, ...] = ()
+) -> CorpusListing:
+    """Return the listing of a corpus that is made when it is asked for; ``large`` names its large splits."""
+    queries = (*(f"split={split}" for split in ("train", *large)), example)
     return CorpusListing(
         name=name,
-        spelling=f"{name}, {name}?split=train, {name}?{example}",
+        spelling=", ".join([name, *(f"{name}?{query}" for query in queries)]),
         description=description,
         licence="Apache-2.0",
         opener=f"tokbench.corpora.{name.replace('-', '_')}:RECIPE.open",
@@ -93,8 +96,14 @@ _LISTINGS = (
         "synth-commands",
         "Commands with intents, strings of digits, manners of speaking, questions and answers",
         example="kind=command|digits|manner|question",
+        large=LARGE_SPLITS,
     ),
-    _made_here("synth-words", "Digits and keywords, each a recording", example="kind=digit|keyword"),
+    _made_here(
+        "synth-words",
+        "Digits and keywords, each a recording",
+        example="kind=digit|keyword",
+        large=("train-large",),
+    ),
     _made_here(
         "synth-sentences",
         "Stories of a small world, and pairs of words, sentences and stories of which one is wrong",
@@ -109,6 +118,7 @@ _LISTINGS = (
         "synth-mixtures",
         "Noisy, reverberant and mixed speech with the clean one, edits, and the same by another voice",
         example="kind=noise|room|talkers|edit|voice",
+        large=("train-large",),
     ),
     _made_here("synth-dialogue", "Two people talking, each in a channel", example="split=train|test"),
     _made_here("synth-singing", "Syllables sung on notes, with the score", example="gender=f"),
@@ -116,12 +126,14 @@ _LISTINGS = (
         "synth-events",
         "Sound events of eight kinds with captions, mixtures, and edits with their results",
         example="kind=single|mixture|edit",
+        large=LARGE_SPLITS,
         needs_speech=False,
     ),
     _made_here(
         "synth-music",
         "Melodies with scores and captions on four instruments, and two instruments in stereo",
         example="kind=melody|stereo",
+        large=("train-large",),
         needs_speech=False,
     ),
     CorpusListing(

@@ -8,6 +8,9 @@
 - ``question``: a recording of a command, a ``question`` about it and its ``answer`` in a word.
 
 Speakers of training and test are others. A closed vocabulary: small models can learn to hear it and to say it.
+
+In the split ``train-large``, everybody says every intent in all phrases, and more digits and manners; the split
+``test-large`` has more manners, and nothing else.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,16 +22,15 @@ from pathlib import Path
 from tokbench.corpora.espeak import Voice
 from tokbench.corpora.generated import Clip, Recipe, Row, text_hash
 from tokbench.corpora.spoken import spoken
-from tokbench.corpora.synth_recipe import Speaker, Split, speakers_of
+from tokbench.corpora.synth_recipe import Part, Speaker, speakers_of
 from tokbench.specs.base import StrictModel, read_toml
 
 __all__ = ["RECIPE"]
 
 _GRAMMAR = Path(__file__).parent / "grammars" / "commands.toml"
 _LANGUAGE = "en-us"
-_SPLITS: tuple[Split, ...] = ("train", "test")
-_DIGITS_PER_SPEAKER: dict[Split, int] = {"train": 20, "test": 10}
-_MANNERS_PER_SPEAKER: dict[Split, int] = {"train": 4, "test": 2}
+_DIGITS_PER_SPEAKER: dict[Part, int] = {"train": 20, "test": 10, "train-large": 80}
+_MANNERS_PER_SPEAKER: dict[Part, int] = {"train": 4, "test": 2, "train-large": 16, "test-large": 8}
 """Commands that a speaker says in every manner."""
 _QUESTIONS_PER_COMMAND = 1
 _NUM_DIGITS = 3
@@ -69,15 +71,17 @@ class _Grammar(StrictModel):
 class _Said:
     """A command as one speaker says it."""
 
-    split: Split
+    split: Part
     speaker: Speaker
     slots: Mapping[str, str]
     text: str
+    number: str = ""
+    """Of the phrase, where everybody says all of them."""
 
     @cached_property
     def name(self) -> str:
         """Unique in the corpus."""
-        return f"{self.split}/{self.speaker.name}-{'-'.join(self.slots.values())}"
+        return f"{self.split}/{self.speaker.name}-{'-'.join([*self.slots.values(), *self.number])}"
 
     @property
     def columns(self) -> dict[str, str]:
@@ -93,7 +97,7 @@ class _Said:
         return _clip(self.name, self.text, self.speaker.voice(_LANGUAGE))
 
 
-def _columns(split: Split, speaker: Speaker, text: str) -> dict[str, str]:
+def _columns(split: Part, speaker: Speaker, text: str) -> dict[str, str]:
     return {
         "split": split,
         "speaker": speaker.name,
@@ -107,11 +111,11 @@ def _clip(name: str, text: str, voice: Voice) -> Clip:
     return Clip(name, partial(spoken, text, voice, _LANGUAGE, seed=f"synth-commands {name}"))
 
 
-def _rows() -> list[Row]:
+def _rows(*parts: Part) -> list[Row]:
     grammar = read_toml(_GRAMMAR, _Grammar)
     rows: list[Row] = []
-    for split in _SPLITS:
-        for said in _commands(grammar, split):
+    for split in parts:
+        for said in _plain_commands(grammar, split):
             rows += [_row("command", said.name, said.clip(), said.columns), *_questions(grammar, said)]
         rows += [*_manners(grammar, split), *_digits(grammar, split)]
     return rows
@@ -121,13 +125,34 @@ def _row(kind: str, name: str, clip: Clip, columns: Mapping[str, str]) -> Row:
     return Row(id=f"{kind}-{name.replace('/', '-')}", clip=clip, columns={"kind": kind, **columns})
 
 
-def _commands(grammar: _Grammar, split: Split) -> Iterator[_Said]:
+def _plain_commands(grammar: _Grammar, split: Part) -> Iterator[_Said]:
+    """Yield what is said in the usual manner."""
+    if split == "train-large":
+        yield from _in_all_phrases(grammar, split)
+    elif split != "test-large":
+        yield from _commands(grammar, split)
+
+
+def _commands(grammar: _Grammar, split: Part) -> Iterator[_Said]:
     """Yield every intent by every speaker; who says which phrase of it goes in turns."""
     for speaker_index, speaker in enumerate(speakers_of(split)):
-        for index, values in enumerate(product(grammar.actions, grammar.objects, grammar.rooms)):
-            slots = dict(zip(("action", "object", "room"), values, strict=True))
+        for index, slots in enumerate(_intents(grammar)):
             phrase = grammar.phrases[(index + speaker_index) % len(grammar.phrases)]
             yield _Said(split, speaker, slots, phrase.format(**slots))
+
+
+def _in_all_phrases(grammar: _Grammar, split: Part) -> Iterator[_Said]:
+    """Yield every intent by every speaker in every phrase."""
+    for speaker, slots in product(speakers_of(split), _intents(grammar)):
+        for number, phrase in enumerate(grammar.phrases, start=1):
+            yield _Said(split, speaker, slots, phrase.format(**slots), str(number))
+
+
+def _intents(grammar: _Grammar) -> list[dict[str, str]]:
+    return [
+        dict(zip(("action", "object", "room"), values, strict=True))
+        for values in product(grammar.actions, grammar.objects, grammar.rooms)
+    ]
 
 
 def _questions(grammar: _Grammar, said: _Said) -> Iterator[Row]:
@@ -139,7 +164,7 @@ def _questions(grammar: _Grammar, said: _Said) -> Iterator[Row]:
         yield _row("question", said.name, said.clip(), columns)
 
 
-def _manners(grammar: _Grammar, split: Split) -> Iterator[Row]:
+def _manners(grammar: _Grammar, split: Part) -> Iterator[Row]:
     told = sorted(_commands(grammar, split), key=lambda said: text_hash(said.name))
     for speaker in speakers_of(split):
         mine = [said for said in told if said.speaker == speaker][: _MANNERS_PER_SPEAKER[split]]
@@ -155,12 +180,15 @@ def _manners(grammar: _Grammar, split: Split) -> Iterator[Row]:
                 yield replace(row, companions={"enrolment": usual})
 
 
-def _digits(grammar: _Grammar, split: Split) -> Iterator[Row]:
+def _digits(grammar: _Grammar, split: Part) -> Iterator[Row]:
+    """Yield strings that nobody else says in ``split``; those of a large training are of the usual one, or new."""
     strings = sorted((" ".join(digits) for digits in product(grammar.digits, repeat=_NUM_DIGITS)), key=text_hash)
-    num_training = len(speakers_of("train")) * _DIGITS_PER_SPEAKER["train"]
-    mine = strings[:num_training] if split == "train" else strings[num_training:]
+    end_of_training = len(speakers_of("train")) * _DIGITS_PER_SPEAKER["train"]
+    end_of_test = end_of_training + len(speakers_of("test")) * _DIGITS_PER_SPEAKER["test"]
+    training, test = strings[:end_of_training], strings[end_of_training:end_of_test]
+    mine = test if split == "test" else [*training, *strings[end_of_test:]]
     for index, speaker in enumerate(speakers_of(split)):
-        number = _DIGITS_PER_SPEAKER[split]
+        number = _DIGITS_PER_SPEAKER.get(split, 0)
         texts = mine[index * number : (index + 1) * number]
         clips = [
             _clip(f"{split}/{speaker.name}-{text.replace(' ', '-')}", text, speaker.voice(_LANGUAGE))
@@ -190,5 +218,9 @@ RECIPE = Recipe(
         "enrolment_path",
         "enrolment_sha256",
     ),
-    rows=_rows,
+    rows=partial(_rows, "train", "test"),
+    large={
+        "train-large": partial(_rows, "train-large"),
+        "test-large": partial(_rows, "test-large"),
+    },
 )

@@ -8,6 +8,8 @@ the same, separated by `` | ``. ``kind`` is one of
 - ``edit``: what there is, and the companion ``target`` that it becomes when the ``instruction`` to ``add``,
   ``drop`` or ``replace`` an event (``edit``) is followed; ``target_events`` names what is heard then, and captions
   tell it.
+
+There is more of the same in the splits ``train-large``, and ``test-large`` without single events.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +21,7 @@ import numpy as np
 
 from tokbench.corpora.event_sounds import EVENTS, event
 from tokbench.corpora.generated import Clip, Recipe, Row, Sound, as_int16, text_hash
-from tokbench.corpora.synth_recipe import Split
+from tokbench.corpora.synth_recipe import Part
 from tokbench.specs.base import StrictModel, read_toml
 
 __all__ = ["RECIPE"]
@@ -31,9 +33,9 @@ _LEVEL = 0.4
 """Peak of one event."""
 _FLOOR = 1e-4
 """Deviation of the noise under everything: digital silence would have no logarithm."""
-_NUM_SINGLE: dict[Split, int] = {"train": 16, "test": 4}
+_NUM_SINGLE: dict[Part, int] = {"train": 16, "test": 4, "train-large": 64, "test-large": 0}
 """Of each kind of event."""
-_NUM_OTHERS: dict[Split, int] = {"train": 288, "test": 24}
+_NUM_OTHERS: dict[Part, int] = {"train": 288, "test": 24, "train-large": 864, "test-large": 96}
 """Mixtures, and edits."""
 _ORDERS, _EDITS = ("together", "after"), ("add", "drop", "replace")
 
@@ -48,11 +50,10 @@ Place = tuple[str, float, float]
 """Kind of event, and from when to when as shares of the length."""
 
 
-def _rows() -> list[Row]:
+def _rows(*parts: Part) -> list[Row]:
     grammar = read_toml(_GRAMMAR, _Grammar)
-    splits: tuple[Split, ...] = ("train", "test")
     rows: list[Row] = []
-    for split in splits:
+    for split in parts:
         rows += [
             _single(grammar, split, kind, number) for kind, number in product(EVENTS, range(_NUM_SINGLE[split]))
         ]
@@ -60,12 +61,12 @@ def _rows() -> list[Row]:
     return rows
 
 
-def _single(grammar: _Grammar, split: Split, kind: str, number: int) -> Row:
+def _single(grammar: _Grammar, split: Part, kind: str, number: int) -> Row:
     name = f"{split}/single-{kind.replace(' ', '-')}-{number:02d}"
     return _row("single", name, [(kind, 0.0, 1.0)], _told(grammar, name, "one", [kind]))
 
 
-def _mixture(grammar: _Grammar, split: Split, number: int) -> Row:
+def _mixture(grammar: _Grammar, split: Part, number: int) -> Row:
     name = f"{split}/mixture-{number:03d}"
     first, second = _drawn_kinds(name, 2)
     order = _ORDERS[number % len(_ORDERS)]
@@ -75,7 +76,7 @@ def _mixture(grammar: _Grammar, split: Split, number: int) -> Row:
     return _row("mixture", name, places, {**_told(grammar, name, order, [first, second]), "order": order})
 
 
-def _edit(grammar: _Grammar, split: Split, number: int) -> Row:
+def _edit(grammar: _Grammar, split: Part, number: int) -> Row:
     name = f"{split}/edit-{number:03d}"
     stays, changes, comes = _drawn_kinds(name, 3)
     edit = _EDITS[number % len(_EDITS)]
@@ -155,5 +156,9 @@ RECIPE = Recipe(
         "target_path",
         "target_sha256",
     ),
-    rows=_rows,
+    rows=partial(_rows, "train", "test"),
+    large={
+        "train-large": partial(_rows, "train-large"),
+        "test-large": partial(_rows, "test-large"),
+    },
 )

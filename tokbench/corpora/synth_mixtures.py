@@ -15,9 +15,10 @@ The enrolment is neither what is heard nor what is asked for: up to version 3, a
 
 Everybody meets everybody, as the one who is meant and as the other one: where the pair of voices tells which of
 them is meant, as it did in version 1, a model learns to do without the enrolment. Nor do the noise, the room, the
-level and the word that is put in follow from the speaker.
+level and the word that is put in follow from the speaker. There is more to learn from in the split ``train-large``.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -27,13 +28,13 @@ import numpy as np
 from tokbench.corpora.acoustics import coloured_noise, drawn_response, mixed_at
 from tokbench.corpora.generated import Clip, Recipe, Row, Sound, as_int16, text_hash
 from tokbench.corpora.spoken import spoken
-from tokbench.corpora.synth_recipe import Speaker, Split, speakers_of
+from tokbench.corpora.synth_recipe import Part, Speaker, speakers_of
 from tokbench.corpora.synth_sentences import list_first_sentences
 
 __all__ = ["RECIPE"]
 
 _LANGUAGE = "en-us"
-_NUM_ITEMS: dict[Split, int] = {"train": 384, "test": 24}
+_NUM_ITEMS: dict[Part, int] = {"train": 384, "test": 72, "train-large": 1152}
 """Of each kind."""
 _SNRS_DB = (-5, 0, 5, 10, 15)
 _SNR_STEP = 3
@@ -67,7 +68,7 @@ class _Line:
         """Return the recording, the same each time."""
         return _said(self.text, self.speaker)
 
-    def clip(self, split: Split) -> Clip:
+    def clip(self, split: Part) -> Clip:
         """Return the clip, of which there is one for each text and speaker."""
         return Clip(f"{split}/{self.speaker.name}-{text_hash(self.text)[:12]}", self.sound)
 
@@ -80,7 +81,7 @@ def _said(text: str, speaker: Speaker) -> Sound:
 class _Items:
     """The items of one split, each a function of its number."""
 
-    def __init__(self, split: Split) -> None:
+    def __init__(self, split: Part) -> None:
         self.split = split
         self._speakers = speakers_of(split)
         self._texts = _texts(split)
@@ -96,25 +97,31 @@ class _Items:
 
     def line(self, number: int) -> _Line:
         """Return what is said in item ``number``."""
-        return _Line(self._texts[number % len(self._texts)], self._speakers[number % len(self._speakers)])
+        return _Line(self._text(number), self._speakers[number % len(self._speakers)])
 
     def same_line(self, number: int) -> _Line:
         """Return what is said in item ``number``, by somebody else."""
-        return _Line(self._texts[number % len(self._texts)], self._other(number, 0))
+        return _Line(self._text(number), self._other(number, 0))
 
     def other_line(self, number: int, line: _Line) -> _Line:
         """Return a sentence of the speaker of ``line`` that is neither that nor what is said in item ``number``."""
-        own = {self._texts[number % len(self._texts)], line.text}
-        start = number + len(self._texts) // 2
-        after = (self._texts[(start + step) % len(self._texts)] for step in range(len(self._texts)))
+        own = {self._text(number), line.text}
+        start = len(self._texts) // 2
+        after = (self._text(number, start + step) for step in range(len(self._texts)))
         return _Line(next(text for text in after if text not in own), line.speaker)
 
     def others(self, number: int, count: int) -> list[_Line]:
         """Return other sentences by other people."""
-        return [
-            _Line(self._texts[(number + 7 * (index + 1)) % len(self._texts)], self._other(number, index))
-            for index in range(count)
-        ]
+        return [_Line(self._text(number, 7 * (index + 1)), self._other(number, index)) for index in range(count)]
+
+    def _text(self, number: int, step: int = 0) -> str:
+        """Return the sentence of item ``number``, or one that is so many sentences further on.
+
+        Where everybody would begin anew with a sentence that they have said, all go on to the next one: so each
+        sentence comes to each speaker.
+        """
+        round_index = number // math.lcm(len(self._texts), len(self._speakers))
+        return self._texts[(number + round_index + step) % len(self._texts)]
 
     def _other(self, number: int, index: int) -> Speaker:
         """Return one of the other people; with another ``index`` another one, and others the next round."""
@@ -126,7 +133,7 @@ class _Items:
         return self._speakers[(speaker_index + steps[(round_index + index) % len(steps)]) % num_speakers]
 
 
-def _texts(split: Split) -> list[str]:
+def _texts(split: Part) -> list[str]:
     """Return the sentences of ``split``: all adjectives with what follows, so that no edit leads to others."""
     texts = sorted(list_first_sentences(), key=text_hash)
     kinds = {
@@ -139,11 +146,10 @@ def _texts(split: Split) -> list[str]:
     return [text for text in texts if kinds[text] in mine]
 
 
-def _rows() -> list[Row]:
-    splits: tuple[Split, ...] = ("train", "test")
+def _rows(*parts: Part) -> list[Row]:
     return [
         kind(items, number)
-        for items in map(_Items, splits)
+        for items in map(_Items, parts)
         for kind in (_noise, _room, _talkers, _edit, _voice)
         for number in range(_NUM_ITEMS[items.split])
     ]
@@ -261,7 +267,7 @@ def _fitted(samples: np.ndarray, num_samples: int) -> np.ndarray:
     return np.pad(samples[:num_samples], (0, max(num_samples - len(samples), 0)))
 
 
-def _generator(kind: str, split: Split, number: int) -> np.random.Generator:
+def _generator(kind: str, split: Part, number: int) -> np.random.Generator:
     return np.random.default_rng(int(text_hash(f"synth-mixtures {kind} {split} {number}")[:16], 16))
 
 
@@ -287,5 +293,6 @@ RECIPE = Recipe(
         "noise_path",
         "noise_sha256",
     ),
-    rows=_rows,
+    rows=partial(_rows, "train", "test"),
+    large={"train-large": partial(_rows, "train-large")},
 )

@@ -17,6 +17,7 @@ from tokbench.specs.base import StrictModel, read_toml
 
 __all__ = [
     "LANGUAGES",
+    "Part",
     "Speaker",
     "Split",
     "SyntheticUtterance",
@@ -31,6 +32,8 @@ _TEXTS = Path(__file__).parent / "synth_texts"
 LANGUAGES = ("en-us", "de", "fr", "es", "cmn", "yue", "vi")
 
 Split = Literal["train", "test"]
+Part = Literal["train", "test", "train-large", "test-large"]
+"""A split of a corpus that has large ones."""
 Kind = Literal["sentence", "tones"]
 
 _SENTENCES_PER_SPEAKER = 3
@@ -98,9 +101,9 @@ def list_speakers() -> tuple[Speaker, ...]:
     return read_toml(_TEXTS / "speakers.toml", _Speakers).speakers
 
 
-def speakers_of(split: Split) -> list[Speaker]:
-    """Return the speakers of ``split``; no one is in both."""
-    return [speaker for speaker in list_speakers() if speaker.split == split]
+def speakers_of(part: Part) -> list[Speaker]:
+    """Return the speakers of ``part``, large or not; no one is in both training and test."""
+    return [speaker for speaker in list_speakers() if speaker.split == part.removesuffix("-large")]
 
 
 @functools.cache

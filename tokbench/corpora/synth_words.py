@@ -1,16 +1,18 @@
 """The corpus ``synth-words``: single words, each by every speaker in several takes.
 
 ``kind`` is ``digit`` (ten of them) or ``keyword`` (ten commands); ``text`` is the word. Speakers of training and
-test are others. A take differs in pitch and rate.
+test are others. A take differs in pitch and rate; in the split ``train-large`` there are 16 of each word by each
+speaker.
 """
 
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 from tokbench.corpora.generated import Clip, Recipe, Row
 from tokbench.corpora.spoken import spoken
-from tokbench.corpora.synth_recipe import Speaker, Split, speakers_of
+from tokbench.corpora.synth_recipe import Part, Speaker, speakers_of
 from tokbench.specs.base import StrictModel, read_toml
 
 __all__ = ["RECIPE"]
@@ -26,26 +28,37 @@ class _Take(StrictModel):
     """Times that of the speaker."""
 
 
+class _Grid(StrictModel):
+    """Takes of a word: each pitch at each rate."""
+
+    pitches: tuple[int, ...]
+    rates: tuple[float, ...]
+
+    def takes(self) -> list[_Take]:
+        """Return them all."""
+        return [_Take(pitch=pitch, rate=rate) for pitch, rate in product(self.pitches, self.rates)]
+
+
 class _Grammar(StrictModel):
     words: dict[str, tuple[str, ...]]
     """By kind."""
     takes: tuple[_Take, ...]
+    large: _Grid
 
 
-def _rows() -> list[Row]:
+def _rows(*parts: Part) -> list[Row]:
     grammar = read_toml(_GRAMMAR, _Grammar)
-    splits: tuple[Split, ...] = ("train", "test")
     return [
-        _row(split, speaker, kind, word, number, take)
-        for split in splits
-        for speaker in speakers_of(split)
+        _row(part, speaker, kind, word, number, take)
+        for part in parts
+        for speaker in speakers_of(part)
         for kind, words in grammar.words.items()
         for word in words
-        for number, take in enumerate(grammar.takes, start=1)
+        for number, take in enumerate(grammar.large.takes() if part == "train-large" else grammar.takes, start=1)
     ]
 
 
-def _row(split: Split, speaker: Speaker, kind: str, word: str, number: int, take: _Take) -> Row:
+def _row(split: Part, speaker: Speaker, kind: str, word: str, number: int, take: _Take) -> Row:
     usual = speaker.voice(_LANGUAGE)
     voice = replace(usual, pitch=usual.pitch + take.pitch, rate_wpm=round(usual.rate_wpm * take.rate))
     name = f"{split}/{speaker.name}-{word}-{number}"
@@ -66,5 +79,6 @@ def _row(split: Split, speaker: Speaker, kind: str, word: str, number: int, take
 RECIPE = Recipe(
     name="synth-words.v1",
     labels=("kind", "speaker", "gender", "language", "text"),
-    rows=_rows,
+    rows=partial(_rows, "train", "test"),
+    large={"train-large": partial(_rows, "train-large")},
 )

@@ -1,12 +1,13 @@
 """Which part of a corpus may be learnt from by what is to hear another part of it."""
 
 from tokbench.corpora.base import Corpus
-from tokbench.corpora.reference import CorpusReference
+from tokbench.corpora.reference import LARGE_SPLITS, CorpusReference
 from tokbench.errors import CorpusError
 
 __all__ = ["require_apart", "training_part"]
 
 _SPLIT, _TRAIN = "split", "train"
+_TRAIN_LARGE, _TEST_LARGE = LARGE_SPLITS
 _TRAINING_SPLITS = dict.fromkeys(("librispeech", "libritts"), "train-clean-100")
 """Where training is called otherwise. That of LibriSpeech is the one that recognizers are usually compared on."""
 _WHOLE_BY_DEFAULT = frozenset({"manifest"})
@@ -18,14 +19,16 @@ _WITHOUT_TRAINING = frozenset({"folder", "vctk"})
 def training_part(reference: str) -> str:
     """Return the reference of the training part of the corpus of which ``reference`` names another part.
 
-    Raises :class:`CorpusError` where it names no part, or the training part itself, and where there is none.
+    That of ``split=test-large`` is ``split=train-large``.
+
+    Raises :class:`CorpusError` where it names no part, or a training part itself, and where there is none.
 
     >>> training_part("synth"), training_part("manifest:a.csv?language=en&split=test")
     ('synth?split=train', 'manifest:a.csv?language=en&split=train')
     """
     parsed = CorpusReference.parse(reference)
-    split = _TRAINING_SPLITS.get(parsed.kind, _TRAIN)
     asked = parsed.filters.get(_SPLIT)
+    split = _TRAINING_SPLITS.get(parsed.kind, _TRAIN_LARGE if asked == (_TEST_LARGE,) else _TRAIN)
     if parsed.kind in _WITHOUT_TRAINING:
         raise CorpusError(
             f"{reference}: there is nothing to learn from in it: {parsed.kind} has no training part. Write a "
@@ -35,8 +38,9 @@ def training_part(reference: str) -> str:
         raise CorpusError(
             f"{reference}: ask for a part, such as split=test: another part must be left to learn from"
         )
-    if asked is not None and split in asked:
-        raise CorpusError(f"{reference}: split={split} is learnt from, and cannot be measured as well")
+    for learnt in (split, _TRAIN_LARGE):
+        if asked is not None and learnt in asked:
+            raise CorpusError(f"{reference}: split={learnt} is learnt from, and cannot be measured as well")
     return parsed.with_filter(_SPLIT, split)
 
 
