@@ -7,7 +7,7 @@ from findings_records import Records, number, rate, table, told
 
 from tokbench.leaderboard.cells import SourceRecord
 from tokbench.metrics.catalogue import METRICS
-from tokbench.runners.lm_scores import ALL, CEILING, INPUT, ORIGINAL, SHUFFLED, UNTRAINED
+from tokbench.runners.lm_scores import ALL, CEILING, GUESS, INPUT, ORIGINAL, SHUFFLED, SWAPPED, UNTRAINED
 from tokbench.specs.codec import find_spec, list_lms
 from tokbench.specs.layouts import Parallel
 from tokbench.specs.lm import LmSpec, Stage
@@ -23,6 +23,8 @@ GROUPS = {
     INPUT: "input",
     UNTRAINED: "untrained",
     SHUFFLED: "shuffled codes",
+    SWAPPED: "swapped",
+    GUESS: "one answer",
 }
 BEGIN, END = "<!-- {name}: made by docs/generate.py -->\n", "<!-- end of {name} -->"
 BUDGET = ("lm_num_parameters", "lm_num_steps", "lm_num_tokens", "lm_audio_s")

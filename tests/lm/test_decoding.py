@@ -13,7 +13,7 @@ from tokbench.lm.decoding import ContextError, _Beam, write
 from tokbench.lm.examples import Example
 from tokbench.lm.filling import fill
 from tokbench.lm.generation import Generation, Task
-from tokbench.lm.layouts import ABSENT, frame_table
+from tokbench.lm.layouts import ABSENT, frame_table, with_end
 from tokbench.lm.masks import num_masked
 from tokbench.lm.network import StageNetwork
 from tokbench.lm.objectives import level_piece
@@ -80,15 +80,18 @@ def rewritten(network: StageNetwork, example: Example, num_begun: int, scale: fl
     # What is not written yet may be anything: it is not looked at.
     codes = torch.zeros(rows, NUM_FRAMES, dtype=torch.int64)
     codes[:, :num_begun] = example.streams[part.stream][part.first : part.end, :num_begun]
-    table = frame_table(part.layout, rows, NUM_FRAMES)
+    table = (with_end if part.ended else frame_table)(part.layout, rows, NUM_FRAMES)
+    table[table == NUM_FRAMES] = ABSENT
     for step, row in itertools.product(range(table.shape[1]), range(rows)):
         frame = int(table[row, step])
         if frame >= num_begun:
             stream = torch.cat([torch.zeros(part.first, NUM_FRAMES, dtype=torch.int64), codes])
             known = Example({**example.streams, part.stream: stream}, example.form)
-            logits = predictions(network, known)[row, frame]
+            # As in training, what says that all is over stands beside the last codes of those that come later.
+            logits = predictions(network, known, is_ended=True)[row, frame]
             if scale != 1:
-                logits = guided(logits, predictions(network, emptied(network, known))[row, frame], scale)
+                without = predictions(network, emptied(network, known), is_ended=True)
+                logits = guided(logits, without[row, frame], scale)
             codes[row, frame] = int(logits.argmax())
     return codes
 

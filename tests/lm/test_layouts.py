@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokbench.lm.layouts import ABSENT, arranged, collected, flattened, frame_table, unflattened, with_end
+from tokbench.lm.layouts import ABSENT, arranged, frame_table, with_end
 from tokbench.specs.layouts import CoarseFirst, Delay, Flatten, Layout, Parallel
 
 PRINTED = {
@@ -56,6 +56,17 @@ def test_musiclm_goes_through_groups_of_codebooks() -> None:
     assert cells == expected
 
 
+def collected(grid: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    """Return the codes [K, F] of a ``grid`` [K, S], cell by cell."""
+    codes = torch.full((len(table), int(table.max()) + 1 if table.numel() else 0), ABSENT)
+    for (row, step), frame in zip(
+        torch.cartesian_prod(*map(torch.arange, table.shape)), table.flatten(), strict=True
+    ):
+        if frame != ABSENT:
+            codes[row, frame] = grid[row, step]
+    return codes
+
+
 @given(layouts, st.integers(1, 5), st.integers(0, 9))
 def test_layouts_are_invertible(layout: Layout, num_codebooks: int, num_frames: int) -> None:
     codes = torch.randint(100, (num_codebooks, num_frames))
@@ -91,19 +102,6 @@ def test_the_end_can_be_met_without_knowing_it(
     ends = arranged(codes, table, end=100) == 100
     assert torch.equal(ends, table == num_frames)
     assert int(ends.sum()) == 1
-
-
-@given(st.integers(1, 6), st.integers(0, 7), st.integers(1, 50))
-def test_audiolm_gives_each_level_numbers_of_its_own(num_codebooks: int, num_frames: int, size: int) -> None:
-    """Token = code + (position mod Q) · V, read row by row of the frames."""
-    codes = torch.randint(size, (num_codebooks, num_frames))
-    tokens = flattened(codes, [size] * num_codebooks)
-    expected = [
-        int(codes[position % num_codebooks, position // num_codebooks]) + (position % num_codebooks) * size
-        for position in range(num_codebooks * num_frames)
-    ]
-    assert tokens.tolist() == expected
-    assert torch.equal(unflattened(tokens, [size] * num_codebooks), codes)
 
 
 @given(layouts, st.integers(1, 4), st.integers(1, 6))

@@ -280,22 +280,22 @@ def test_runs_and_edges() -> None:
 def test_pieces_are_cut_alike_in_time() -> None:
     spec, _ = find_spec("audiolm", "tiny")
     assert isinstance(spec, LmSpec)
-    semantic, acoustic = torch.arange(100)[None], torch.arange(200).expand(12, -1)
+    semantic, acoustic = torch.arange(200)[None], torch.arange(400).expand(12, -1)
     starts = set()
     for seed in range(8):
         torch.manual_seed(seed)
         piece = cropped(
-            spec, "coarse", "sc", Example({"semantic": semantic, "acoustic": acoustic}, "sc", duration_s=4.0)
+            spec, "coarse", "sc", Example({"semantic": semantic, "acoustic": acoustic}, "sc", duration_s=8.0)
         )
         first = int(piece.streams["semantic"][0, 0])
         starts.add(first)
-        assert piece.streams["semantic"].tolist() == [list(range(first, first + 50))]
-        assert piece.streams["acoustic"][3].tolist() == list(range(2 * first, 2 * first + 100))
-        assert piece.duration_s == 2.0
-        assert piece.is_ended == (first == 50)
+        assert piece.streams["semantic"].tolist() == [list(range(first, first + 100))]
+        assert piece.streams["acoustic"][3].tolist() == list(range(2 * first, 2 * first + 200))
+        assert piece.duration_s == 4.0
+        assert piece.is_ended == (first == 100)
     assert len(starts) > 3
     cut = narrowed(
-        spec, {"semantic": semantic, "acoustic": acoustic}, {"semantic": 25.0, "acoustic": 50.0}, 3.6, 0.8
+        spec, {"semantic": semantic, "acoustic": acoustic}, {"semantic": 25.0, "acoustic": 50.0}, 7.6, 0.8
     )
     assert {name: values.shape[1] for name, values in cut.items()} == {"semantic": 10, "acoustic": 20}
 
@@ -369,3 +369,21 @@ def test_a_sum_of_codes_is_heard_as_the_codes_are(setting: str, unseen: Audio) -
         assert torch.equal(found, codes.streams[0].indices)
     streams = Streams(spec, {"sum": Tool(codec, "spectrogram-kmeans", "0", "0"), "x": tool()})
     assert streams.audio("sum", features.values).duration_s == pytest.approx(unseen.duration_s, abs=0.04)
+
+
+def test_what_tells_of_any_piece_does_not_keep_it_whole() -> None:
+    """MusicLM (arXiv:2301.11325, section 4.1) crops 10 s for its coarse stage, of 30 s with one description."""
+    spec, _ = find_spec("musiclm", "paper")
+    assert isinstance(spec, LmSpec)
+    streams = {
+        "joint": torch.zeros(12, 1, dtype=torch.int64),
+        "semantic": torch.arange(750)[None],
+        "acoustic": torch.arange(1500).expand(12, -1),
+    }
+    piece = cropped(spec, "coarse", "mg", Example(streams, "mg", duration_s=30.0))
+    assert {name: each.shape[1] for name, each in piece.streams.items()} == {
+        "joint": 1,
+        "semantic": 250,
+        "acoustic": 500,
+    }
+    assert int(piece.streams["acoustic"][0, 0]) == 2 * int(piece.streams["semantic"][0, 0])

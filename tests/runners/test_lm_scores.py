@@ -258,6 +258,15 @@ def test_sides_lean_by_so_many_db() -> None:
         score("side_error_db", output(audio=left, reference=audio(tone)))
 
 
+def test_bass_and_melody_lean_each_to_a_side() -> None:
+    """Exchanged, both are as far away from where they belong as they are apart, however loud they are."""
+    bass, melody = (np.sin(2 * np.pi * hz * np.arange(16000) / RATE_HZ) for hz in (80.0, 440.0))
+    mixed = audio(np.stack([bass + 0.05 * melody, 0.1 * bass + 0.5 * melody]))
+    exchanged = audio(np.stack([0.1 * bass + 0.5 * melody, bass + 0.05 * melody]))
+    assert score("side_error_db", output(audio=exchanged, reference=mixed))[0] == pytest.approx(40.0, abs=0.01)
+    assert score("side_error_db", output(audio=mixed, reference=mixed))[0] == 0.0
+
+
 def test_sums_of_outputs_make_the_score_of_a_corpus(rng: np.random.Generator) -> None:
     texts = [
         ("two trains go to Rome on Monday", "two trains go to Rome"),

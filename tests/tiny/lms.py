@@ -7,6 +7,7 @@ from torch import Tensor
 
 from tokbench.lm.examples import Example, edges
 from tokbench.lm.layouts import ABSENT, frame_table
+from tokbench.lm.layouts import with_end as with_end_table
 from tokbench.lm.network import StageNetwork
 from tokbench.lm.pruning import pruned
 from tokbench.lm.sentences import collate
@@ -80,21 +81,24 @@ def _drawn(source: Source, seconds: float, generator: torch.Generator) -> Tensor
 
 @torch.no_grad()
 def predictions(
-    network: StageNetwork, example: Example, *, with_end: bool = False
+    network: StageNetwork, example: Example, *, with_end: bool = False, is_ended: bool = False
 ) -> dict[tuple[int, int], Tensor]:
     """Return the logits of each code of the one output, by its codebook and frame, in one pass over everything.
 
-    With ``with_end`` those of the first codebook begin with that of the end, if there is one.
+    With ``with_end`` those of the first codebook begin with that of the end, if there is one; if ``is_ended``, what
+    says that all is over is read as well, where the part has it.
     """
     writing = network.writing
     form = writing.form(example.form)
     (name,) = form.outputs
     part = writing.stage.part(name)
     codes = writing.codes(part, example)
-    piece = writing.next_piece(name, part, codes, example, is_ended=False)
+    piece = writing.next_piece(name, part, codes, example, is_ended=is_ended)
     sentences = collate(writing, [writing.sentence(example.form, list(writing.inputs(example, form)), [piece])])
     values = network(sentences).values
-    table, start = frame_table(part.layout, *codes.shape), sentences.symbols.shape[1] - piece.symbols.shape[1]
+    table = (with_end_table if is_ended and part.ended else frame_table)(part.layout, *codes.shape)
+    table[table == codes.shape[1]] = ABSENT
+    start = sentences.symbols.shape[1] - piece.symbols.shape[1]
     found = {}
     for row, block in enumerate(writing.vocabulary.blocks(part)):
         for step in (table[row] != ABSENT).nonzero()[:, 0].tolist():

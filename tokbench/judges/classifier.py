@@ -1,4 +1,4 @@
-"""A classifier of sounds that tokbench taught itself, on recordings that no codec has touched."""
+"""A classifier of sounds that tokbench taught itself, on recordings or on what a codec makes of them."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property

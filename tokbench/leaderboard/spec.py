@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 ALL_UTTERANCES = "all"
-REFERENCE_GROUPS = frozenset({"untrained", "shuffled", "ceiling", "original", "input"})
+REFERENCE_GROUPS = frozenset({"untrained", "shuffled", "swapped", "guess", "ceiling", "original", "input"})
 """Groups that are the floor or the ceiling of another one: what stands beside a trained model in its tasks."""
 
 

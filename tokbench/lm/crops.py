@@ -19,8 +19,8 @@ __all__ = ["bound", "cropped", "narrowed", "shortened"]
 def cropped(spec: LmSpec, stage_name: str, form_name: str, example: Example) -> Example:
     """Return a piece of ``example``, drawn at random, in which all that lasts as long as its outputs is cut alike.
 
-    An input with a longest length of its own is cut to that. Where an input has no time (text, for one), nothing
-    can be left out of an output, and the example stays whole.
+    An input with a longest length of its own is cut to that, and one that tells of any piece stays as it is. Where
+    another input has no time (text, for one), nothing can be left out of an output, and the example stays whole.
     """
     stage, network = spec.stages[stage_name], spec.network_of(stage_name)
     form, seconds = stage.forms[form_name], stage.crop_s or spec.training.crop_s
@@ -39,7 +39,7 @@ def cropped(spec: LmSpec, stage_name: str, form_name: str, example: Example) -> 
 def bound(stage: Stage, form: Form) -> list[str]:
     """Return the streams of ``form`` that are cut alike: all but inputs that are cut on their own."""
     parts = [stage.part(name) for name in (*form.inputs, *form.outputs)]
-    bound = [part for part in parts if part.longest_s is None]
+    bound = [part for part in parts if part.longest_s is None and not part.of_any_piece]
     return [*dict.fromkeys(each.stream for part in bound for each in (part, *map(stage.part, part.plus)))]
 
 

@@ -115,8 +115,13 @@ def with_others(corpus: Corpus) -> Iterator[tuple[Utterance, Utterance | None]]:
 
 
 def group_of(utterance: Utterance, contents: Mapping[str, Content]) -> str:
-    """Return who says what in ``contents``; empty where either is not known."""
-    text = contents.get("text")
+    """Return who says what; empty where either is not known.
+
+    What is said is the text of the utterance, whatever stands for it in ``contents``, unless those are about what
+    it is to become: a sentence in several languages that are all translated into one is one sentence.
+    """
+    becomes = "target" in utterance.companions or "target_text" in utterance.labels
+    text = contents.get("text") if becomes else utterance.text
     return f"{utterance.speaker}: {text}" if utterance.speaker and isinstance(text, str) and text else ""
 
 

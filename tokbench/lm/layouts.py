@@ -20,7 +20,7 @@ from torch.nn.functional import pad
 
 from tokbench.specs.layouts import CoarseFirst, Delay, Flatten, Layout, Parallel
 
-__all__ = ["ABSENT", "arranged", "collected", "flattened", "frame_table", "unflattened", "with_end"]
+__all__ = ["ABSENT", "arranged", "frame_table", "with_end"]
 
 ABSENT = -1
 """Stands where there is no code."""
@@ -108,32 +108,3 @@ def arranged(codes: Tensor, table: Tensor, *, absent: int = ABSENT, end: int = A
     """
     ended = torch.cat([codes, codes.new_full((len(codes), 1), end)], dim=1)
     return ended.gather(1, table.clamp_min(0)).masked_fill(table == ABSENT, absent)
-
-
-def collected(grid: Tensor, table: Tensor) -> Tensor:
-    """Return the codes int64 [K, F] of a ``grid`` int64 [K, S]; the inverse of :func:`arranged`."""
-    num_codebooks, num_frames = len(table), int(table.max()) + 1 if table.numel() else 0
-    codes = grid.new_full((num_codebooks, num_frames + 1), ABSENT)
-    # Cells without a frame go into one that is thrown away.
-    codes.scatter_(1, torch.where(table == ABSENT, num_frames, table), grid)
-    return codes[:, :num_frames]
-
-
-def flattened(codes: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Return AudioLM's tokens int64 [K · F] of ``codes`` int64 [K, F], frame by frame.
-
-    Each codebook has numbers of its own: those of the first come first, of as many as ``sizes`` says.
-
-    >>> flattened(torch.tensor([[1, 2], [3, 4]]), [10, 10]).tolist()
-    [1, 13, 2, 14]
-    """
-    return (codes + _offsets(sizes)[:, None]).T.flatten()
-
-
-def unflattened(tokens: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Return the codes int64 [K, F] of ``tokens`` int64 [K · F]; the inverse of :func:`flattened`."""
-    return tokens.reshape(-1, len(sizes)).T - _offsets(sizes)[:, None]
-
-
-def _offsets(sizes: Sequence[int]) -> Tensor:
-    return torch.tensor([0, *sizes][:-1]).cumsum(0)

@@ -25,15 +25,19 @@ class Hidings:
     """bool [K, F], some of those: all of one codebook."""
 
 
-def draw_hidings(num_codebooks: int, num_frames: int, *, num_given: int = 0) -> Hidings:
+def draw_hidings(
+    num_codebooks: int, num_frames: int, *, num_given: int = 0, codebook: int | None = None
+) -> Hidings:
     """Draw what is hidden of codes whose first ``num_given`` codebooks are there.
 
-    Up to a frame, nothing is: that is the prompt, of a length drawn from 0 to F - 1. After it, the codes of a drawn
-    codebook are each hidden with one probability, cos(u) of u drawn from 0 to π / 2, those of all later codebooks
-    always, those of earlier ones never. Only the hidden ones of the drawn codebook are wanted: at least one is.
+    Up to a frame, nothing is: that is the prompt, of a length drawn from 0 to F - 1. After it, the codes of
+    ``codebook``, by default a drawn one, are each hidden with one probability, cos(u) of u drawn from 0 to π / 2,
+    those of all later codebooks always, those of earlier ones never. Only the hidden ones of that codebook are
+    wanted: at least one is.
     """
     prompt = int(torch.randint(num_frames, ()))
-    codebook = num_given + int(torch.randint(num_codebooks - num_given, ()))
+    if codebook is None:
+        codebook = num_given + int(torch.randint(num_codebooks - num_given, ()))
     probability = math.cos(float(torch.rand(())) * math.pi / 2)
     drawn = torch.rand(num_frames) < probability
     drawn[:prompt] = False

@@ -22,6 +22,9 @@ from tokbench.specs.lm import Form, Levels, Masked, Next, Part, Regression
 __all__ = ["Costs", "Losses", "costs", "level_piece", "losses", "teacher_forced"]
 
 
+_LEARNT = "an example to learn from"
+
+
 @dataclass(frozen=True)
 class Costs:
     """What the symbols of a codebook cost."""
@@ -56,22 +59,20 @@ class Losses:
 def losses(network: StageNetwork, examples: Sequence[Example]) -> Losses:
     """Return what ``examples`` cost ``network``: codes nats, features errors.
 
-    Of levels those that a step is about, or, out of training mode, all.
+    Of levels and of masked codebooks those that a step is about, or, out of training mode, all of them; of levels
+    nothing is shown then before, as nothing is where they are generated. Raises
+    :class:`tokbench.lm.decoding.ContextError` for what is longer than the context.
     """
     writing, objective = network.writing, network.objective
     if isinstance(objective, Regression):
-        sentences = _together(
-            network, [_regressed(writing, example, is_dropping=network.training) for example in examples]
-        )
-        return _errors(network, sentences, objective)
+        regressed = [_regressed(writing, example, is_dropping=network.training) for example in examples]
+        return _errors(network, _whole(network, regressed, _LEARNT), objective)
     if isinstance(objective, Levels):
         levels = _drawn_levels(network, objective) if network.training else _levels(network, objective)
         found = [each for level in levels for each in _level_costs(network, examples, objective, level)]
     else:
-        write = _next if isinstance(objective, Next) else _masked
-        written = [write(writing, example, is_dropping=network.training) for example in examples]
-        sentences = _together(network, written)
-        found = list(costs(network, sentences))
+        passes = [_written(network, example) for example in examples]
+        found = [each for written in zip(*passes, strict=True) for each in _costs_of(network, written)]
     num = sum(len(each.nats) for each in found)
     if not num:
         return Losses(network.embedding.weight.sum() * 0, {}, 0)
@@ -94,22 +95,33 @@ def teacher_forced(network: StageNetwork, examples: Sequence[Example]) -> list[l
         passes = {level: _level_sentences(network, examples, level, prompts=prompts) for level in levels}
     else:
         passes = {0: [_next(writing, example, is_dropping=False) for example in examples]}
-    return [list(costs(network, _whole(network, found), level=level)) for level, found in passes.items()]
+    what = "what is to be scored"
+    return [list(costs(network, _whole(network, found, what), level=level)) for level, found in passes.items()]
 
 
-def _whole(network: StageNetwork, sentences: Sequence[Sentence]) -> Sentences:
+def _whole(network: StageNetwork, sentences: Sequence[Sentence], what: str) -> Sentences:
     """Return ``sentences`` side by side, none of them cut."""
     writing, context = network.writing, network.spec.context
     read = [each for sentence in sentences for each in writing.split(sentence) if each is not None]
     longest = max((each.num_steps for each in read), default=0)
     if longest > context:
-        what = "what is to be scored"
         raise ContextError(writing.spec.name, num_steps=longest, context=context, what=what)
-    return _together(network, sentences)
+    return collate(writing, sentences).to(network.embedding.weight.device)
 
 
-def _together(network: StageNetwork, sentences: Sequence[Sentence]) -> Sentences:
-    return collate(network.writing, sentences).to(network.embedding.weight.device)
+def _written(network: StageNetwork, example: Example) -> list[Sentence]:
+    """Return what is learnt of ``example``, or, out of training mode, judged: one sentence or several."""
+    writing, is_training = network.writing, network.training
+    if isinstance(network.objective, Next):
+        return [_next(writing, example, is_dropping=is_training)]
+    if is_training:
+        return [_masked(writing, example, is_dropping=True)]
+    codebooks = range(_num_given(writing), network.num_levels)
+    return [_masked(writing, example, is_dropping=False, codebook=codebook) for codebook in codebooks]
+
+
+def _costs_of(network: StageNetwork, sentences: Sequence[Sentence]) -> Iterator[Costs]:
+    return costs(network, _whole(network, sentences, _LEARNT))
 
 
 def _inputs(writing: Writing, example: Example, *, is_dropping: bool) -> tuple[str, Form, list[Piece]]:
@@ -150,12 +162,15 @@ def _output(writing: Writing, form: Form, example: Example) -> tuple[str, Part, 
     return output, part, writing.codes(part, example)
 
 
-def _masked(writing: Writing, example: Example, *, is_dropping: bool) -> Sentence:
+def _num_given(writing: Writing) -> int:
+    objective = writing.stage.objective
+    return objective.num_given if isinstance(objective, Masked) else 0
+
+
+def _masked(writing: Writing, example: Example, *, is_dropping: bool, codebook: int | None = None) -> Sentence:
     name, form, inputs = _inputs(writing, example, is_dropping=is_dropping)
     output, part, codes = _output(writing, form, example)
-    objective = writing.stage.objective
-    num_given = objective.num_given if isinstance(objective, Masked) else 0
-    hidings = draw_hidings(*codes.shape, num_given=num_given)
+    hidings = draw_hidings(*codes.shape, num_given=_num_given(writing), codebook=codebook)
     shown = codes.masked_fill(hidings.are_hidden, MASKED)
     wanted = codes.masked_fill(~hidings.are_wanted, ABSENT)
     return writing.sentence(name, inputs, [writing.frames_piece(output, part, shown, wanted, example)])
@@ -177,9 +192,10 @@ def _drawn_levels(network: StageNetwork, objective: Levels) -> Sequence[int]:
 def _level_costs(
     network: StageNetwork, examples: Sequence[Example], objective: Levels, level: int
 ) -> Iterator[Costs]:
-    prompts = [_drawn_prompt(network.writing, example, objective) for example in examples]
+    writing = network.writing
+    prompts = [_drawn_prompt(writing, example, objective) if network.training else 0 for example in examples]
     sentences = _level_sentences(network, examples, level, prompts=prompts)
-    return costs(network, _together(network, sentences), level=level)
+    return costs(network, _whole(network, sentences, _LEARNT), level=level)
 
 
 def _drawn_prompt(writing: Writing, example: Example, objective: Levels) -> int:

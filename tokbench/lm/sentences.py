@@ -234,7 +234,7 @@ class Writing:
 
 
 def collate(writing: Writing, sentences: Sequence[Sentence], *, is_right_aligned: bool = False) -> Sentences:
-    """Return ``sentences`` side by side, cut where they are longer than the context."""
+    """Return ``sentences`` side by side, cut where they are longer than the context: see to that before."""
     split = [writing.split(sentence) for sentence in sentences]
     memories = [memory for _, memory in split if memory is not None]
     memory = _together(writing, memories, is_right_aligned=False) if memories else None

@@ -50,9 +50,10 @@ class Output:
         self._table = self._laid_out()
 
     def _laid_out(self) -> Tensor:
-        if self.num_frames is not None:
-            return frame_table(self.part.layout, self.num_rows, self.num_frames)
-        return with_end(self.part.layout, self.num_rows, self.order.num_frames)
+        # What says that all is over stands there where the length is known, too: it was there in training.
+        is_ended = self.part.ended or self.num_frames is None
+        laid_out = with_end if is_ended else frame_table
+        return laid_out(self.part.layout, self.num_rows, self.order.num_frames)
 
     @property
     def num_steps(self) -> int:
@@ -83,8 +84,8 @@ class Output:
         frame = int(self._table[row, self.step])
         if frame < self.num_begun:
             return int(self.codes[row, frame])
-        # The longest there may be: nothing is left but to end.
-        return ENDED if self.num_frames is None and frame == self.order.num_frames else None
+        # As long as it is to be, or as long as it may be: nothing is left but to end.
+        return ENDED if frame == self.order.num_frames else None
 
     def banned(self, row: int) -> Sequence[int]:
         """Return codes of ``row`` that cannot be drawn at this step."""

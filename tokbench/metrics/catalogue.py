@@ -905,8 +905,9 @@ _GENERATION = (
         unit="dB",
         better="lower",
         bounds=(0.0, None),
-        source="difference of the level differences between left and right, at most 40 dB each",
-        description="Whether a stereo image leans to the side that it should lean to.",
+        source="difference of the level differences between left and right, at most 40 dB each, mean of below and "
+        "above 190 Hz",
+        description="Whether bass and melody of a stereo image lean to the sides that they should lean to.",
     ),
 )
 

@@ -10,11 +10,17 @@ of a pair is the likelier; and, of outputs, the metrics of :mod:`tokbench.runner
 each of which a model is trained. Every result states the parameters of a model, its steps, its tokens, and its
 seconds of audio.
 
-Groups: ``all`` is the trained model. ``untrained`` is the same model with random weights, also where it begins with
-those of another model, and ``shuffled`` has the frames of all codes in a random order: the trained model reads
-them, or, where it would generate, they are what is heard. These are the floor. ``input`` is what was to be made
-into something else, as it is given: what is no better than that was better left alone. ``ceiling`` is what the
-tokenizer itself makes of the reference, through the same judge, and ``original`` the reference itself.
+Groups: ``all`` is the trained model. Floors stand beside it. ``untrained`` is the same model with random weights,
+also where it begins with those of another model. Of what is read, ``shuffled`` has the frames of all codes in a
+random order. ``guess`` is one answer to everything: that of the training part which would have been the best one
+there, by each metric, of a hundred. ``swapped`` takes what was generated as the answer to another item, of which
+other things were asked: a model that does not listen to what it is asked is as good there. ``input`` is what was to
+be made into something else, as it is given: what is no better than that was better left alone. ``ceiling`` is what
+the tokenizer itself makes of the reference, through the same judge, and ``original`` the reference itself.
+
+A classifier that has heard recordings alone does not know the sound of a codec, and may hear less in what comes out
+of it than there is. So, for each codec, one is taught the same on what the codec makes of the same recordings, and
+hears all that comes out of it; voices are compared as they come out of it, too.
 
 Intervals: a bootstrap over utterances or speakers and over seeds; a model that is the only one is taken as it is.
 """
@@ -22,7 +28,9 @@ Intervals: a bootstrap over utterances or speakers and over seeds; a model that 
 import functools
 import hashlib
 import importlib.metadata
+import itertools
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -47,12 +55,14 @@ from tokbench.runners.base import Bench, Failure, Measurement, Pooled, Runner, a
 from tokbench.runners.lm_scores import (
     ALL,
     CEILING,
+    GUESS,
     INPUT,
     LISTENING,
     ORIGINAL,
     SCORES,
     SHUFFLED,
     SUMS,
+    SWAPPED,
     UNTRAINED,
     Listeners,
     Output,
@@ -77,6 +87,7 @@ if TYPE_CHECKING:
     from tokbench.runners.lm_outputs import Examination
     from tokbench.specs.classifier import ClassLesson
     from tokbench.specs.ctc import Lesson
+    from tokbench.training.taught import Resynthesis
 
 __all__ = ["GeneratingLmRunner", "LmRunner"]
 
@@ -84,15 +95,23 @@ PAIRS = "pair_accuracy"
 BITS = ("lm_bits_per_second", "lm_bits_per_phone", "lm_bits_per_token", "lm_perplexity")
 FACTS = ("lm_num_parameters", "lm_num_steps", "lm_num_tokens", "lm_audio_s")
 _OF_WRITING = frozenset({"wer", "cer", "per", "bleu", "chrf", "cider", "event_f1", "answer_accuracy", "slot_f1"})
-GROUPS = (ALL, CEILING, ORIGINAL, INPUT, UNTRAINED, SHUFFLED)
+GROUPS = (ALL, CEILING, ORIGINAL, INPUT, UNTRAINED, SHUFFLED, SWAPPED, GUESS)
 """In the order in which they are told."""
 DURATION = "duration_ratio"
-_TOLD_BEFORE = frozenset({(DURATION, SHUFFLED)})
-"""Metrics and groups that are known without measuring: shuffled codes are as long as the reference."""
+_SAME_SWAPPED = frozenset({DURATION, "frechet_log_mel"})
+"""Metrics of sums over all items on each side: it makes no difference which output stands beside which item."""
+_NUM_TRIED, _NUM_TRIED_ON = 100, 100
+"""Answers of the training part that are tried as a guess, the commonest, and items that they are tried on."""
+_NUM_HEARD = 1000
+"""Items of the training part, from its beginning, that answers are taken from: of a large one, not all is read."""
+_NUM_PARTNERS = 64
+"""Items among which the one is that another answer is swapped with."""
+_OF_CODECS = "; of codecs one taught on their sound"
+"""Said of a classifier."""
 _TAUGHT = "ctc"
 _LOST = "the utterance could not be measured"
 _LOST_PARTS = np.full((1, 2), np.nan)
-_LAYOUT = 1
+_LAYOUT = 2
 """Raised by any change that makes another model of the same task and codes."""
 
 
@@ -125,7 +144,7 @@ class LmRunner(Runner):
         super().__init__(task)
         self.arguments = task.checked_arguments(LmArguments)
         self.asked = tuple(name for name in task.metrics if name not in FACTS)
-        self._loaded: tuple[Bench, list[Examination]] | None = None
+        self._loaded: tuple[Bench, list[Examination], Listeners] | None = None
         if found := list(self._problems()):
             raise SpecError(task.id, found)
 
@@ -238,11 +257,16 @@ class LmRunner(Runner):
 
             for lesson in self.lessons:
                 teach_judge(*lesson)
-        labels = {name: judge.label for kind, judge in self._judges().items() for name in LISTENING[kind]}
+        labels = {name: label for kind, label in self._labels().items() for name in LISTENING[kind]}
         self.metrics = {
             name: replace(metric, judge=labels[name]) if name in labels else metric
             for name, metric in self.metrics.items()
         }
+
+    def _labels(self) -> dict[str, str]:
+        """Return what records call those who listen."""
+        judges = self._judges()
+        return {kind: judge.label + (_OF_CODECS if kind == "classifier" else "") for kind, judge in judges.items()}
 
     def _judges(self) -> "dict[str, Judge]":
         """Return who listens, as the task says."""
@@ -255,7 +279,7 @@ class LmRunner(Runner):
 
     @cached_property
     def listeners(self) -> Listeners:
-        """Who listens, those that are taught included, once :meth:`prepare` is done."""
+        """Who listens to recordings, those that are taught included, once :meth:`prepare` is done."""
         asked = self.arguments
         recognizer = classifier = None
         if (lesson := asked.lesson) is not None:
@@ -289,7 +313,7 @@ class LmRunner(Runner):
         """What the model learns and from what, who listens, and the versions of what counts."""
         learnt = f"{_LAYOUT} {self.learnt.sha256} {self._spec.model_dump_json()}"
         digest = hashlib.sha256(learnt.encode()).hexdigest()
-        judges = (judge.label for judge in self._judges().values())
+        judges = self._labels().values()
         versions = (f"{name} {importlib.metadata.version(name)}" for name in ("jiwer", "sacrebleu"))
         return ", ".join([digest, *judges, *versions])
 
@@ -375,6 +399,32 @@ class LmRunner(Runner):
                 forms=self._forms,
                 options=Options(changes=self.arguments.changes, device=each.device, waits=True),
             )
+        if (taught := self._taught_through(bench)) is not None:
+            from tokbench.training.taught import teach_judge  # noqa: PLC0415  (as above)
+
+            teach_judge(*taught)
+
+    def _taught_through(self, bench: Bench) -> "tuple[Corpus, ClassLesson, Resynthesis] | None":
+        """Return what the classifier learns that listens to the codec of ``bench``; None where there is none."""
+        from tokbench.codecs.base import Codec  # noqa: PLC0415  (imports torch)
+        from tokbench.runners.lm_outputs import resynthesized  # noqa: PLC0415  (as above)
+        from tokbench.training.taught import Resynthesis  # noqa: PLC0415  (as above)
+
+        lesson = self.arguments.classifier
+        if lesson is None or not isinstance(bench.tokenizer, Codec):
+            return None
+        through = Resynthesis(bench.fingerprint, functools.partial(resynthesized, bench))
+        return self._taught_on(lesson.corpus), lesson, through
+
+    def _listeners_to(self, bench: Bench) -> Listeners:
+        """Return who listens to what comes out of the codec of ``bench``, once :meth:`learn` is done."""
+        from tokbench.judges.classifier import TaughtClassifier  # noqa: PLC0415  (imports torch)
+        from tokbench.training.taught import judge_file  # noqa: PLC0415  (as above)
+
+        taught, known = self._taught_through(bench), self.listeners
+        if taught is None:
+            return known
+        return replace(known, classifier=TaughtClassifier(judge_file(*taught)), of_originals=known.classifier)
 
     def _benches(self, bench: Bench) -> list[Bench]:
         """Return ``bench`` with the seed of each model: that of the run, and those that follow it."""
@@ -430,21 +480,23 @@ class LmRunner(Runner):
         findings, measurement = _Findings(), Measurement()
         audio = utterance.read()
         measurement.audio_sha256, measurement.duration_s = audio.sha256, audio.duration_s
-        examinations = self._examinations(bench)
+        examinations, listeners = self._examinations(bench)
         for examination in examinations:
             self._ask(examination, utterance, item, findings)
             for group, output in self._outputs(examination, utterance, item):
-                self._score(output, group, findings)
+                self._score(output, group, listeners, findings)
                 is_told = group == ALL and examination is examinations[0]
                 if is_told and not isinstance(output, Failure):
                     self._tell(output, measurement, with_examples=with_examples)
         for group, output in self._others(examinations[0], utterance, item):
-            self._score(output, group, findings)
+            self._score(output, group, listeners, findings)
+        if self._is_writing:
+            self._guess(examinations[0].blank(utterance, item), listeners, findings)
         self._keep(findings, measurement, utterance)
         return measurement
 
-    def _examinations(self, bench: Bench) -> "list[Examination]":
-        """Return the models of each seed, loaded once; those for another tokenizer are let go first."""
+    def _examinations(self, bench: Bench) -> "tuple[list[Examination], Listeners]":
+        """Return the models of each seed, and who listens, loaded once; those for another tokenizer go first."""
         from tokbench.runners.lm_outputs import Examination  # noqa: PLC0415  (imports torch)
 
         if self._loaded is None or self._loaded[0] != bench:
@@ -452,8 +504,8 @@ class LmRunner(Runner):
             found: list[Examination] = []
             for each in self._benches(bench):
                 found.append(Examination(self.arguments, each, self.folder(each), next(iter(found), None)))
-            self._loaded = bench, found
-        return self._loaded[1]
+            self._loaded = bench, found, self._listeners_to(bench)
+        return self._loaded[1:]
 
     def _ask(self, examination: "Examination", utterance: "Utterance", item: "Item", findings: _Findings) -> None:
         """Note how likely the models of a seed find what there is, and what they are."""
@@ -481,13 +533,14 @@ class LmRunner(Runner):
         if self._is_generating:
             yield from examination.readings(utterance, item, self.listeners)
 
-    def _score(self, output: Output | Failure, group: str, findings: _Findings) -> None:
+    def _score(self, output: Output | Failure, group: str, listeners: Listeners, findings: _Findings) -> None:
+        hearing = listeners.to_originals if group in {ORIGINAL, INPUT} else listeners
         for name in self.asked:
-            if name in SCORES and (name, group) not in _TOLD_BEFORE:
+            if name in SCORES and not (group == SWAPPED and name in _SAME_SWAPPED):
                 found = (
                     output
                     if isinstance(output, Failure)
-                    else attempt(functools.partial(SCORES[name], output, self.listeners))
+                    else attempt(functools.partial(SCORES[name], output, hearing))
                 )
                 findings.add(name, group, found)
 
@@ -532,6 +585,45 @@ class LmRunner(Runner):
         ]
         return Pooled(summaries, {name: np.stack(rows) for name, rows in parts.items() if rows})
 
+    # What one answer to everything is worth.
+
+    @property
+    def _is_writing(self) -> bool:
+        """Whether texts are written, of which one could be the answer to everything."""
+        return self._is_generating and not self.needs_decoder
+
+    def _guess(self, blank: Output, listeners: Listeners, findings: _Findings) -> None:
+        for name, text in self._guesses.items():
+            guessed = replace(blank, text=text)
+            findings.add(name, GUESS, attempt(functools.partial(SCORES[name], guessed, listeners)))
+
+    @cached_property
+    def _guesses(self) -> dict[str, str]:
+        """The answer of the training part that would have been best there, by the name of the metric."""
+        from tokbench.runners.lm_outputs import written_content  # noqa: PLC0415  (imports torch)
+
+        content, answers = written_content(self._spec, self.arguments.form), Counter[str]()
+        asked: list[Output] = []
+        pairs = zip(self.learnt, self._learnt_items, strict=True)
+        for utterance, item in itertools.islice(pairs, _NUM_HEARD):
+            if text := str(item.contents.get(content, "")):
+                answers[text] += 1
+                language = str(item.contents.get("language", ""))
+                asked.append(Output(utterance, language, reference_text=text))
+        tried, some = [text for text, _ in answers.most_common(_NUM_TRIED)], asked[:_NUM_TRIED_ON]
+        names = [name for name in self.asked if name in SCORES]
+        return {name: max(tried, key=functools.partial(self._worth, name, some)) for name in names if tried}
+
+    def _worth(self, name: str, asked: Sequence[Output], text: str) -> float:
+        """Return how good ``text`` is as the answer to everything that is ``asked``, more for better."""
+        answers = [replace(output, text=text) for output in asked]
+        found = [attempt(functools.partial(SCORES[name], answer, self.listeners)) for answer in answers]
+        sums = [each for each in found if not isinstance(each, Failure)]
+        value = estimate(name, np.stack(sums)[:, None], None)[0] if sums else None
+        if value is None:
+            return -math.inf
+        return value if self.metrics[name].better == "higher" else -value
+
 
 class GeneratingLmRunner(LmRunner):
     """Trains a language model on codes, and asks what it generates: audio, which is decoded from its codes."""
@@ -548,7 +640,21 @@ class GeneratingLmRunner(LmRunner):
     def _outputs(
         self, examination: "Examination", utterance: "Utterance", item: "Item"
     ) -> "Iterator[tuple[str, Output | Failure]]":
-        yield from examination.sounds(utterance, item)
+        partner = self._partner(utterance)
+        yield from examination.sounds(utterance, item, (partner, self._asked_items.item(partner)))
+
+    def _partner(self, utterance: "Utterance") -> "Utterance":
+        """Return which of the items after ``utterance``, round and round, asks for most that is different."""
+        known = self._known_by_id
+        ids = list(known)
+        start = ids.index(utterance.id)
+        after = [known[ids[(start + step) % len(ids)]] for step in range(1, min(_NUM_PARTNERS, len(ids) - 1) + 1)]
+        mine = _facts_of(utterance)
+        return max(after, key=lambda other: len(mine.items() - _facts_of(other).items()), default=utterance)
+
+    @cached_property
+    def _known_by_id(self) -> "dict[str, Utterance]":
+        return {utterance.id: utterance for utterance in self.measured}
 
     def _others(
         self, examination: "Examination", utterance: "Utterance", item: "Item"
@@ -559,6 +665,11 @@ class GeneratingLmRunner(LmRunner):
         measurement.facts["asked"] = output.asked
         if with_examples and output.audio is not None:
             measurement.examples = _examples(output)
+
+
+def _facts_of(utterance: "Utterance") -> dict[str, str]:
+    """Return what is known of an item."""
+    return {**utterance.labels, "speaker": utterance.speaker, "text": utterance.text}
 
 
 def _examples(output: Output) -> dict[str, bytes]:

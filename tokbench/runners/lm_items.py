@@ -80,7 +80,7 @@ class TaskItems(Material):
     def sha256(self) -> str:
         """Hash of the corpus, and of what is made of it here."""
         times = self.corpus.intervals_sha256 if self.is_edited else ""
-        facts = [2, self._items.sha256, self.form, sorted(self.renamed.items()), times]
+        facts = [3, self._items.sha256, self.form, sorted(self.renamed.items()), times]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     @property

@@ -1,6 +1,6 @@
 """Asking language models: what a trained one makes of an item, and what stands beside it as floor and ceiling."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,14 +12,23 @@ from torch import Tensor
 
 from tokbench.audio import Audio
 from tokbench.codecs.base import Codec
-from tokbench.codes import Codes, CodeStream
 from tokbench.corpora.base import Utterance
 from tokbench.errors import NotApplicableError
 from tokbench.lm.items import Content, Item
 from tokbench.lm.language_model import LANGUAGES, LanguageModel, Request, Scores
 from tokbench.lm.streams import joined, sides
 from tokbench.runners.base import Bench, Failure, attempt
-from tokbench.runners.lm_scores import ALL, CEILING, INPUT, ORIGINAL, SHUFFLED, UNTRAINED, Listeners, Output
+from tokbench.runners.lm_scores import (
+    ALL,
+    CEILING,
+    INPUT,
+    ORIGINAL,
+    SHUFFLED,
+    SWAPPED,
+    UNTRAINED,
+    Listeners,
+    Output,
+)
 from tokbench.runners.perturbations import generator_for
 from tokbench.specs.lm import LmSpec
 from tokbench.specs.lm_streams import CodeSource, FeatureSource, LabelSource, TextSource
@@ -27,7 +36,7 @@ from tokbench.specs.lm_task import LmArguments
 from tokbench.specs.scales import overlaid
 from tokbench.training.recognizer import labels_of
 
-__all__ = ["Examination", "written_content"]
+__all__ = ["Examination", "resynthesized", "written_content"]
 
 _LONGEST_UNTRAINED = 4.0
 """Times the reference, where an untrained model is stopped that is to say itself where it ends: it hardly ever
@@ -113,7 +122,7 @@ class Examination:
 
     def texts(self, utterance: Utterance, item: Item) -> Iterator[tuple[str, Output | Failure]]:
         """Yield, by group, what the models write."""
-        blank = self._blank(utterance, item)
+        blank = self.blank(utterance, item)
         yield ALL, attempt(lambda: self._written(self.trained, blank, self._given(item)))
         yield UNTRAINED, attempt(lambda: self._written(self.untrained, blank, self._given(item)))
         if self._is_timed(self.inputs):
@@ -126,7 +135,7 @@ class Examination:
 
         Where captions are compared, the original is the one of the item, and the ceiling of what others agree with.
         """
-        blank = self._blank(utterance, item)
+        blank = self.blank(utterance, item)
         if listeners.cider is not None:
             yield ORIGINAL, replace(blank, text=blank.reference_text)
         elif listeners.can_write and blank.reference is not None:
@@ -135,23 +144,32 @@ class Examination:
                 yield CEILING, attempt(lambda: replace(blank, audio=self._resynthesized(reference)))
             yield ORIGINAL, replace(blank, audio=reference)
 
-    def sounds(self, utterance: Utterance, item: Item) -> Iterator[tuple[str, Output | Failure]]:
-        """Yield, by group, what the models let be heard."""
-        blank, own = self._blank(utterance, item), self.arguments.sampling
-        yield ALL, attempt(lambda: self._heard(self.trained, blank, item, own))
+    def sounds(
+        self, utterance: Utterance, item: Item, partner: tuple[Utterance, Item]
+    ) -> Iterator[tuple[str, Output | Failure]]:
+        """Yield, by group, what the models let be heard; that of the trained one as the answer to ``partner``, too.
+
+        ``partner`` is another item, of which other things were asked.
+        """
+        blank, own = self._voiced(self.blank(utterance, item)), self.arguments.sampling
+        heard = attempt(lambda: self._heard(self.trained, blank, item, own))
+        yield ALL, heard
+        if isinstance(heard, Failure):
+            yield SWAPPED, heard
+        else:
+            yield SWAPPED, attempt(lambda: replace(self._voiced(self.blank(*partner)), audio=heard.audio))
         yield UNTRAINED, attempt(lambda: self._heard(self.untrained, blank, item, self._stopped(blank)))
 
     def recordings(self, utterance: Utterance, item: Item) -> Iterator[tuple[str, Output | Failure]]:
         """Yield, by group, the reference, what the tokenizer makes of it, and what was to be made into it."""
-        blank = self._blank(utterance, item)
+        blank = self.blank(utterance, item)
         if (reference := blank.reference) is not None:
-            yield CEILING, attempt(lambda: replace(blank, audio=self._resynthesized(reference)))
+            yield CEILING, attempt(lambda: replace(self._voiced(blank), audio=self._resynthesized(reference)))
             yield ORIGINAL, replace(blank, audio=reference)
-            yield SHUFFLED, attempt(lambda: replace(blank, audio=self._shuffled_audio(item, reference)))
         if isinstance(source := self._given(item).get(_SOURCE), Audio):
             yield INPUT, replace(blank, audio=source)
 
-    def _blank(self, utterance: Utterance, item: Item) -> Output:
+    def blank(self, utterance: Utterance, item: Item) -> Output:
         """Return what is known of an output before there is one."""
         contents = item.contents
         reference, voice = contents.get("audio"), contents.get("prompt")
@@ -221,28 +239,31 @@ class Examination:
             for name, values in made.items()
         }
 
-    def _shuffled_audio(self, item: Item, reference: Audio) -> Audio:
-        def shuffled(codes: Codes) -> Codes:
-            streams = tuple(
-                CodeStream(
-                    stream.indices[:, _order(item, stream.num_frames)], stream.codebook_size, stream.frame_rate_hz
-                )
-                for stream in codes.streams
-            )
-            return Codes(streams, codes.num_samples, codes.sample_rate_hz)
+    def _voiced(self, blank: Output) -> Output:
+        """Return ``blank`` with its voice as the tokenizer makes it, where somebody listens who knows voices.
 
-        return self._resynthesized(reference, shuffled)
+        A codec changes all voices alike, often more than they differ: what comes out of it is compared with the
+        voice as it comes out of it, and only recordings with recordings.
+        """
+        voice = blank.voice or blank.reference
+        if not self.arguments.speaker or voice is None:
+            return blank
+        return replace(blank, voice=self._resynthesized(voice))
 
-    def _resynthesized(self, audio: Audio, changed: Callable[[Codes], Codes] = lambda codes: codes) -> Audio:
+    def _resynthesized(self, audio: Audio) -> Audio:
         """Return what the tokenizer makes of ``audio``, side by side where the model reads or writes two sides."""
-        heard = [self.bench.encode(side).codes for side in sides(audio, self._num_channels)]
-        return joined([self.bench.decode(changed(codes))[0] for codes in heard])
+        return joined([resynthesized(self.bench, side) for side in sides(audio, self._num_channels)])
 
     @cached_property
     def _num_channels(self) -> int:
         """Channels that are tokenized on their own."""
         sources = [self.trained.spec.stream(name) for name in (*self.inputs, *self.outputs)]
         return max((source.channels for source in sources if isinstance(source, CodeSource)), default=1)
+
+
+def resynthesized(bench: Bench, audio: Audio) -> Audio:
+    """Return what the codec of ``bench`` makes of ``audio``."""
+    return bench.decode(bench.encode(audio).codes)[0]
 
 
 def _sharing(model: LanguageModel, other: LanguageModel) -> LanguageModel:

@@ -9,7 +9,7 @@ Axes: ``N`` utterances, ``S`` seeds, ``M`` sums, ``T`` samples.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -39,12 +39,14 @@ if TYPE_CHECKING:
 __all__ = [
     "ALL",
     "CEILING",
+    "GUESS",
     "INPUT",
     "LISTENING",
     "ORIGINAL",
     "SCORES",
     "SHUFFLED",
     "SUMS",
+    "SWAPPED",
     "UNTRAINED",
     "Listeners",
     "Output",
@@ -52,10 +54,12 @@ __all__ = [
     "estimate",
 ]
 
-ALL, UNTRAINED, SHUFFLED, CEILING, ORIGINAL, INPUT = (
+ALL, UNTRAINED, SHUFFLED, SWAPPED, GUESS, CEILING, ORIGINAL, INPUT = (
     "all",
     "untrained",
     "shuffled",
+    "swapped",
+    "guess",
     "ceiling",
     "original",
     "input",
@@ -70,6 +74,8 @@ _NOBODY = 0.0
 """Similarity to a voice where none is heard, or nothing at all: a model may well have nothing to say."""
 _NOTHING = 0.0
 """Share of what is heard in the key, where nothing is heard."""
+_LOWEST_MELODY_HZ = 190.0
+"""Below the lowest note of a melody of ``synth-music`` (220 Hz), and above the highest one of a bass (123 Hz)."""
 _NEAR_CENTS = 50.0
 _FRAME_S = 0.01
 _ROUNDING = 1e-6
@@ -131,6 +137,9 @@ class Listeners:
     words: Collection[str] = ()
     """Words that the recognizer may hear; any if empty."""
     classifier: "TaughtClassifier | None" = None
+    """Who tells classes apart, of what a codec has made where it is taught on that."""
+    of_originals: "TaughtClassifier | None" = None
+    """Who was taught the same on recordings that no codec has touched, where that is somebody else."""
     label: str = ""
     """Column that the classifier tells."""
     speakers: "SpeakerEncoder | None" = None
@@ -178,6 +187,11 @@ class Listeners:
         if self.classifier is None:
             raise NotApplicableError("the task teaches no classifier")
         return self.classifier.posteriors(audio)
+
+    @property
+    def to_originals(self) -> "Listeners":
+        """The same people, of whom the classifier is the one for recordings that no codec has touched."""
+        return replace(self, classifier=self.of_originals or self.classifier)
 
 
 Function = Callable[[Output, Listeners], np.ndarray]
@@ -293,9 +307,8 @@ def _class_accuracy(output: Output, listeners: Listeners) -> np.ndarray:
 
 
 def _class_kl(output: Output, listeners: Listeners) -> np.ndarray:
-    reference, generated = (
-        np.maximum(listeners.posteriors(audio), _SMALLEST_PROBABILITY) for audio in (output.wanted, output.sound)
-    )
+    heard = (listeners.to_originals.posteriors(output.wanted), listeners.posteriors(output.sound))
+    reference, generated = (np.maximum(posteriors, _SMALLEST_PROBABILITY) for posteriors in heard)
     reference, generated = reference / reference.sum(), generated / generated.sum()
     return np.array([max(float((reference * np.log(reference / generated)).sum()), 0.0), 1.0])
 
@@ -381,13 +394,18 @@ def _side_error_db(output: Output, listeners: Listeners) -> np.ndarray:  # noqa:
     if output.wanted.num_channels != len(("left", "right")):
         raise NotApplicableError("the reference has no two sides")
     wanted_db, heard_db = (_lean_db(audio) for audio in (output.wanted, output.sound))
-    return np.array([abs(wanted_db - heard_db), 1.0])
+    return np.array([np.abs(wanted_db - heard_db).mean(), 1.0])
 
 
-def _lean_db(audio: "Audio") -> float:
-    """Return how much louder the left side is; 0 for mono."""
-    energy = np.square(audio.to_channels(2).samples.numpy().astype(np.float64)).sum(axis=1) + 1e-12
-    return float(np.clip(10 * np.log10(energy[0] / energy[1]), -_MOST_DB, _MOST_DB))
+def _lean_db(audio: "Audio") -> np.ndarray:
+    """Return how much louder the left side is, below and above the lowest note of a melody, [2]; 0 for mono."""
+    sides = audio.to_channels(2).samples.numpy().astype(np.float64)
+    power = np.square(np.abs(np.fft.rfft(sides, axis=1)))
+    is_low = np.fft.rfftfreq(sides.shape[1], 1 / audio.sample_rate_hz) < _LOWEST_MELODY_HZ
+    # The spectrum is that of the whole recording: digital silence has none, and leans to no side.
+    left, right = (np.array([side[is_low].sum(), side[~is_low].sum()]) / len(is_low) + 1e-12 for side in power)
+    leans: np.ndarray = np.clip(10 * np.log10(left / right), -_MOST_DB, _MOST_DB)
+    return leans
 
 
 def _frechet_log_mel(output: Output, listeners: Listeners) -> np.ndarray:  # noqa: ARG001

@@ -1,4 +1,4 @@
-"""What a classifier of sounds is taught, on recordings that no codec has touched."""
+"""What a classifier of sounds is taught, on recordings or on what a codec makes of them."""
 
 from pydantic import Field
 

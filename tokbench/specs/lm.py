@@ -69,6 +69,8 @@ class Part(StrictModel):
     """Of an input."""
     longest_s: float | None = Field(default=None, gt=0)
     """Seconds that are taken of an input, somewhere in training and from its beginning later (enrolment)."""
+    of_any_piece: bool = False
+    """Whether an input that tells of a recording tells of any piece of it: what it goes with may then be cut."""
     ended: bool = True
     """Whether the end of an output is learnt; if not, its length has to be given, or follows from other streams."""
     weights: tuple[Annotated[float, Field(ge=0)], ...] = (1.0,)
@@ -169,7 +171,8 @@ class Stage(StrictModel):
     """In what it differs from the spec's ``[network]``."""
     sampling: Sampling = Sampling()
     crop_s: float | None = Field(default=None, gt=0)
-    """Longest piece it learns from; by default ``training.crop_s``."""
+    """Longest piece it learns from, where no text that goes with it tells of the whole; by default
+    ``training.crop_s``."""
     chunk_s: float | None = Field(default=None, gt=0)
     """Seconds that it generates at a time, each piece on its own (the last stage of AudioLM); by default, all."""
     optimizer: Optimizer | None = None

@@ -1,10 +1,12 @@
-"""Teaching a classifier of sounds on recordings that no codec has touched, once for each lesson and corpus."""
+"""Teaching a classifier of sounds on recordings, or on what a codec makes of them, once for each of them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from tokbench.audio import Audio
 from tokbench.corpora.base import Corpus, Utterance
 from tokbench.errors import TrainingError
 from tokbench.models.classifier import (
@@ -28,15 +30,18 @@ def class_of(utterance: Utterance, label: str) -> str:
     return known[label] if label in known else utterance.labels.get(label, "")
 
 
-def teach_classifier(corpus: Corpus, lesson: ClassLesson, path: Path) -> None:
-    """Teach ``lesson`` on ``corpus``, and write the classifier to ``path``.
+def teach_classifier(
+    corpus: Corpus, lesson: ClassLesson, path: Path, *, heard_through: Callable[[Audio], Audio] | None = None
+) -> None:
+    """Teach ``lesson`` on ``corpus``, which goes through a codec first if one is given, and write it to ``path``.
 
     Utterances without the label are passed over. Raises :class:`TrainingError` where there are no two classes.
     """
     frames, labels = [], []
     for utterance in corpus:
         if label := class_of(utterance, lesson.label):
-            samples = utterance.read().to_channels(1).resample(SAMPLE_RATE_HZ).mono()
+            audio = utterance.read() if heard_through is None else heard_through(utterance.read())
+            samples = audio.to_channels(1).resample(SAMPLE_RATE_HZ).mono()
             frames.append(frames_of(samples, lesson))
             labels.append(label)
     classes = sorted(set(labels))
