@@ -6,16 +6,17 @@ Two records are compared on the same utterances, and over the seeds that their m
 from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations
 
-from findings_parts import Finding, by_size, num_clear, of_kinds, taught_and_not, verdict_of
-from findings_records import Records, number, table, told, told_gap
+from findings_parts import Finding, Verdict, by_size, num_clear, of_kinds, taught_and_not, verdict_of
+from findings_records import Records, counted, number, table, told, told_gap
 
 from tokbench.leaderboard.cells import SourceRecord
 from tokbench.metrics.catalogue import METRICS
+from tokbench.runners.lm_scores import GUESS, SWAPPED, UNTRAINED
 
 __all__ = ["OF_LANGUAGE_MODELS"]
 
 WORDS = {
-    "lm-tts.v1": "wer",
+    "lm-tts.v1": "class_accuracy",
     "lm-asr.v1": "wer",
     "lm-phones.v1": "per",
     "lm-kws.v1": "answer_accuracy",
@@ -34,6 +35,8 @@ UNDERSTOOD = {
 }
 """Metric of each task in which speech is understood."""
 LIKELIHOODS = ("lm-swuggy.v1", "lm-sblimp.v1", "lm-storycloze.v1")
+FLOORS = (UNTRAINED, SWAPPED, GUESS)
+"""Groups that a model has to be better than. Codes in a random order are none: single words are known by them."""
 Compared = tuple[str, SourceRecord, SourceRecord]
 """A metric, and two records, of which the first is expected to be better."""
 
@@ -145,7 +148,7 @@ def phones_for_later_codebooks(records: Records) -> Finding:
         records,
         "Phones help to predict the later codebooks.",
         "VALL-E, Wang et al. 2023, arXiv:2301.02111, table 5",
-        _switched(records, "lm-tts.v1", "lm-tts-no-phones.v1", ("wer", "warped_mcd_db")),
+        _switched(records, "lm-tts.v1", "lm-tts-no-phones.v1", ("class_accuracy",)),
         reason="single words are told by the first codebook alone",
     )
 
@@ -156,7 +159,7 @@ def one_step(records: Records) -> Finding:
         records,
         "One step that predicts the sum of all codebooks sounds better than one pass for each.",
         "LauraGPT, Du et al. 2023, arXiv:2310.04673, section 3.3",
-        _switched(records, "lm-tts-one-step.v1", "lm-tts.v1", ("wer", "warped_mcd_db")),
+        _switched(records, "lm-tts-one-step.v1", "lm-tts.v1", ("class_accuracy",)),
         reason="the mean of what could be heard is blurred, and the decoder was taught on sums of codes",
     )
 
@@ -189,9 +192,15 @@ def _where(source: SourceRecord) -> tuple[str, str, str]:
 
 
 def _finding(records: Records, claim: str, source: str, compared: Iterable[Compared], *, reason: str) -> Finding:
-    """Return what follows from comparisons in which the first is expected to be better."""
-    rows, gaps = [], []
+    """Return what follows from comparisons in which the first is expected to be better.
+
+    Where neither is clearly better than what it takes no model for, nothing follows.
+    """
+    rows, gaps, num_idle = [], [], 0
     for metric, first, second in compared:
+        if not any(_is_above_its_floors(records, metric, each) for each in (first, second)):
+            num_idle += 1
+            continue
         gaps.append(records.gap(first, second, metric, same_task=False))
         rows.append(
             [
@@ -202,9 +211,22 @@ def _finding(records: Records, claim: str, source: str, compared: Iterable[Compa
                 told_gap(gaps[-1]),
             ]
         )
+    idle = f"In {counted(num_idle, 'comparison')} neither is better than its floors." if num_idle else ""
     if not rows:
-        return Finding(claim, source, "not measured", "There are no records of both.")
+        verdict: Verdict = "undecided" if num_idle else "not measured"
+        return Finding(claim, source, verdict, idle or "There are no records of both.", reason=reason)
     more, less = num_clear(gaps)
-    evidence = f"In {more} of {len(gaps)} comparisons the first is clearly better, and in {less} clearly worse."
+    evidence = (
+        f"In {more} of {len(gaps)} comparisons the first is clearly better, and in {less} clearly worse. {idle}"
+    )
     heads = ("corpus", "metric", "first", "second", "of the first", "of the second", "better by")
-    return Finding(claim, source, verdict_of(more, less, len(gaps)), evidence, table(heads, rows), reason)
+    return Finding(claim, source, verdict_of(more, less, len(gaps)), evidence.rstrip(), table(heads, rows), reason)
+
+
+def _is_above_its_floors(records: Records, metric: str, source: SourceRecord) -> bool:
+    """Say whether a model is clearly better than each of its floors that there are."""
+    sign = 1.0 if METRICS[metric].better == "higher" else -1.0
+    value = number(source, metric)
+    floors = [floor for group in FLOORS if (floor := number(source, metric, group)) is not None]
+    gaps = [records.independent((value, source), (floor, source), sign) for floor in floors]
+    return all(gap.is_clear and gap.value > 0 for gap in gaps)

@@ -268,7 +268,7 @@ def test_a_language_model_is_compared_with_the_one_of_which_a_switch_was_turned(
         for switch, bits in tasks.items():
             statistic(results, codec, f"lm-perplexity{switch}.v1", lm_bits_per_second=(bits, 5.0))
     # Only one of the two has been asked for words.
-    statistic(results, "mimi", "lm-tts.v1", wer=(0.3, 0.1))
+    statistic(results, "mimi", "lm-asr.v1", wer=(0.3, 0.1))
     finding = found(docs, results, "patterns")
     assert finding.verdict == "reproduced in part"
     # Delayed codes against flattened ones say nothing of all at once.
@@ -281,7 +281,7 @@ def test_hybrid_codes_and_more_units_are_compared_in_every_task_about_what_is_sa
     docs: ModuleType, results: Results
 ) -> None:
     for codec, error, accuracy in (("speechtokenizer-tiny", 0.1, 0.9), ("encodec-tiny", 0.4, 0.6)):
-        statistic(results, codec, "lm-tts.v1", wer=(error, 0.05))
+        statistic(results, codec, "lm-asr.v1", wer=(error, 0.05))
         statistic(results, codec, "lm-kws.v1", answer_accuracy=(accuracy, 0.05))
     hybrid = found(docs, results, "hybrid_tokens")
     assert (hybrid.verdict, len(hybrid.table)) == ("reproduced", 4)
@@ -292,6 +292,24 @@ def test_hybrid_codes_and_more_units_are_compared_in_every_task_about_what_is_sa
     more = found(docs, results, "more_units")
     assert "In 2 of 3 comparisons" in more.evidence
     assert more.verdict == "reproduced in part"
+
+
+def test_models_that_are_no_better_than_their_floors_say_nothing(docs: ModuleType, results: Results) -> None:
+    def measured(codec: str, value: float) -> None:
+        groups = {"all": value, "untrained": 0.0, "guess": 0.1}
+        summaries = [
+            summary_of("answer_accuracy", [each], group=group, better="higher", low=each - 0.05, high=each + 0.05)
+            for group, each in groups.items()
+        ]
+        results.add(codec, "1", task="lm-kws.v1", summaries=summaries)
+
+    measured("speechtokenizer-tiny", 0.12)
+    measured("encodec-tiny", 0.02)
+    idle = found(docs, results, "hybrid_tokens")
+    assert (idle.verdict, idle.table) == ("undecided", ())
+    assert idle.evidence == "In 1 comparison neither is better than its floors."
+    measured("speechtokenizer-tiny", 0.9)
+    assert found(docs, results, "hybrid_tokens").verdict == "reproduced"
 
 
 def test_units_and_codes_are_compared_by_what_a_model_finds_likely(docs: ModuleType, results: Results) -> None:

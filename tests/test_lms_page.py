@@ -51,16 +51,16 @@ def test_nothing_but_the_tables_is_made_anew(docs: ModuleType, tmp_path: Path) -
 
 
 def test_records_stand_best_first_with_their_floors_and_ceilings(docs: ModuleType, tmp_path: Path) -> None:
-    results = Results(tmp_path / "results", corpus="synth-words.v1-digit", num_utterances=3)
+    results = Results(tmp_path / "results", corpus="synth-commands.v1-digits", num_utterances=3)
     for codec, error in (("worse", 0.6), ("better", 0.3)):
         values = {"all": ("wer", error), "original": ("wer", 0.2), "untrained": ("wer", 0.9)}
-        record(results, codec, "lm-tts.v1", **values)
+        record(results, codec, "lm-asr.v1", **values)
     lines = docs.lms_page(PAGE, results.folder).splitlines()
     head = lines.index(
         "| corpus | tokenizer | kbit/s | model | original | untrained | parameters | steps | tokens | audio, s |"
     )
-    assert "lower is better; 3 seeds" in lines[head - 2]
+    assert "lower is better; 1 seed" in lines[head - 2]
     assert lines[head + 2].startswith(
-        "| synth-words.v1-digit | `better:1` | 1.50 | 0.300 (0.200 to 0.400) | 0.200 ("
+        "| synth-commands.v1-digits | `better:1` | 1.50 | 0.300 (0.200 to 0.400) | 0.200 ("
     )
     assert "`worse:1`" in lines[head + 3]
