@@ -10,7 +10,14 @@ from typing import TypeAlias
 from tokbench import stats
 from tokbench.codecs.registry import list_cards
 from tokbench.leaderboard.cells import SourceRecord, check_comparable, read_task
-from tokbench.leaderboard.components import Components, UtteranceTables, are_measured, difference, num_units
+from tokbench.leaderboard.components import (
+    Components,
+    UtteranceTables,
+    are_measured,
+    difference,
+    num_units,
+    units_of,
+)
 from tokbench.leaderboard.numbers import with_digits
 from tokbench.metrics.catalogue import METRICS
 from tokbench.records import MetricSummary
@@ -137,7 +144,7 @@ class Records:
             parts[0],
             parts[1],
             is_rms=summary is not None and summary.pooling == "rms",
-            speakers=tables[0]["speaker"].tolist() if source.record.interval.by == "speaker" else None,
+            units=units_of(source, tables[0]),
         )
 
     def independent(self, first: _Number, second: _Number, sign: float = 1.0) -> Gap:

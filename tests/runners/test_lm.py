@@ -2,11 +2,13 @@
 
 import gc
 import io
+import json
 import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -19,8 +21,10 @@ from tokbench.errors import SpecError
 from tokbench.lm.streams import load_tools
 from tokbench.runners.base import Bench
 from tokbench.runners.lm import GeneratingLmRunner, LmRunner
+from tokbench.runners.payload import pack_arrays
 from tokbench.runners.registry import make_runner
 from tokbench.specs.task import Task, find_task, list_tasks
+from tokbench.stats import bootstrap_interval
 from tokbench.store import CodeStore
 
 FACTS = ("lm_num_parameters", "lm_num_steps", "lm_num_tokens", "lm_audio_s")
@@ -159,7 +163,7 @@ def test_what_is_generated_is_kept_to_be_listened_to_with_what_was_asked(manifes
     runner.learn(bench)
     first = next(iter(open_corpus(asked.corpus)))
     row = runner.measure(bench, first, with_examples=True)
-    assert row.facts == {"asked": "up"}
+    assert row.facts == {"asked": "up", "text": "up"}
     assert set(row.examples) == {"original.flac", "original.png", "decoded.flac", "decoded.png"}
     original, decoded = (
         soundfile.info(io.BytesIO(row.examples[f"{name}.flac"])) for name in ("original", "decoded")
@@ -202,3 +206,31 @@ def test_lengths_that_are_given_are_not_measured_and_sampling_is_checked(manifes
 def test_a_judge_that_is_needed_is_told_too(manifest: Path) -> None:
     with pytest.raises(SpecError, match=r"arguments\.classifier: missing, and class_accuracy cannot do without"):
         make_runner(task(manifest, "tts", "class_accuracy", kind="lm-generation"))
+
+
+def test_texts_are_resampled_where_several_say_the_same(manifest: Path) -> None:
+    asked = task(manifest, "asr", "answer_accuracy").model_copy(
+        update={"interval_by": "text", "corpus": f"manifest:{manifest}?split=train"}
+    )
+    runner = make_runner(asked)
+    assert isinstance(runner, LmRunner)
+    spoken = ("up", "up", "down", "down", "left", "left", "right", "right")
+    payloads = []
+    for text in spoken:
+        told = np.array(json.dumps({"unit": text, "reasons": {}}))
+        answers = np.array([[float(text in {"up", "left"}), 1.0]])
+        payloads.append(pack_arrays(told=told, **{"answer_accuracy/all": answers}))
+    (found,) = [item for item in runner.pool(payloads).summaries if item.name == "answer_accuracy"]
+    sums = np.repeat([[1.0, 1.0], [0.0, 1.0], [1.0, 1.0], [0.0, 1.0]], 2, axis=0)
+    low, high = bootstrap_interval(sums[:, :1], sums[:, 1:], rms=[False], groups=list(spoken))[0]
+    assert (found.value, found.low, found.high) == (0.5, pytest.approx(low), pytest.approx(high))
+    alone = bootstrap_interval(sums[:, :1], sums[:, 1:], rms=[False])[0]
+    assert high - low > alone[1] - alone[0]
+
+
+def test_tasks_of_other_kinds_resample_no_texts() -> None:
+    asked = find_task("reconstruction")[0].model_copy(update={"interval_by": "text"})
+    with pytest.raises(
+        SpecError, match="a task of the kind reconstruction resamples utterances or speakers, and no"
+    ):
+        make_runner(asked)

@@ -20,6 +20,7 @@ from tokbench.leaderboard.components import (
     num_units,
     results_option,
     run_command,
+    units_of,
 )
 from tokbench.leaderboard.spec import ALL_UTTERANCES
 from tokbench.records import MetricSummary
@@ -172,7 +173,8 @@ class _Pair:
         tables = UtteranceTables().of(baseline, codec)[::-1]
         everything = tables[0].index.union(tables[1].index, sort=False)
         self._tables = [table.reindex(everything) for table in tables]
-        labels = ["speaker", "language"]
+        by = baseline.record.interval.by
+        labels = list(dict.fromkeys(["speaker", "language", *([] if by == everything.name else [by])]))
         self._labels = self._tables[0][labels].fillna(self._tables[1][labels])
 
     def _is_measured(self, metric: str) -> bool:
@@ -205,9 +207,8 @@ class _Pair:
         if not self._is_measured(metric.name):
             return line | _of_corpus(mine, theirs, num_units(self.baseline, self._labels))
         labels, *both = self._complete(metric.name)
-        by_speaker = self.baseline.record.interval.by == "speaker"
-        speakers = labels["speaker"].tolist() if by_speaker else None
-        found = difference(both[0], both[1], is_rms=metric.pooling == "rms", speakers=speakers)
+        units = units_of(self.baseline, labels)
+        found = difference(both[0], both[1], is_rms=metric.pooling == "rms", units=units)
         line |= {"num_utterances": len(labels), "num_missing": len(self._labels) - len(labels)}
         if found is None:
             return line

@@ -28,6 +28,7 @@ __all__ = [
     "read_utterances",
     "results_option",
     "run_command",
+    "units_of",
 ]
 
 _AUDIO = "audio_sha256"
@@ -113,9 +114,16 @@ def _heard(utterances: pd.DataFrame) -> dict[str, str]:
     return dict(zip(known.index.astype(str), known, strict=True))
 
 
+def units_of(source: SourceRecord, utterances: pd.DataFrame) -> list[str] | None:
+    """Return what each utterance is resampled with, its speaker or its text; None where each is by itself."""
+    by = source.record.interval.by
+    return None if by == utterances.index.name else utterances[by].tolist()
+
+
 def num_units(source: SourceRecord, utterances: pd.DataFrame) -> int:
-    """Return how many speakers, or utterances, the intervals of a record were made of."""
-    return utterances["speaker"].nunique() if source.record.interval.by == "speaker" else len(utterances)
+    """Return how many utterances, speakers or texts the intervals of a record were made of."""
+    units = units_of(source, utterances)
+    return len(utterances) if units is None else len({*units})
 
 
 def _columns(utterances: pd.DataFrame, metric: str) -> list[tuple[str, str]]:
@@ -177,13 +185,13 @@ class Components:
 
 
 def difference(
-    first: Components, second: Components, *, is_rms: bool, speakers: list[str] | None
+    first: Components, second: Components, *, is_rms: bool, units: list[str] | None
 ) -> stats.Difference | None:
     """Compare all seeds of both on the utterances on which neither failed; None where nothing can be said.
 
-    ``speakers`` names the one of each utterance where speakers are resampled.
+    ``units`` are those of :func:`units_of`.
     """
     is_complete = first.is_ok & second.is_ok
     seeds = [each.take(is_complete).seeds for each in (first, second)]
-    groups = None if speakers is None else list(compress(speakers, is_complete))
+    groups = None if units is None else list(compress(units, is_complete))
     return stats.paired_over_seeds(*seeds, rms=is_rms, groups=groups)

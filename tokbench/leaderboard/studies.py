@@ -11,7 +11,7 @@ import pandas as pd
 
 from tokbench import stats
 from tokbench.leaderboard.cells import SourceRecord, check_comparable, read_task
-from tokbench.leaderboard.components import Components, UtteranceTables, are_measured, difference
+from tokbench.leaderboard.components import Components, UtteranceTables, are_measured, difference, units_of
 from tokbench.records import MetricSummary
 from tokbench.specs.study import Study, StudyRun
 from tokbench.specs.task import find_task
@@ -94,7 +94,7 @@ class Point:
             Components.joined(parts[: len(self.trials)]),
             Components.joined(parts[len(self.trials) :]),
             is_rms=self.summaries(metric)[0].pooling == "rms",
-            speakers=tables[0].loc[shared, "speaker"].tolist() if first.record.interval.by == "speaker" else None,
+            units=units_of(first, tables[0].loc[shared]),
         )
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 from tokbench import stats
 from tokbench.leaderboard.cells import Cell, Row, Section, SourceRecord
-from tokbench.leaderboard.components import Components, UtteranceTables, are_measured, num_units
+from tokbench.leaderboard.components import Components, UtteranceTables, are_measured, num_units, units_of
 from tokbench.leaderboard.spec import ALL_UTTERANCES, Leaderboard
 
 __all__ = [
@@ -122,7 +122,7 @@ def _resampled(metric: str, sources: Sequence[SourceRecord], tables: Sequence[pd
     if not places:
         return None
     summary = sources[places[0]].record.metric(metric)
-    groups = tables[places[0]]["speaker"].tolist() if sources[places[0]].record.interval.by == "speaker" else None
+    groups = units_of(sources[places[0]], tables[places[0]])
     parts = [Components.of(tables[place], metric) for place in places]
     total = stats.group_sums(np.column_stack([part.total for part in parts]), groups)
     weight = stats.group_sums(np.column_stack([part.weight for part in parts]), groups)
@@ -143,7 +143,7 @@ class Compared:
     drawn: _Drawn | None
     """Values on the same draws, of the rows whose utterances have one; None where no row has any."""
     num_units: int
-    """Speakers or utterances of the corpus."""
+    """Utterances, speakers or texts of the corpus."""
 
     def tied_with(self, place: int) -> np.ndarray:
         """Return bool [N], true for the rows that cannot be told from the one at ``place``, itself included."""

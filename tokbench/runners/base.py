@@ -36,6 +36,8 @@ __all__ = ["Bench", "Failure", "Leaving", "Measurement", "Pooled", "Runner", "at
 Result = TypeVar("Result")
 Fact = str | int | float | bool | None
 
+TEXT = "text"
+"""The fact by which utterances are resampled where a task says ``interval_by = "text"``."""
 _MOST_NAMES = 12
 """Metrics of a kind that an error lists."""
 _BENEATH = frozenset({"tokbench", "torch", *sys.stdlib_module_names})
@@ -200,6 +202,9 @@ class Runner(ABC):
         known = self.known_metrics()
         if foreign := [name for name in task.metrics if name not in known]:
             raise SpecError(task.id, [self._no_such_metrics(task.kind, foreign)])
+        if task.interval_by == TEXT and TEXT not in self.facts:
+            problem = f"interval_by: a task of the kind {task.kind} resamples utterances or speakers, and no texts"
+            raise SpecError(task.id, [problem])
         self.task = task
         self.metrics: Mapping[str, Metric] = {name: METRICS[name] for name in task.metrics}
 

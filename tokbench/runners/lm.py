@@ -22,7 +22,7 @@ A classifier that has heard recordings alone does not know the sound of a codec,
 of it than there is. So, for each codec, one is taught the same on what the codec makes of the same recordings, and
 hears all that comes out of it; voices are compared as they come out of it, too.
 
-Intervals: a bootstrap over utterances or speakers and over seeds; a model that is the only one is taken as it is.
+Intervals: a bootstrap over utterances, speakers or texts, and over seeds; of one model alone, it is taken as it is.
 """
 
 import functools
@@ -51,7 +51,7 @@ from tokbench.lm.pruning import narrowed_to
 from tokbench.metrics.base import Metric
 from tokbench.paths import cache_dir
 from tokbench.records import CodecSummary, MetricSummary
-from tokbench.runners.base import Bench, Failure, Measurement, Pooled, Runner, attempt
+from tokbench.runners.base import TEXT, Bench, Failure, Measurement, Pooled, Runner, attempt
 from tokbench.runners.lm_scores import (
     ALL,
     CEILING,
@@ -138,7 +138,7 @@ class LmRunner(Runner):
     needs_decoder: ClassVar[bool] = False
     corpus_metrics = (*SCORES, *SUMS, PAIRS, *BITS, *FACTS)
     interval_method = "percentile bootstrap over units and seeds"
-    facts = {"written": "text"}  # noqa: RUF012  (a constant of the class, typed in the base)
+    facts = {"written": "text", TEXT: "text"}  # noqa: RUF012  (a constant of the class, typed in the base)
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
@@ -560,7 +560,9 @@ class LmRunner(Runner):
             for key, sums in findings.sums.items()
             if key not in reasons and key.partition("/")[0] in self.metrics
         }
-        told = json.dumps({"speaker": utterance.speaker, "reasons": reasons})
+        units = {"utterance": utterance.id, "speaker": utterance.speaker, TEXT: utterance.text}
+        measurement.facts[TEXT] = utterance.text
+        told = json.dumps({"unit": units[self.task.interval_by], "reasons": reasons})
         measurement.payload = pack_arrays(told=np.array(told), **packed)
 
     def summarise(self, payloads: Iterable[bytes | None]) -> list[MetricSummary]:
@@ -577,9 +579,9 @@ class LmRunner(Runner):
             found = _ratios(payload, parts)
             for name, rows in parts.items():
                 rows.append(np.broadcast_to(found.get(name, _LOST_PARTS), shape))
-        is_by_speaker = self.task.interval_by == "speaker"
+        is_grouped = self.task.interval_by != "utterance"
         summaries = [
-            collected.summary(metric, group, is_by_speaker=is_by_speaker)
+            collected.summary(metric, group, is_grouped=is_grouped)
             for name, metric in self.metrics.items()
             for group in collected.groups(name)
         ]
@@ -629,7 +631,7 @@ class GeneratingLmRunner(LmRunner):
     """Trains a language model on codes, and asks what it generates: audio, which is decoded from its codes."""
 
     needs_decoder: ClassVar[bool] = True
-    facts = {"asked": "text"}  # noqa: RUF012  (as above)
+    facts = {"asked": "text", TEXT: "text"}  # noqa: RUF012  (as above)
     _is_generating = True
 
     @classmethod
@@ -712,7 +714,7 @@ class _Collected:
 
     def __init__(self) -> None:
         self._sums: dict[str, list[np.ndarray]] = defaultdict(list)
-        self._speakers: dict[str, list[str]] = defaultdict(list)
+        self._units: dict[str, list[str]] = defaultdict(list)
         self._reasons: dict[str, Counter[str]] = defaultdict(Counter)
         self._num_without: Counter[str] = Counter()
         self._num_lost = 0
@@ -727,7 +729,7 @@ class _Collected:
             for key in file.files:
                 if key != "told":
                     self._sums[key].append(file[key])
-                    self._speakers[key].append(told["speaker"])
+                    self._units[key].append(told["unit"])
         for key, (reason, is_not_applicable) in told["reasons"].items():
             if is_not_applicable:
                 self._num_without[key] += 1
@@ -740,7 +742,7 @@ class _Collected:
         found = dict.fromkeys(group for metric, _, group in (key.partition("/") for key in keys) if metric == name)
         return [group for group in GROUPS if group in found]
 
-    def summary(self, metric: Metric, group: str, *, is_by_speaker: bool) -> MetricSummary:
+    def summary(self, metric: Metric, group: str, *, is_grouped: bool) -> MetricSummary:
         """Return the number; it is missing where it is of any utterance that should have one."""
         key = f"{metric.name}/{group}"
         reasons = Counter(self._reasons[key])
@@ -749,8 +751,8 @@ class _Collected:
         num_ok = len(self._sums[key])
         value, interval = None, None
         if num_ok and not reasons:
-            speakers = self._speakers[key] if is_by_speaker else None
-            value, interval = estimate(metric.name, np.stack(self._sums[key]), speakers)
+            units = self._units[key] if is_grouped else None
+            value, interval = estimate(metric.name, np.stack(self._sums[key]), units)
         return metric.summary(
             value=value,
             interval=interval,

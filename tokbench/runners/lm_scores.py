@@ -490,7 +490,7 @@ def estimate(
 ) -> tuple[float | None, tuple[float, float] | None]:
     """Return the value of the metric ``name`` and its 95 % interval, of ``sums`` [N, S, M] of utterances and seeds.
 
-    The value is the mean over seeds. ``groups`` names the speaker of each utterance, where speakers are resampled.
+    The value is the mean over seeds. ``groups`` names what each utterance is resampled with, such as its speaker.
     None where nothing was counted.
     """
     value = SUMS.get(name, _ratio)

@@ -469,9 +469,7 @@ class Answered(NamedTuple):
     """int64 [I], which items they are."""
 
 
-def answers_of(
-    collected: Collected, view: str, arguments: ItemArguments, unit: Literal["utterance", "speaker"]
-) -> Answered:
+def answers_of(collected: Collected, view: str, arguments: ItemArguments, unit: str) -> Answered:
     """Train the probes of a view, and ask them.
 
     Raises :class:`UndefinedMetricError` where there is too little to train or to test.

@@ -38,8 +38,9 @@ class Task(StrictModel):
     """Corpus used where the command names none."""
     metrics: tuple[str, ...] = Field(min_length=1)
     """Names from the catalogue of metrics, in the order of columns."""
-    interval_by: Literal["utterance", "speaker"] = "utterance"
-    """What is resampled for the 95 % intervals."""
+    interval_by: Literal["utterance", "speaker", "text"] = "utterance"
+    """What is resampled for the 95 % intervals: where several say the same, and there are few texts, all
+    utterances of a text together (language models alone)."""
     arguments: Mapping[str, Any] = {}
     """Arguments of the runner."""
     supersedes: str | None = None
