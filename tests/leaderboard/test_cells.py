@@ -57,6 +57,9 @@ def test_the_command_can_be_typed_in_a_shell(results: Results) -> None:
     results.add("opus", "12kbps", QUALITY)
     missing = section(results).rows[0].cells["bitrate_nominal_bps"].missing
     assert missing.endswith("--corpus 'synth-words?kind=digit&split=test'")
+    results.overrides = {"provenance": {"limit": 4}}
+    results.add("opus", "12kbps", QUALITY)
+    assert section(results).rows[0].cells["bitrate_nominal_bps"].missing == f"{missing} --limit 4"
 
 
 def test_what_stands_beside_the_rest_makes_no_row(results: Results) -> None:

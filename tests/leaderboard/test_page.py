@@ -329,7 +329,7 @@ def test_a_task_that_was_run_on_some_codecs_is_one_note(results: Results) -> Non
     results.add("codec 0", "1", task="tokens.v1", summaries=[bitrate(1000)])
     page = page_of(results).html.decode()
     assert page.count("<li>tokens.v1 was not run on this codec</li>") == 1
-    assert 'title="not run: tokbench run --codec codec 1:1 --task tokens.v1 --corpus synth"' in page
+    assert 'title="not run: tokbench run --codec &#39;codec 1:1&#39; --task tokens.v1 --corpus synth"' in page
 
 
 def test_a_task_that_was_run_on_no_codec_has_no_columns(results: Results) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from tokbench.errors import UsageError
+from tokbench.leaderboard.cells import results_option
 from tokbench.leaderboard.known import check_known
 from tokbench.leaderboard.page import render
 from tokbench.leaderboard.spec import Leaderboard, find_leaderboard, list_leaderboards
@@ -23,6 +24,7 @@ class NothingToShowError(UsageError):
         tasks = ",".join(board.tasks) if board else "TASK"
         super().__init__(
             f"no records for {what} below {results}. Make them with: tokbench run --codec NAME --task {tasks}"
+            f"{results_option(results)}"
         )
 
 

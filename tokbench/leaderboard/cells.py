@@ -36,6 +36,8 @@ __all__ = [
     "quoted",
     "read_sections",
     "read_task",
+    "results_option",
+    "run_command",
 ]
 
 
@@ -194,7 +196,7 @@ def _section(board: Leaderboard, sources: Sequence[SourceRecord]) -> Section:
     by_label: dict[str, dict[str, SourceRecord]] = {}
     for source in sources:
         by_label.setdefault(source.label, {})[source.record.task.id] = source
-    rows = [_row(board, by_task, sources[0].record.corpus) for by_task in by_label.values()]
+    rows = [_row(board, by_task) for by_task in by_label.values()]
     for key in board.columns:
         _check_column(key, board.task_of[key], rows)
     board = board.sorted_where(lambda key: any(row.cells[key].summary is not None for row in rows))
@@ -206,7 +208,20 @@ def quoted(corpus: CorpusSummary) -> str:
     return shlex.quote(corpus.reference)
 
 
-def _row(board: Leaderboard, by_task: dict[str, SourceRecord], corpus: CorpusSummary) -> Row:
+def run_command(codec: str, task: str, near: Record) -> str:
+    """Return the command that measures ``codec`` by ``task`` on as much of the corpus as ``near`` is of."""
+    asked = ["tokbench", "run", "--codec", codec, "--task", task, "--corpus", near.corpus.reference]
+    if (limit := near.provenance.get("limit")) is not None:
+        asked += ["--limit", str(limit)]
+    return shlex.join(asked)
+
+
+def results_option(results: Path) -> str:
+    """Return what has to be added to ``tokbench run`` for records below ``results``."""
+    return "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
+
+
+def _row(board: Leaderboard, by_task: dict[str, SourceRecord]) -> Row:
     sources = list(by_task.values())
     for source in sources[1:]:
         _check_equal("codec fingerprint", sources[0], source, lambda s: s.record.codec.fingerprint)
@@ -214,7 +229,7 @@ def _row(board: Leaderboard, by_task: dict[str, SourceRecord], corpus: CorpusSum
     for key, column in board.columns.items():
         task = board.task_of[key]
         found = by_task.get(task)
-        command = f"tokbench run --codec {sources[0].label} --task {task} --corpus {quoted(corpus)}"
+        command = run_command(sources[0].label, task, sources[0].record)
         cells[key] = _cell(found, column) if found else Cell(None, f"not run: {command}")
     return Row(by_task, cells, is_anchor=sources[0].record.codec.name in board.anchors)
 

@@ -11,15 +11,14 @@ import pandas as pd
 from tokbench import stats
 from tokbench.codecs.registry import is_code, list_cards, list_plugins, one
 from tokbench.errors import UnknownNameError, UsageError
-from tokbench.leaderboard.cells import SourceRecord, check_comparable, read_task
+from tokbench.leaderboard.cells import SourceRecord, check_comparable, read_task, results_option
 from tokbench.leaderboard.components import (
     Components,
     UtteranceTables,
     are_measured,
+    command_like,
     difference,
     num_units,
-    results_option,
-    run_command,
     units_of,
 )
 from tokbench.leaderboard.spec import ALL_UTTERANCES
@@ -52,7 +51,7 @@ class RecordNotFoundError(UsageError):
     def of_codec(cls, codec: str, near: SourceRecord) -> "RecordNotFoundError":
         """Build the error for a codec that has no record where ``near`` has one."""
         where = f"{near.record.task.id} on {near.record.corpus.name}"
-        return cls(f"no record of {codec} for {where}. Make it with: {run_command(codec, near)}")
+        return cls(f"no record of {codec} for {where}. Make it with: {command_like(codec, near)}")
 
     @classmethod
     def of_setting(cls, codec: str, settings: Sequence[str]) -> "RecordNotFoundError":

@@ -3,18 +3,16 @@
 Axes: ``N`` utterances, ``S`` seeds.
 """
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from tokbench import stats
 from tokbench.errors import TokbenchError
-from tokbench.leaderboard.cells import MixedRecordsError, SourceRecord
+from tokbench.leaderboard.cells import MixedRecordsError, SourceRecord, results_option, run_command
 from tokbench.records import component_names, read_rows
 
 __all__ = [
@@ -23,11 +21,10 @@ __all__ = [
     "UtteranceTables",
     "are_measured",
     "check_same_audio",
+    "command_like",
     "difference",
     "num_units",
     "read_utterances",
-    "results_option",
-    "run_command",
     "units_of",
 ]
 
@@ -40,22 +37,13 @@ class MissingUtterancesError(TokbenchError):
     def __init__(self, source: SourceRecord) -> None:
         super().__init__(
             f"{source.path} has no {source.files.utterances.name} beside it, so that it cannot be compared. "
-            f"Make it again with: {run_command(source.label, source)}"
+            f"Make it again with: {command_like(source.label, source)}"
         )
 
 
-def run_command(codec: str, near: SourceRecord) -> str:
-    """Return the command that measures ``codec`` as the record ``near`` was measured."""
-    record = near.record
-    asked = ["tokbench", "run", "--codec", codec, "--task", record.task.id, "--corpus", record.corpus.reference]
-    if (limit := record.provenance.get("limit")) is not None:
-        asked += ["--limit", str(limit)]
-    return shlex.join(asked) + results_option(near.files.results)
-
-
-def results_option(results: Path) -> str:
-    """Return what has to be added to ``tokbench run`` for records below ``results``."""
-    return "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
+def command_like(codec: str, near: SourceRecord) -> str:
+    """Return the command that measures ``codec`` as the record ``near`` was measured, and puts it beside that."""
+    return run_command(codec, near.record.task.id, near.record) + results_option(near.files.results)
 
 
 def read_utterances(source: SourceRecord) -> pd.DataFrame:
