@@ -21,12 +21,12 @@ __all__ = ["frechet_distance", "moments"]
 
 
 def moments(frames: np.ndarray) -> np.ndarray:
-    """Return float64 [1 + D + D²] of ``frames`` [F, D]: their number, sum and sum of outer products.
+    """Return float64 [1 + D + D (D + 1) / 2] of ``frames`` [F, D]: their number, sum and sum of outer products.
 
-    Those of several recordings are added.
+    Of these, which are symmetric, one half. Those of several recordings are added.
     """
     exact = frames.astype(np.float64)
-    return np.concatenate([[len(exact)], exact.sum(axis=0), (exact.T @ exact).ravel()])
+    return np.concatenate([[len(exact)], exact.sum(axis=0), (exact.T @ exact)[np.triu_indices(exact.shape[1])]])
 
 
 def frechet_distance(one: np.ndarray, other: np.ndarray) -> float:
@@ -44,9 +44,10 @@ def frechet_distance(one: np.ndarray, other: np.ndarray) -> float:
 
 def _mean_and_covariance(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return float64 [D] and [D, D], the second without bias."""
-    number, size = sums[0], (math.isqrt(4 * len(sums) - 3) - 1) // 2
+    number, size = sums[0], (math.isqrt(8 * len(sums) + 1) - 3) // 2
     if number < 2:  # noqa: PLR2004
         raise UndefinedMetricError("a covariance needs two frames")
     mean = sums[1 : 1 + size] / number
-    covariance = (sums[1 + size :].reshape(size, size) - number * np.outer(mean, mean)) / (number - 1)
-    return mean, covariance
+    products = np.empty((size, size))
+    products[np.triu_indices(size)] = products.T[np.triu_indices(size)] = sums[1 + size :]
+    return mean, (products - number * np.outer(mean, mean)) / (number - 1)
