@@ -234,3 +234,25 @@ def test_tasks_of_other_kinds_resample_no_texts() -> None:
         SpecError, match="a task of the kind reconstruction resamples utterances or speakers, and no"
     ):
         make_runner(asked)
+
+
+@pytest.mark.parametrize(
+    ("corpus", "learnt", "taught"),
+    [
+        ("synth-words?kind=keyword", "synth-words?kind=keyword&split=train-large", "split=train"),
+        (
+            "synth-commands?kind=manner&split=test-large",
+            "synth-commands?kind=manner&split=train-large",
+            "train-large",
+        ),
+        ("manifest:a.csv?corpus=keywords&split=test", "manifest:a.csv?corpus=keywords&split=train", "split=train"),
+    ],
+)
+def test_models_learn_from_the_large_part_where_there_is_one_and_judges_from_the_usual(
+    corpus: str, learnt: str, taught: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tokbench.runners.lm.open_corpus", lambda reference: reference)
+    runner = make_runner(find_task("lm-kws")[0].model_copy(update={"corpus": corpus}))
+    assert isinstance(runner, LmRunner)
+    assert str(runner.learnt) == learnt
+    assert str(runner._taught_on("")).endswith(taught)

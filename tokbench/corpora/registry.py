@@ -34,6 +34,8 @@ class CorpusListing:
     """Packages by import name."""
     folder: str = ""
     """Folder below ``$TOKBENCH_HOME/corpora`` without which it has to be downloaded."""
+    large: tuple[str, ...] = ()
+    """Its large splits."""
     can_download: bool = False
     """Whether tokbench downloads it when it is asked to."""
 
@@ -66,6 +68,7 @@ def _made_here(
         licence="Apache-2.0",
         opener=f"tokbench.corpora.{name.replace('-', '_')}:RECIPE.open",
         requires=("espeakng_loader",) if needs_speech else (),
+        large=large,
     )
 
 

@@ -201,7 +201,8 @@ class LmRunner(Runner):
     @cached_property
     def learnt(self) -> "Corpus":
         """What the model is trained on; raises as :func:`open_corpus` and :func:`training_part`."""
-        return open_corpus(self.arguments.corpus or training_part(self.task.corpus))
+        asked = self.arguments
+        return open_corpus(asked.corpus or training_part(self.task.corpus, large=asked.large))
 
     @property
     def tier(self) -> "Tier | None":
@@ -248,7 +249,10 @@ class LmRunner(Runner):
         return [(self._taught_on(lesson.corpus), lesson) for lesson in asked if lesson is not None]
 
     def _taught_on(self, asked: str) -> "Corpus":
-        return open_corpus(asked) if asked else self.learnt
+        if asked or self.arguments.corpus:
+            return open_corpus(asked or self.arguments.corpus)
+        # The usual part is enough for a judge, and the same as that of judges in other tasks.
+        return open_corpus(training_part(self.task.corpus))
 
     def prepare(self) -> None:
         """Teach the judges that are taught, unless an earlier run did."""

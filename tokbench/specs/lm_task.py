@@ -46,6 +46,8 @@ class LmArguments(StrictModel):
     """Further forms that the same model learns from the same items."""
     corpus: str = ""
     """What it is trained on, as for ``--corpus``; empty for the training part of what it is asked."""
+    large: bool = False
+    """Whether that is the large training part, of a corpus that has one."""
     contents: Mapping[str, str] = {}
     """Contents of an item that other ones of its corpus stand for: ``text = "intent"`` makes the label ``intent``
     the text, and ``text = "room {room}"`` a sentence with the label ``room`` in it."""
