@@ -251,8 +251,9 @@ def test_tasks_of_other_kinds_resample_no_texts() -> None:
 def test_models_learn_from_the_large_part_where_there_is_one_and_judges_from_the_usual(
     corpus: str, learnt: str, taught: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tokbench.runners.lm.open_corpus", lambda reference: reference)
+    for module in ("lm", "lm_judges"):
+        monkeypatch.setattr(f"tokbench.runners.{module}.open_corpus", lambda reference: reference)
     runner = make_runner(find_task("lm-kws")[0].model_copy(update={"corpus": corpus}))
     assert isinstance(runner, LmRunner)
     assert str(runner.learnt) == learnt
-    assert str(runner._taught_on("")).endswith(taught)
+    assert str(runner.judges.taught_on("")).endswith(taught)

@@ -356,7 +356,7 @@ def test_what_comes_out_of_a_codec_is_heard_by_who_knows_its_sound(manifest: Pat
     }
     assert values["ceiling"] == values["original"] == 1.0
     utterances = list(open_corpus(asked.corpus))
-    listeners = runner._listeners_to(bench)
+    listeners = runner.judges.to_codec(bench)
     for utterance in utterances:
         heard = bench.decode(bench.encode(utterance.read()).codes)[0]
         told = {who.text(output_of(utterance, heard)) for who in (listeners, listeners.to_originals)}
@@ -379,7 +379,7 @@ def test_an_answer_is_swapped_with_one_to_most_of_another_question(manifest: Pat
     runner = make_runner(small(manifest, "lm-s2st", ("log_spectral_distance_db",), 1))
     assert isinstance(runner, GeneratingLmRunner)
     for utterance in open_corpus(runner.task.corpus):
-        partner = runner._partner(utterance)
+        partner = runner._asked_items.partner(utterance)
         assert partner.text != utterance.text
         assert partner.labels["caption"] != utterance.labels["caption"]
 

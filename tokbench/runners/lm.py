@@ -29,11 +29,8 @@ import functools
 import hashlib
 import importlib.metadata
 import itertools
-import json
-import math
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -45,31 +42,25 @@ from tokbench.corpora.registry import open_corpus
 from tokbench.corpora.training_part import require_apart, training_part
 from tokbench.errors import MissingPackageError, SpecError, UsageError
 from tokbench.judges.base import MissingJudgeError
-from tokbench.judges.recognizers import words_of
-from tokbench.judges.registry import find_recognizer, find_speaker_encoder
 from tokbench.lm.pruning import narrowed_to
-from tokbench.metrics.base import Metric
 from tokbench.paths import cache_dir
 from tokbench.records import CodecSummary, MetricSummary
 from tokbench.runners.base import TEXT, Bench, Failure, Measurement, Pooled, Runner, attempt
+from tokbench.runners.lm_findings import LOST_PARTS, Collected, Findings, ratios
+from tokbench.runners.lm_guess import best_answers
+from tokbench.runners.lm_judges import LmJudges
 from tokbench.runners.lm_scores import (
     ALL,
-    CEILING,
     GUESS,
     INPUT,
     LISTENING,
     ORIGINAL,
     SCORES,
-    SHUFFLED,
     SUMS,
     SWAPPED,
-    UNTRAINED,
     Listeners,
     Output,
-    captions_of,
-    estimate,
 )
-from tokbench.runners.payload import open_arrays, pack_arrays
 from tokbench.specs.base import file_sha256
 from tokbench.specs.codec import find_spec, list_lms
 from tokbench.specs.lm import Levels, LmSpec, Next
@@ -80,14 +71,11 @@ from tokbench.specs.task import Task
 if TYPE_CHECKING:
     from tokbench.corpora.base import Corpus, Utterance
     from tokbench.corpora.intervals import Tier
-    from tokbench.judges.base import Judge, Recognizer
     from tokbench.lm.items import Item
-    from tokbench.metrics.captions import Cider
     from tokbench.runners.lm_items import TaskItems
     from tokbench.runners.lm_outputs import Examination
     from tokbench.specs.classifier import ClassLesson
     from tokbench.specs.ctc import Lesson
-    from tokbench.training.taught import Resynthesis
 
 __all__ = ["GeneratingLmRunner", "LmRunner"]
 
@@ -95,41 +83,13 @@ PAIRS = "pair_accuracy"
 BITS = ("lm_bits_per_second", "lm_bits_per_phone", "lm_bits_per_token", "lm_perplexity")
 FACTS = ("lm_num_parameters", "lm_num_steps", "lm_num_tokens", "lm_audio_s")
 _OF_WRITING = frozenset({"wer", "cer", "per", "bleu", "chrf", "cider", "event_f1", "answer_accuracy", "slot_f1"})
-GROUPS = (ALL, CEILING, ORIGINAL, INPUT, UNTRAINED, SHUFFLED, SWAPPED, GUESS)
-"""In the order in which they are told."""
 DURATION = "duration_ratio"
 _SAME_SWAPPED = frozenset({DURATION, "frechet_log_mel"})
 """Metrics of sums over all items on each side: it makes no difference which output stands beside which item."""
-_NUM_TRIED, _NUM_TRIED_ON = 100, 100
-"""Answers of the training part that are tried as a guess, the commonest, and items that they are tried on."""
 _NUM_HEARD = 1000
 """Items of the training part, from its beginning, that answers are taken from: of a large one, not all is read."""
-_NUM_PARTNERS = 64
-"""Items among which the one is that another answer is swapped with."""
-_OF_CODECS = "; of codecs one taught on their sound"
-"""Said of a classifier."""
-_TAUGHT = "ctc"
-_LOST = "the utterance could not be measured"
-_LOST_PARTS = np.full((1, 2), np.nan)
 _LAYOUT = 2
 """Raised by any change that makes another model of the same task and codes."""
-
-
-@dataclass
-class _Findings:
-    """Sums of metrics by group, and why others have none."""
-
-    sums: dict[str, list[np.ndarray]] = field(default_factory=dict)
-    """By ``metric/group``, of each seed; of one alone where no model has a part in it."""
-    failures: dict[str, Failure] = field(default_factory=dict)
-
-    def add(self, name: str, group: str, found: "np.ndarray | Failure") -> None:
-        """Take note of a metric."""
-        key = f"{name}/{group}"
-        if isinstance(found, Failure):
-            self.failures[key] = found
-        else:
-            self.sums.setdefault(key, []).append(found)
 
 
 class LmRunner(Runner):
@@ -223,36 +183,21 @@ class LmRunner(Runner):
             require_apart(self.learnt, self.measured)
             if self._is_edited and not self.learnt.has_intervals:
                 return f"{self.learnt.reference} has no alignments: it is not known where its words are"
-            for judge in self._ready_judges():
+            for judge in self.judges.ready():
                 judge.require()
         except (UsageError, MissingPackageError, MissingJudgeError) as error:
             return str(error)
         return None
 
-    def _ready_judges(self) -> "Iterator[Judge]":
-        """Yield those that need not be taught."""
-        if self.arguments.recognizer not in {"", _TAUGHT}:
-            yield self._named_recognizer
-        if self.arguments.speaker:
-            yield find_speaker_encoder(self.arguments.speaker)
-
     @cached_property
-    def _named_recognizer(self) -> "Recognizer":
-        asked = self.arguments
-        words = tuple(asked.pronunciations.items())
-        return find_recognizer(asked.recognizer, vocabulary=asked.vocabulary, pronunciations=words)
+    def judges(self) -> LmJudges:
+        """Who listens."""
+        return LmJudges(self.arguments, self.task.corpus, has_captions="cider" in self.asked)
 
     @property
     def lessons(self) -> "Sequence[tuple[Corpus, Lesson | ClassLesson]]":
         """What judges are taught, and on what; empty where none is to be."""
-        asked = (self.arguments.lesson, self.arguments.classifier)
-        return [(self._taught_on(lesson.corpus), lesson) for lesson in asked if lesson is not None]
-
-    def _taught_on(self, asked: str) -> "Corpus":
-        if asked or self.arguments.corpus:
-            return open_corpus(asked or self.arguments.corpus)
-        # The usual part is enough for a judge, and the same as that of judges in other tasks.
-        return open_corpus(training_part(self.task.corpus))
+        return self.judges.lessons
 
     def prepare(self) -> None:
         """Teach the judges that are taught, unless an earlier run did."""
@@ -261,63 +206,18 @@ class LmRunner(Runner):
 
             for lesson in self.lessons:
                 teach_judge(*lesson)
-        labels = {name: label for kind, label in self._labels().items() for name in LISTENING[kind]}
+        labels = {name: label for kind, label in self.judges.labels().items() for name in LISTENING[kind]}
         self.metrics = {
             name: replace(metric, judge=labels[name]) if name in labels else metric
             for name, metric in self.metrics.items()
         }
-
-    def _labels(self) -> dict[str, str]:
-        """Return what records call those who listen."""
-        judges = self._judges()
-        return {kind: judge.label + (_OF_CODECS if kind == "classifier" else "") for kind, judge in judges.items()}
-
-    def _judges(self) -> "dict[str, Judge]":
-        """Return who listens, as the task says."""
-        found = {
-            "recognizer": self.listeners.recognizer,
-            "classifier": self.listeners.classifier,
-            "speaker": self.listeners.speakers,
-        }
-        return {kind: judge for kind, judge in found.items() if judge is not None}
-
-    @cached_property
-    def listeners(self) -> Listeners:
-        """Who listens to recordings, those that are taught included, once :meth:`prepare` is done."""
-        asked = self.arguments
-        recognizer = classifier = None
-        if (lesson := asked.lesson) is not None:
-            from tokbench.training.taught import judge_file  # noqa: PLC0415  (imports torch)
-
-            recognizer = find_recognizer(f"{_TAUGHT}:{judge_file(self._taught_on(lesson.corpus), lesson)}")
-        elif asked.recognizer:
-            recognizer = self._named_recognizer
-        if (course := asked.classifier) is not None:
-            from tokbench.judges.classifier import TaughtClassifier  # noqa: PLC0415  (imports torch)
-            from tokbench.training.taught import judge_file  # noqa: PLC0415
-
-            classifier = TaughtClassifier(judge_file(self._taught_on(course.corpus), course))
-        return Listeners(
-            recognizer=recognizer,
-            words=words_of(asked.vocabulary),
-            classifier=classifier,
-            label=course.label if course else "",
-            speakers=find_speaker_encoder(asked.speaker) if asked.speaker else None,
-            cider=self._cider() if "cider" in self.asked else None,
-            names=asked.names,
-        )
-
-    def _cider(self) -> "Cider":
-        from tokbench.metrics.captions import Cider  # noqa: PLC0415  (the planner has no use for it)
-
-        return Cider([captions_of(utterance) for utterance in self.measured])
 
     @property
     def fingerprint(self) -> str:
         """What the model learns and from what, who listens, and the versions of what counts."""
         learnt = f"{_LAYOUT} {self.learnt.sha256} {self._spec.model_dump_json()}"
         digest = hashlib.sha256(learnt.encode()).hexdigest()
-        judges = self._labels().values()
+        judges = self.judges.labels().values()
         versions = (f"{name} {importlib.metadata.version(name)}" for name in ("jiwer", "sacrebleu"))
         return ", ".join([digest, *judges, *versions])
 
@@ -403,32 +303,10 @@ class LmRunner(Runner):
                 forms=self._forms,
                 options=Options(changes=self.arguments.changes, device=each.device, waits=True),
             )
-        if (taught := self._taught_through(bench)) is not None:
+        if (taught := self.judges.through(bench)) is not None:
             from tokbench.training.taught import teach_judge  # noqa: PLC0415  (as above)
 
             teach_judge(*taught)
-
-    def _taught_through(self, bench: Bench) -> "tuple[Corpus, ClassLesson, Resynthesis] | None":
-        """Return what the classifier learns that listens to the codec of ``bench``; None where there is none."""
-        from tokbench.codecs.base import Codec  # noqa: PLC0415  (imports torch)
-        from tokbench.runners.lm_outputs import resynthesized  # noqa: PLC0415  (as above)
-        from tokbench.training.taught import Resynthesis  # noqa: PLC0415  (as above)
-
-        lesson = self.arguments.classifier
-        if lesson is None or not isinstance(bench.tokenizer, Codec):
-            return None
-        through = Resynthesis(bench.fingerprint, functools.partial(resynthesized, bench))
-        return self._taught_on(lesson.corpus), lesson, through
-
-    def _listeners_to(self, bench: Bench) -> Listeners:
-        """Return who listens to what comes out of the codec of ``bench``, once :meth:`learn` is done."""
-        from tokbench.judges.classifier import TaughtClassifier  # noqa: PLC0415  (imports torch)
-        from tokbench.training.taught import judge_file  # noqa: PLC0415  (as above)
-
-        taught, known = self._taught_through(bench), self.listeners
-        if taught is None:
-            return known
-        return replace(known, classifier=TaughtClassifier(judge_file(*taught)), of_originals=known.classifier)
 
     def _benches(self, bench: Bench) -> list[Bench]:
         """Return ``bench`` with the seed of each model: that of the run, and those that follow it."""
@@ -481,7 +359,7 @@ class LmRunner(Runner):
     def measure(self, bench: Bench, utterance: "Utterance", *, with_examples: bool) -> Measurement:
         """Return what is said of the models, and what stands beside it, all in the payload."""
         item = self._asked_items.item(utterance)
-        findings, measurement = _Findings(), Measurement()
+        findings, measurement = Findings(), Measurement()
         audio = utterance.read()
         measurement.audio_sha256, measurement.duration_s = audio.sha256, audio.duration_s
         examinations, listeners = self._examinations(bench)
@@ -496,7 +374,10 @@ class LmRunner(Runner):
             self._score(output, group, listeners, findings)
         if self._is_writing:
             self._guess(examinations[0].blank(utterance, item), listeners, findings)
-        self._keep(findings, measurement, utterance)
+        units = {"utterance": utterance.id, "speaker": utterance.speaker, TEXT: utterance.text}
+        measurement.facts[TEXT] = utterance.text
+        measurement.failures |= findings.of_models
+        measurement.payload = findings.packed(self.metrics, units[self.task.interval_by])
         return measurement
 
     def _examinations(self, bench: Bench) -> "tuple[list[Examination], Listeners]":
@@ -508,10 +389,10 @@ class LmRunner(Runner):
             found: list[Examination] = []
             for each in self._benches(bench):
                 found.append(Examination(self.arguments, each, self.folder(each), next(iter(found), None)))
-            self._loaded = bench, found, self._listeners_to(bench)
+            self._loaded = bench, found, self.judges.to_codec(bench)
         return self._loaded[1:]
 
-    def _ask(self, examination: "Examination", utterance: "Utterance", item: "Item", findings: _Findings) -> None:
+    def _ask(self, examination: "Examination", utterance: "Utterance", item: "Item", findings: Findings) -> None:
         """Note how likely the models of a seed find what there is, and what they are."""
         if PAIRS in self.asked:
             wrong = self._asked_items.wrong(utterance)
@@ -535,9 +416,9 @@ class LmRunner(Runner):
     ) -> "Iterator[tuple[str, Output | Failure]]":
         """Yield, by group, what stands beside it and is the same for every seed."""
         if self._is_generating:
-            yield from examination.readings(utterance, item, self.listeners)
+            yield from examination.readings(utterance, item, self.judges.to_recordings)
 
-    def _score(self, output: Output | Failure, group: str, listeners: Listeners, findings: _Findings) -> None:
+    def _score(self, output: Output | Failure, group: str, listeners: Listeners, findings: Findings) -> None:
         hearing = listeners.to_originals if group in {ORIGINAL, INPUT} else listeners
         for name in self.asked:
             if name in SCORES and not (group == SWAPPED and name in _SAME_SWAPPED):
@@ -551,38 +432,20 @@ class LmRunner(Runner):
     def _tell(self, output: Output, measurement: Measurement, *, with_examples: bool) -> None:  # noqa: ARG002
         measurement.facts["written"] = output.text
 
-    def _keep(self, findings: _Findings, measurement: Measurement, utterance: "Utterance") -> None:
-        """Put everything into the payload, and what failed into the row of the utterance too."""
-        reasons: dict[str, tuple[str, bool]] = {}
-        for key, failure in findings.failures.items():
-            name, _, group = key.partition("/")
-            reasons[key] = (failure.reason, failure.is_not_applicable)
-            if group == ALL:
-                measurement.failures[name] = failure
-        packed = {
-            key: np.stack(sums)
-            for key, sums in findings.sums.items()
-            if key not in reasons and key.partition("/")[0] in self.metrics
-        }
-        units = {"utterance": utterance.id, "speaker": utterance.speaker, TEXT: utterance.text}
-        measurement.facts[TEXT] = utterance.text
-        told = json.dumps({"unit": units[self.task.interval_by], "reasons": reasons})
-        measurement.payload = pack_arrays(told=np.array(told), **packed)
-
     def summarise(self, payloads: Iterable[bytes | None]) -> list[MetricSummary]:
         """Return each metric of the trained models, and of what stands beside them."""
         return list(self.pool(payloads).summaries)
 
     def pool(self, payloads: Iterable[bytes | None]) -> Pooled:
         """Return each metric, and what utterances add to those of the trained models that are ratios."""
-        collected = _Collected()
+        collected = Collected()
         shape = self.arguments.num_seeds, 2
         parts: dict[str, list[np.ndarray]] = {name: [] for name in self.asked if name not in SUMS}
         for payload in payloads:
             collected.add(payload)
-            found = _ratios(payload, parts)
+            found = ratios(payload, parts)
             for name, rows in parts.items():
-                rows.append(np.broadcast_to(found.get(name, _LOST_PARTS), shape))
+                rows.append(np.broadcast_to(found.get(name, LOST_PARTS), shape))
         is_grouped = self.task.interval_by != "utterance"
         summaries = [
             collected.summary(metric, group, is_grouped=is_grouped)
@@ -598,7 +461,7 @@ class LmRunner(Runner):
         """Whether texts are written, of which one could be the answer to everything."""
         return self._is_generating and not self.needs_decoder
 
-    def _guess(self, blank: Output, listeners: Listeners, findings: _Findings) -> None:
+    def _guess(self, blank: Output, listeners: Listeners, findings: Findings) -> None:
         for name, text in self._guesses.items():
             guessed = replace(blank, text=text)
             findings.add(name, GUESS, attempt(functools.partial(SCORES[name], guessed, listeners)))
@@ -608,27 +471,15 @@ class LmRunner(Runner):
         """The answer of the training part that would have been best there, by the name of the metric."""
         from tokbench.runners.lm_outputs import written_content  # noqa: PLC0415  (imports torch)
 
-        content, answers = written_content(self._spec, self.arguments.form), Counter[str]()
+        content = written_content(self._spec, self.arguments.form)
         asked: list[Output] = []
         pairs = zip(self.learnt, self._learnt_items, strict=True)
         for utterance, item in itertools.islice(pairs, _NUM_HEARD):
             if text := str(item.contents.get(content, "")):
-                answers[text] += 1
                 language = str(item.contents.get("language", ""))
                 asked.append(Output(utterance, language, reference_text=text))
-        tried, some = [text for text, _ in answers.most_common(_NUM_TRIED)], asked[:_NUM_TRIED_ON]
-        names = [name for name in self.asked if name in SCORES]
-        return {name: max(tried, key=functools.partial(self._worth, name, some)) for name in names if tried}
-
-    def _worth(self, name: str, asked: Sequence[Output], text: str) -> float:
-        """Return how good ``text`` is as the answer to everything that is ``asked``, more for better."""
-        answers = [replace(output, text=text) for output in asked]
-        found = [attempt(functools.partial(SCORES[name], answer, self.listeners)) for answer in answers]
-        sums = [each for each in found if not isinstance(each, Failure)]
-        value = estimate(name, np.stack(sums)[:, None], None)[0] if sums else None
-        if value is None:
-            return -math.inf
-        return value if self.metrics[name].better == "higher" else -value
+        metrics = {name: self.metrics[name] for name in self.asked}
+        return best_answers(asked, metrics, self.judges.to_recordings)
 
 
 class GeneratingLmRunner(LmRunner):
@@ -646,21 +497,8 @@ class GeneratingLmRunner(LmRunner):
     def _outputs(
         self, examination: "Examination", utterance: "Utterance", item: "Item"
     ) -> "Iterator[tuple[str, Output | Failure]]":
-        partner = self._partner(utterance)
+        partner = self._asked_items.partner(utterance)
         yield from examination.sounds(utterance, item, (partner, self._asked_items.item(partner)))
-
-    def _partner(self, utterance: "Utterance") -> "Utterance":
-        """Return which of the items after ``utterance``, round and round, asks for most that is different."""
-        known = self._known_by_id
-        ids = list(known)
-        start = ids.index(utterance.id)
-        after = [known[ids[(start + step) % len(ids)]] for step in range(1, min(_NUM_PARTNERS, len(ids) - 1) + 1)]
-        mine = _facts_of(utterance)
-        return max(after, key=lambda other: len(mine.items() - _facts_of(other).items()), default=utterance)
-
-    @cached_property
-    def _known_by_id(self) -> "dict[str, Utterance]":
-        return {utterance.id: utterance for utterance in self.measured}
 
     def _others(
         self, examination: "Examination", utterance: "Utterance", item: "Item"
@@ -671,11 +509,6 @@ class GeneratingLmRunner(LmRunner):
         measurement.facts["asked"] = output.asked
         if with_examples and output.audio is not None:
             measurement.examples = _examples(output)
-
-
-def _facts_of(utterance: "Utterance") -> dict[str, str]:
-    """Return what is known of an item."""
-    return {**utterance.labels, "speaker": utterance.speaker, "text": utterance.text}
 
 
 def _examples(output: Output) -> dict[str, bytes]:
@@ -697,72 +530,3 @@ def _num_rows(source: CodeSource, told: Sequence[str]) -> int:
     total = sum(int(number) for name, _, number in heads if source.stream in {"", name})
     taken = len(range(total)[source.first : source.end])
     return len(source.model_copy(update={"num_codebooks": taken}).sizes)
-
-
-def _ratios(payload: bytes | None, names: Iterable[str]) -> dict[str, np.ndarray]:
-    """Return totals and weights [S, 2] of the trained models, of those ``names`` that an utterance has.
-
-    [1, 2] of zeros where an utterance has nothing to measure.
-    """
-    if payload is None:
-        return {}
-    with open_arrays(payload) as file:
-        reasons = json.loads(str(file["told"]))["reasons"]
-        keys = {name: f"{name}/{ALL}" for name in names}
-        found = {name: file[key].astype(np.float64) for name, key in keys.items() if key in file.files}
-        return found | {name: np.zeros((1, 2)) for name, key in keys.items() if reasons.get(key, ("", False))[1]}
-
-
-class _Collected:
-    """What the payloads of a cell hold."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, list[np.ndarray]] = defaultdict(list)
-        self._units: dict[str, list[str]] = defaultdict(list)
-        self._reasons: dict[str, Counter[str]] = defaultdict(Counter)
-        self._num_without: Counter[str] = Counter()
-        self._num_lost = 0
-
-    def add(self, payload: bytes | None) -> None:
-        """Take note of an utterance; None for one that could not be measured."""
-        if payload is None:
-            self._num_lost += 1
-            return
-        with open_arrays(payload) as file:
-            told = json.loads(str(file["told"]))
-            for key in file.files:
-                if key != "told":
-                    self._sums[key].append(file[key])
-                    self._units[key].append(told["unit"])
-        for key, (reason, is_not_applicable) in told["reasons"].items():
-            if is_not_applicable:
-                self._num_without[key] += 1
-            else:
-                self._reasons[key][reason] += 1
-
-    def groups(self, name: str) -> list[str]:
-        """Return the groups in which there is anything about the metric ``name``."""
-        keys = [*self._sums, *self._reasons, *self._num_without]
-        found = dict.fromkeys(group for metric, _, group in (key.partition("/") for key in keys) if metric == name)
-        return [group for group in GROUPS if group in found]
-
-    def summary(self, metric: Metric, group: str, *, is_grouped: bool) -> MetricSummary:
-        """Return the number; it is missing where it is of any utterance that should have one."""
-        key = f"{metric.name}/{group}"
-        reasons = Counter(self._reasons[key])
-        if self._num_lost:
-            reasons[_LOST] += self._num_lost
-        num_ok = len(self._sums[key])
-        value, interval = None, None
-        if num_ok and not reasons:
-            units = self._units[key] if is_grouped else None
-            value, interval = estimate(metric.name, np.stack(self._sums[key]), units)
-        return metric.summary(
-            value=value,
-            interval=interval,
-            num_ok=num_ok,
-            num_total=num_ok + reasons.total(),
-            num_not_applicable=self._num_without[key],
-            reasons=dict(sorted(reasons.items())),
-            group=group,
-        )

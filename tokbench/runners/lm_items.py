@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["TaskItems"]
 
 _SLOTS, _JSON_LABEL = "slots", "label"
+_NUM_PARTNERS = 64
+"""Utterances among which the one is that an answer is swapped with."""
 _NOTES, _EDITED = "notes", "edited_word"
 
 
@@ -71,6 +73,20 @@ class TaskItems(Material):
             contents["text"] = text
         return Item(f"{utterance.id} (wrong)", contents, self.form)
 
+    def partner(self, utterance: "Utterance") -> "Utterance":
+        """Return which of the utterances after this one, round and round, asks for most that is different."""
+        known = self._by_id
+        ids = list(known)
+        start = ids.index(utterance.id)
+        steps = range(1, min(_NUM_PARTNERS, len(ids) - 1) + 1)
+        after = [known[ids[(start + step) % len(ids)]] for step in steps]
+        mine = _facts_of(utterance)
+        return max(after, key=lambda other: len(mine.items() - _facts_of(other).items()), default=utterance)
+
+    @cached_property
+    def _by_id(self) -> "dict[str, Utterance]":
+        return {utterance.id: utterance for utterance in self.corpus}
+
     @cached_property
     def _others(self) -> "dict[str, Utterance]":
         """Of each utterance another one of its speaker."""
@@ -87,6 +103,11 @@ class TaskItems(Material):
     def names(self) -> tuple[str, ...]:
         """Those of the corpus."""
         return self.corpus.names
+
+
+def _facts_of(utterance: "Utterance") -> dict[str, str]:
+    """Return what is known of an utterance."""
+    return {**utterance.labels, "speaker": utterance.speaker, "text": utterance.text}
 
 
 def _chosen(contents: Mapping[str, "Content"], wanted: str) -> "Content | None":
