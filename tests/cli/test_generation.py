@@ -137,7 +137,7 @@ def test_what_cannot_be_done_is_told(little: Path, speaker: Path, run: Run, tmp_
     assert done.code == 1
     assert "the prompt takes 403 steps of little, whose context is 256: shorten it" in done.err
     done = run(little, "--form=sc", "--seconds=10")
-    assert "the prompt takes 502 steps of little, whose context is 256" in done.err
+    assert "the prompt takes 503 steps of little, whose context is 256" in done.err
     for text, problem in (
         ("sea", "no symbol of the stream 'letters' is in the text 'sea'"),
         ("…", "nothing to say"),
