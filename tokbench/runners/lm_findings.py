@@ -28,7 +28,7 @@ from tokbench.runners.payload import open_arrays, pack_arrays
 
 __all__ = ["LOST_PARTS", "Collected", "Findings", "ratios"]
 
-GROUPS = (ALL, CEILING, ORIGINAL, INPUT, UNTRAINED, SHUFFLED, SWAPPED, GUESS)
+_GROUPS = (ALL, CEILING, ORIGINAL, INPUT, UNTRAINED, SHUFFLED, SWAPPED, GUESS)
 """In the order in which they are told."""
 _LOST = "the utterance could not be measured"
 LOST_PARTS = np.full((1, 2), np.nan)
@@ -113,7 +113,7 @@ class Collected:
         """Return the groups in which there is anything about the metric ``name``."""
         keys = [*self._sums, *self._reasons, *self._num_without]
         found = dict.fromkeys(group for metric, _, group in (key.partition("/") for key in keys) if metric == name)
-        return [group for group in GROUPS if group in found]
+        return [group for group in _GROUPS if group in found]
 
     def summary(self, metric: Metric, group: str, *, is_grouped: bool) -> MetricSummary:
         """Return the number; it is missing where it is of any utterance that should have one."""

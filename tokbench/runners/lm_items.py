@@ -75,17 +75,19 @@ class TaskItems(Material):
 
     def partner(self, utterance: "Utterance") -> "Utterance":
         """Return which of the utterances after this one, round and round, asks for most that is different."""
-        known = self._by_id
-        ids = list(known)
-        start = ids.index(utterance.id)
-        steps = range(1, min(_NUM_PARTNERS, len(ids) - 1) + 1)
-        after = [known[ids[(start + step) % len(ids)]] for step in steps]
+        everything, start = self._utterances, self._places[utterance.id]
+        steps = range(1, min(_NUM_PARTNERS, len(everything) - 1) + 1)
+        after = [everything[(start + step) % len(everything)] for step in steps]
         mine = _facts_of(utterance)
         return max(after, key=lambda other: len(mine.items() - _facts_of(other).items()), default=utterance)
 
     @cached_property
-    def _by_id(self) -> "dict[str, Utterance]":
-        return {utterance.id: utterance for utterance in self.corpus}
+    def _utterances(self) -> "list[Utterance]":
+        return list(self.corpus)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {utterance.id: place for place, utterance in enumerate(self._utterances)}
 
     @cached_property
     def _others(self) -> "dict[str, Utterance]":
