@@ -9,7 +9,7 @@ import torch
 from tiny.lms import LOCAL, NETWORK, drawn_example, predictions, shaken, tiny_lm
 from torch import Tensor
 
-from tokbench.lm.decoding import ContextError, _Beam, write
+from tokbench.lm.decoding import _Beam, write
 from tokbench.lm.examples import Example
 from tokbench.lm.filling import fill
 from tokbench.lm.generation import Generation, Task
@@ -18,7 +18,7 @@ from tokbench.lm.masks import num_masked
 from tokbench.lm.network import StageNetwork
 from tokbench.lm.objectives import level_piece
 from tokbench.lm.sampling import guided
-from tokbench.lm.sentences import Sentences, collate
+from tokbench.lm.sentences import ContextError, Sentences, collate
 from tokbench.lm.vocabulary import MASKED
 from tokbench.lm.writers import Order
 from tokbench.specs.lm import Part, Sampling

@@ -9,12 +9,11 @@ import pytest
 import torch
 from tiny.lms import drawn_example, predictions, shaken, tiny_lm
 
-from tokbench.lm.decoding import ContextError
 from tokbench.lm.examples import Example, edges
 from tokbench.lm.layouts import ABSENT
 from tokbench.lm.network import StageNetwork
 from tokbench.lm.objectives import losses, teacher_forced
-from tokbench.lm.sentences import Piece, collate
+from tokbench.lm.sentences import ContextError, Piece, collate
 from tokbench.models.arithmetic_coder import ArithmeticDecoder, ArithmeticEncoder, cumulative_widths
 from tokbench.specs.lm import Form, Levels
 

@@ -17,9 +17,9 @@ from torch import Tensor
 from tokbench.audio import Audio
 from tokbench.corpora.base import Corpus
 from tokbench.errors import CorpusError, NotSupportedError, SpecError, TrainingError, UsageError, WeightsError
-from tokbench.lm.decoding import ContextError
 from tokbench.lm.items import CorpusMaterial, Item, Material
 from tokbench.lm.language_model import LanguageModel, Request
+from tokbench.lm.sentences import ContextError
 from tokbench.lm.streams import ContentError, load_tools
 from tokbench.lm.tokens import _move, open_tokens, token_folder
 from tokbench.shards import INDEX_FILE, Column, ShardError, Shards, ShardWriter

@@ -15,22 +15,13 @@ from tokbench.errors import TokbenchError
 from tokbench.lm.examples import Example
 from tokbench.lm.network import Hidden, StageNetwork, Step
 from tokbench.lm.sampling import chosen, guided
-from tokbench.lm.sentences import Piece, Sentence, Sentences, Writing, collate
+from tokbench.lm.sentences import ContextError, Piece, Sentence, Sentences, Writing, collate
 from tokbench.lm.vocabulary import ENDED, NOTHING, Block
 from tokbench.lm.writers import EdgeOutput, Order, Output, Writer
 from tokbench.models.lm_transformer import LmPast
 from tokbench.specs.lm import Sampling
 
-__all__ = ["ContextError", "Written", "droppable", "write"]
-
-
-class ContextError(TokbenchError):
-    """A prompt that leaves no room for what it asks for, or something else that does not fit."""
-
-    def __init__(self, spec: str, *, num_steps: int, context: int, what: str = "the prompt") -> None:
-        super().__init__(
-            f"{what} takes {num_steps} steps of {spec}, whose context is {context}: shorten it, or ask for less"
-        )
+__all__ = ["Written", "droppable", "write"]
 
 
 @dataclass(frozen=True)
@@ -143,9 +134,6 @@ class _Desk:
 
     def _room(self, sentence: Sentence, writer: Writer) -> int:
         context, num_steps = self.network.spec.context, self._num_steps(sentence)
-        beside = self.writing.split(sentence)[1]
-        if beside is not None and beside.num_steps > context:
-            raise ContextError(self.writing.spec.name, num_steps=beside.num_steps, context=context)
         known = [output for output in writer.outputs if output.order.is_known]
         needed = num_steps + sum(output.num_steps - output.step for output in known)
         if num_steps >= context or needed > context:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tokbench.errors import TokbenchError
-from tokbench.lm.decoding import ContextError, droppable
+from tokbench.lm.decoding import droppable
 from tokbench.lm.examples import Example
 from tokbench.lm.layouts import ABSENT
 from tokbench.lm.masks import num_masked
@@ -40,7 +40,7 @@ def fill(
 
     The first ``num_begun`` frames of each are complete, and so are the first codebooks that the objective takes as
     given. ``on_share`` hears the share of the codebooks that are. Raises
-    :class:`tokbench.lm.decoding.ContextError` for more frames than fit.
+    :class:`tokbench.lm.sentences.ContextError` for more frames than fit.
     """
     filler = _Filler(network, examples, [each.clone() for each in codes], num_begun, sampling, generators)
     if isinstance(network.objective, Levels | Masked):
@@ -150,14 +150,10 @@ class _Filler:
 
 
 def _around(network: StageNetwork, piece: Piece, example: Example, *, is_null: bool = False) -> Sentence:
-    """Return the sentence of ``example`` with its output; raises :class:`ContextError` if it is too long."""
+    """Return the sentence of ``example`` with its output."""
     writing, name = network.writing, network.writing.form_name(example)
     empty = droppable(writing, name) if is_null else ()
-    sentence = writing.sentence(name, list(writing.inputs(example, writing.form(name), empty)), [piece])
-    num_steps = max(each.num_steps for each in writing.split(sentence) if each is not None)
-    if num_steps > network.spec.context:
-        raise ContextError(writing.spec.name, num_steps=num_steps, context=network.spec.context)
-    return sentence
+    return writing.sentence(name, list(writing.inputs(example, writing.form(name), empty)), [piece])
 
 
 @torch.inference_mode()

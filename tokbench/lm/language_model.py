@@ -240,7 +240,7 @@ class LanguageModel:
         ``sampling`` changes how symbols are chosen, in all stages, or in those whose names its tables have;
         ``on_progress`` hears the name of the stage at work and the share of it that is done, 0 .. 1. Raises
         :class:`UsageError` for a form that there is not, :class:`ContentError` where something is missing, and
-        :class:`tokbench.lm.decoding.ContextError` for a prompt that is too long.
+        :class:`tokbench.lm.sentences.ContextError` for a prompt that is too long.
         """
         chosen = {name: self.spec.sampling_of(name, sampling or {}) for name in self.spec.stages}
         tasks = [self._task(request, seed, index) for index, request in enumerate(requests)]
@@ -344,7 +344,7 @@ class LanguageModel:
         """Return how unlikely each item is.
 
         Raises :class:`ContentError` for an item that is no example of its form,
-        :class:`tokbench.lm.decoding.ContextError` for one that is longer than the context of a stage, and
+        :class:`tokbench.lm.sentences.ContextError` for one that is longer than the context of a stage, and
         :class:`NotSupportedError` for a form of which a stage has no likelihood.
         """
         return [self._scores(item) for item in items]

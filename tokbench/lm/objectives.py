@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tokbench.lm.decoding import ContextError
 from tokbench.lm.examples import Example, frame_rate_hz
 from tokbench.lm.layouts import ABSENT
 from tokbench.lm.masks import draw_hidings
@@ -61,12 +60,12 @@ def losses(network: StageNetwork, examples: Sequence[Example]) -> Losses:
 
     Of levels and of masked codebooks those that a step is about, or, out of training mode, all of them; of levels
     nothing is shown then before, as nothing is where they are generated. Raises
-    :class:`tokbench.lm.decoding.ContextError` for what is longer than the context.
+    :class:`tokbench.lm.sentences.ContextError` for what is longer than the context.
     """
     writing, objective = network.writing, network.objective
     if isinstance(objective, Regression):
         regressed = [_regressed(writing, example, is_dropping=network.training) for example in examples]
-        return _errors(network, _whole(network, regressed, _LEARNT), objective)
+        return _errors(network, _together(network, regressed, _LEARNT), objective)
     if isinstance(objective, Levels):
         levels = _drawn_levels(network, objective) if network.training else _levels(network, objective)
         found = [each for level in levels for each in _level_costs(network, examples, objective, level)]
@@ -84,7 +83,7 @@ def losses(network: StageNetwork, examples: Sequence[Example]) -> Losses:
 def teacher_forced(network: StageNetwork, examples: Sequence[Example]) -> list[list[Costs]]:
     """Return, for each network pass that the likelihood of ``examples`` needs, the costs of their codes.
 
-    Raises :class:`tokbench.lm.decoding.ContextError` for what is longer than the context: cut, it would seem
+    Raises :class:`tokbench.lm.sentences.ContextError` for what is longer than the context: cut, it would seem
     likelier than it is. Of a masked objective and of features there is no likelihood: see
     :meth:`tokbench.lm.language_model.LanguageModel.score`.
     """
@@ -96,17 +95,11 @@ def teacher_forced(network: StageNetwork, examples: Sequence[Example]) -> list[l
     else:
         passes = {0: [_next(writing, example, is_dropping=False) for example in examples]}
     what = "what is to be scored"
-    return [list(costs(network, _whole(network, found, what), level=level)) for level, found in passes.items()]
+    return [list(costs(network, _together(network, found, what), level=level)) for level, found in passes.items()]
 
 
-def _whole(network: StageNetwork, sentences: Sequence[Sentence], what: str) -> Sentences:
-    """Return ``sentences`` side by side, none of them cut."""
-    writing, context = network.writing, network.spec.context
-    read = [each for sentence in sentences for each in writing.split(sentence) if each is not None]
-    longest = max((each.num_steps for each in read), default=0)
-    if longest > context:
-        raise ContextError(writing.spec.name, num_steps=longest, context=context, what=what)
-    return collate(writing, sentences).to(network.embedding.weight.device)
+def _together(network: StageNetwork, sentences: Sequence[Sentence], what: str) -> Sentences:
+    return collate(network.writing, sentences, what=what).to(network.embedding.weight.device)
 
 
 def _written(network: StageNetwork, example: Example) -> list[Sentence]:
@@ -121,7 +114,7 @@ def _written(network: StageNetwork, example: Example) -> list[Sentence]:
 
 
 def _costs_of(network: StageNetwork, sentences: Sequence[Sentence]) -> Iterator[Costs]:
-    return costs(network, _whole(network, sentences, _LEARNT))
+    return costs(network, _together(network, sentences, _LEARNT))
 
 
 def _inputs(writing: Writing, example: Example, *, is_dropping: bool) -> tuple[str, Form, list[Piece]]:
@@ -195,7 +188,7 @@ def _level_costs(
     writing = network.writing
     prompts = [_drawn_prompt(writing, example, objective) if network.training else 0 for example in examples]
     sentences = _level_sentences(network, examples, level, prompts=prompts)
-    return costs(network, _whole(network, sentences, _LEARNT), level=level)
+    return costs(network, _together(network, sentences, _LEARNT), level=level)
 
 
 def _drawn_prompt(writing: Writing, example: Example, objective: Levels) -> int:

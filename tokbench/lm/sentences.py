@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
-from tokbench.errors import NotSupportedError
+from tokbench.errors import NotSupportedError, TokbenchError
 from tokbench.lm.examples import Example, deduplicated, frame_rate_hz, only_edges
 from tokbench.lm.layouts import arranged, frame_table, with_end
 from tokbench.lm.vocabulary import ENDED, NOTHING, Vocabulary
@@ -22,7 +22,16 @@ from tokbench.models.frame_rates import nearest_frames
 from tokbench.specs.lm import Form, LmSpec, Part
 from tokbench.specs.lm_streams import CodeSource, FeatureSource
 
-__all__ = ["Inset", "Piece", "Sentence", "Sentences", "Writing", "collate"]
+__all__ = ["ContextError", "Inset", "Piece", "Sentence", "Sentences", "Writing", "collate"]
+
+
+class ContextError(TokbenchError):
+    """A prompt that leaves no room for what it asks for, or something else that does not fit."""
+
+    def __init__(self, spec: str, *, num_steps: int, context: int, what: str = "the prompt") -> None:
+        super().__init__(
+            f"{what} takes {num_steps} steps of {spec}, whose context is {context}: shorten it, or ask for less"
+        )
 
 
 @dataclass(frozen=True)
@@ -233,29 +242,36 @@ class Writing:
         return Sentence(tuple(rest), sentence.form, sentence.num_inputs - len(aside)), memory
 
 
-def collate(writing: Writing, sentences: Sequence[Sentence], *, is_right_aligned: bool = False) -> Sentences:
-    """Return ``sentences`` side by side, cut where they are longer than the context: see to that before."""
+def collate(
+    writing: Writing, sentences: Sequence[Sentence], *, what: str = "the prompt", is_right_aligned: bool = False
+) -> Sentences:
+    """Return ``sentences`` side by side.
+
+    Raises :class:`ContextError`, which says ``what`` they are, where one is longer than the context: none is cut.
+    """
     split = [writing.split(sentence) for sentence in sentences]
+    longest = max(part.num_steps for both in split for part in both if part is not None)
+    if longest > writing.network.context:
+        raise ContextError(writing.spec.name, num_steps=longest, context=writing.network.context, what=what)
     memories = [memory for _, memory in split if memory is not None]
     memory = _together(writing, memories, is_right_aligned=False) if memories else None
     return replace(_together(writing, [own for own, _ in split], is_right_aligned=is_right_aligned), memory=memory)
 
 
 def _together(writing: Writing, sentences: Sequence[Sentence], *, is_right_aligned: bool) -> Sentences:
-    context = writing.network.context
-    lengths = torch.tensor([min(sentence.num_steps, context) for sentence in sentences])
+    lengths = torch.tensor([sentence.num_steps for sentence in sentences])
     num_steps, num_rows = int(lengths.max()), writing.num_rows
     firsts = num_steps - lengths if is_right_aligned else torch.zeros_like(lengths)
     symbols = torch.full((len(sentences), num_steps, num_rows), NOTHING)
     targets, positions = torch.full_like(symbols, NOTHING), torch.zeros(symbols.shape[:2], dtype=torch.int64)
     for row, (sentence, first, length) in enumerate(zip(sentences, firsts.tolist(), lengths.tolist(), strict=True)):
         places = slice(first, first + length)
-        symbols[row, places] = _columns(writing, sentence)[:, :length].T
-        targets[row, places] = _targets(sentence, num_rows)[:, :length].T
-        positions[row, places] = _positions(sentence, is_restarted=writing.network.restarted)[:length]
+        symbols[row, places] = _columns(writing, sentence).T
+        targets[row, places] = _targets(sentence, num_rows).T
+        positions[row, places] = _positions(sentence, is_restarted=writing.network.restarted)
     steps = torch.arange(num_steps)
     wanted = [
-        _Frames(row, place, piece.wanted[: max(context - place, 0)])
+        _Frames(row, place, piece.wanted)
         for row, sentence in enumerate(sentences)
         for place, piece in _places(sentence)
         if piece.wanted is not None
