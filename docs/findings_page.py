@@ -66,6 +66,9 @@ VOICES = {"probe-speaker.v1": "probe_speaker_accuracy"}
 LATENTS = "_latents"
 """How the names of the metrics end that are of latents."""
 HEARD = ("stoi", "pesq_wb", "visqol", "mel_distance_dac")
+MOST_ROWS = 12
+"""Rows of a table that is shown whole without being asked for."""
+NUM_LINES_OF_HEAD = 2
 _CODECS = ("neural codec", "classical codec")
 
 
@@ -441,11 +444,24 @@ def findings_page(results: Path) -> str:
     records = Records(results)
     findings = [finding(records) for finding in FINDINGS]
     lines = [INTRODUCTION.rstrip(), "", "| claim | |", "|---|---|"]
-    lines += [f"| {finding.claim} | **{finding.verdict}** |" for finding in findings]
+    lines += [f"| [{finding.claim}](#{_anchor(finding.claim)}) | **{finding.verdict}** |" for finding in findings]
     for finding in findings:
         lines += ["", f"## {finding.claim}", "", f"({finding.source})", ""]
         lines.append(f"**{finding.verdict.capitalize()}.** {finding.evidence}")
         if finding.reason and finding.verdict in {"reproduced in part", "not reproduced"}:
             lines += ["", f"What may stand in its way: {finding.reason}."]
-        lines += ["", *finding.table] if finding.table else []
+        lines += ["", *_folded(finding.table)] if finding.table else []
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _anchor(title: str) -> str:
+    """Return the fragment under which GitHub shows a section."""
+    return "".join(sign for sign in title.lower().replace(" ", "-") if sign.isalnum() or sign in "-_")
+
+
+def _folded(table: Sequence[str]) -> list[str]:
+    """Return the lines of a table, behind a line to click on where it is long."""
+    num_rows = len(table) - NUM_LINES_OF_HEAD
+    if num_rows <= MOST_ROWS:
+        return [*table]
+    return ["<details>", f"<summary>All {num_rows} rows</summary>", "", *table, "", "</details>"]
