@@ -38,7 +38,7 @@ from tokbench.training.recognizer import labels_of
 
 __all__ = ["Examination", "resynthesized", "written_content"]
 
-_LONGEST_UNTRAINED = 4.0
+_LONGEST_UNTRAINED = 2.0
 """Times the reference, where an untrained model is stopped that is to say itself where it ends: it hardly ever
 does, and more would take its time and tell nothing new."""
 _SOURCE = "source"
