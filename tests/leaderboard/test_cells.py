@@ -101,6 +101,17 @@ def test_a_metric_that_applies_to_no_utterance_says_so(results: Results) -> None
     assert missing == "not applicable to any utterance: no reason was recorded"
 
 
+def test_who_only_encodes_has_no_resynthesis(results: Results) -> None:
+    columns = [{"metric": "wer"}, {"metric": "wer", "group": "ceiling", "heading": "resynthesis"}]
+    groups = [{"heading": "Text", "task": "lm-asr.v1", "columns": columns}]
+    for codec, facts in {"codec": {"num_separable_codebooks": 8}, "units": {}}.items():
+        results.add(codec, "1", {"wer": [0.5] * 4}, task="lm-asr.v1", **facts)
+    rows = section(results, groups=groups, sort_by="wer", plot=None).rows
+    missing = {row.codec.name: [cell.missing for cell in row.cells.values()] for row in rows}
+    assert missing["units"] == ["", "units only encodes: there is no resynthesis of it"]
+    assert missing["codec"] == ["", "not in the record of lm-asr.v1"]
+
+
 def test_each_corpus_has_its_own_table_in_the_order_that_is_asked_for(results: Results) -> None:
     for corpus in ("b", "a", "c"):
         results.corpus = corpus

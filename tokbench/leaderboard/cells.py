@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tokbench.corpora.reference import may_share
 from tokbench.errors import TokbenchError
-from tokbench.leaderboard.spec import Column, Leaderboard
+from tokbench.leaderboard.spec import RESYNTHESIS, Column, Leaderboard
 from tokbench.records import (
     CodecSummary,
     CorpusSummary,
@@ -242,7 +242,13 @@ def _cell(source: SourceRecord, column: Column) -> Cell:
     for cost in costs:
         if (cost.name, cost.group) == (column.metric, column.group):
             return Cell(cost, _why_missing(cost), is_cost=True)
-    return Cell(None, source.record.reason or f"not in the record of {source.record.task.id}")
+    return Cell(None, source.record.reason or _why_not_there(source.record, column))
+
+
+def _why_not_there(record: Record, column: Column) -> str:
+    if column.group == RESYNTHESIS and record.codec.num_separable_codebooks is None:
+        return f"{record.codec.name} only encodes: there is no resynthesis of it"
+    return f"not in the record of {record.task.id}"
 
 
 def _why_missing(summary: MetricSummary) -> str:

@@ -12,6 +12,7 @@ from tokbench.paths import declarations_dir
 from tokbench.specs.base import StrictModel, read_toml
 
 __all__ = [
+    "RESYNTHESIS",
     "Column",
     "ColumnGroup",
     "Leaderboard",
@@ -23,7 +24,9 @@ __all__ = [
 ]
 
 ALL_UTTERANCES = "all"
-REFERENCE_GROUPS = frozenset({"untrained", "shuffled", "swapped", "guess", "ceiling", "original", "input"})
+RESYNTHESIS = "ceiling"
+"""What a tokenizer makes of the reference."""
+REFERENCE_GROUPS = frozenset({"untrained", "shuffled", "swapped", "guess", RESYNTHESIS, "original", "input"})
 """Groups that are the floor or the ceiling of another one: what stands beside a trained model in its tasks."""
 
 
