@@ -30,8 +30,10 @@ from tokbench.runners.lm_items import TaskItems
 from tokbench.runners.lm_outputs import Examination, written_content
 from tokbench.runners.lm_scores import SUMS, Output
 from tokbench.runners.registry import make_runner
+from tokbench.specs.base import write_toml
 from tokbench.specs.codec import find_spec
 from tokbench.specs.lm import LmSpec, Prompts
+from tokbench.specs.lm_card import LmCard
 from tokbench.specs.scales import overlaid
 from tokbench.specs.task import Task, find_task
 from tokbench.store import CodeStore
@@ -436,21 +438,35 @@ def test_a_model_is_known_by_what_it_begins_with_and_hears_beside_the_codec(
     manifest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start, bench = manifest.parent / "another", bench_of(manifest)
-    start.mkdir()
-    folders = []
-    for content in ("one", "two"):
-        (start / "lm.toml").write_text(content)
+    facts = {"num_parameters": 1, "num_steps": 1, "num_tokens": 1, "audio_s": 1.0, "files": {}}
+    told = {"title": "", "source": "", "licence": "", "trained_on": (), "scale": "tiny", "seed": 0}
+    models, cells = [], []
+    for name in ("one", "two"):
+        write_toml(start / "lm.toml", LmCard.model_validate({"name": name, **told, **facts}))
         runner = make_runner(
             small(manifest, "lm-kws-prompt", ("answer_accuracy",), 2, changes={"start_from": str(start)})
         )
         assert isinstance(runner, LmRunner)
-        folders.append(runner.folder(bench))
+        assert runner.missing() is None
+        models.append(runner.folder(bench))
+        cells.append(runner.fingerprint)
     made = make_runner(small(manifest, "lm-sc", ("frechet_log_mel",), 2))
     assert isinstance(made, LmRunner)
     for each in ("before", "after"):  # what makes the semantic units
         monkeypatch.setattr("tokbench.runners.lm.fingerprint", lambda _, state=each: state)
-        folders.append(made.folder(bench))
-    assert len(set(folders)) == 4
+        models.append(made.folder(bench))
+        cells.append(made.fingerprint)
+    assert len(set(models)) == len(set(cells)) == 4
+
+
+def test_nothing_begins_where_what_a_model_needs_is_not_there(manifest: Path) -> None:
+    without = small(
+        manifest, "lm-kws-prompt", ("answer_accuracy",), 2, changes={"start_from": str(manifest.parent / "none")}
+    )
+    assert "holds no trained language model: there is no lm.toml" in str(make_runner(without).missing())
+    changes = {"streams": {"semantic": {"tokenizers": ["hubert-large:9"]}}}
+    deaf = small(manifest, "lm-sc", ("frechet_log_mel",), 2, changes=changes)
+    assert "none of hubert-large:9 is there" in str(make_runner(deaf).missing())
 
 
 def test_prompts_have_no_key_that_nothing_reads() -> None:

@@ -40,6 +40,7 @@ __all__ = [
     "Request",
     "Scores",
     "StreamScore",
+    "read_card",
 ]
 
 CARD_FILE, SPEC_FILE, WEIGHTS_FILE = "lm.toml", "spec.toml", "weights.safetensors"
@@ -119,6 +120,13 @@ class Scores:
         return sum(score.nats for score in self.streams.values())
 
 
+def read_card(folder: Path) -> LmCard:
+    """Return the card of the language model in ``folder``; raises :class:`SpecError` where there is none."""
+    if not (folder / CARD_FILE).is_file():
+        raise SpecError(folder, [f"holds no trained language model: there is no {CARD_FILE}"])
+    return read_toml(folder / CARD_FILE, LmCard)
+
+
 class LanguageModel:
     """What ``tokbench train`` made of the spec of a language model, in ``folder``.
 
@@ -136,10 +144,8 @@ class LanguageModel:
         tools: Mapping[str, Tool] | None = None,
         trusts_code: bool = False,
     ) -> None:
-        if not (folder / CARD_FILE).is_file():
-            raise SpecError(folder, [f"holds no trained language model: there is no {CARD_FILE}"])
         self.folder, self.device = folder, device
-        self.card = read_toml(folder / CARD_FILE, LmCard)
+        self.card = read_card(folder)
         for name, sha256 in self.card.files.items():
             found = file_sha256(folder / name) if (folder / name).is_file() else ""
             if found != sha256:

@@ -40,7 +40,7 @@ import numpy as np
 from tokbench.codecs.registry import fingerprint, one
 from tokbench.corpora.registry import open_corpus
 from tokbench.corpora.training_part import require_apart, training_part
-from tokbench.errors import MissingPackageError, SpecError, UsageError
+from tokbench.errors import MissingPackageError, NothingToLoadError, SpecError, UsageError
 from tokbench.judges.base import MissingJudgeError
 from tokbench.lm.pruning import narrowed_to
 from tokbench.paths import cache_dir
@@ -61,7 +61,6 @@ from tokbench.runners.lm_scores import (
     Listeners,
     Output,
 )
-from tokbench.specs.base import file_sha256
 from tokbench.specs.codec import find_spec, list_lms
 from tokbench.specs.lm import Levels, LmSpec, Next
 from tokbench.specs.lm_streams import CodeSource
@@ -185,7 +184,8 @@ class LmRunner(Runner):
                 return f"{self.learnt.reference} has no alignments: it is not known where its words are"
             for judge in self.judges.ready():
                 judge.require()
-        except (UsageError, MissingPackageError, MissingJudgeError) as error:
+            tuple(self._companions())
+        except (UsageError, MissingPackageError, MissingJudgeError, NothingToLoadError) as error:
             return str(error)
         return None
 
@@ -214,8 +214,8 @@ class LmRunner(Runner):
 
     @property
     def fingerprint(self) -> str:
-        """What the model learns and from what, who listens, and the versions of what counts."""
-        learnt = f"{_LAYOUT} {self.learnt.sha256} {self._spec.model_dump_json()}"
+        """What the model learns, from what and with which others, who listens, and the versions of what counts."""
+        learnt = " ".join([str(_LAYOUT), self.learnt.sha256, self._spec.model_dump_json(), *self._companions()])
         digest = hashlib.sha256(learnt.encode()).hexdigest()
         judges = self.judges.labels().values()
         versions = (f"{name} {importlib.metadata.version(name)}" for name in ("jiwer", "sacrebleu"))
@@ -274,18 +274,25 @@ class LmRunner(Runner):
         return cache_dir() / "lms" / key / self._spec.name
 
     def _companions(self) -> Iterator[str]:
-        """Yield what tells the tokenizers beside the one that is asked about, and the model to begin with."""
-        from tokbench.codecs.frozen import first_of  # noqa: PLC0415  (imports torch)
-        from tokbench.lm.language_model import CARD_FILE  # noqa: PLC0415  (as above)
+        """Yield what tells the tokenizers beside the one that is asked about, and the model to begin with.
 
+        Raises :class:`NothingToLoadError` where no tokenizer of a stream is there, and :class:`SpecError` where no
+        model is.
+        """
         for name, source in self._spec.streams.items():
             if name not in self._spec.codec and (references := getattr(source, "tokenizers", ())):
+                from tokbench.codecs.frozen import first_of  # noqa: PLC0415  (imports torch)
+
                 yield first_of(references, lambda reference: fingerprint(one(reference)))
         start = self._spec.start_from
-        if start is not None:
-            is_shipped = start in list_lms()
-            spec = find_spec(start, self.arguments.scale)[0].model_dump_json() if is_shipped else ""
-            yield spec or file_sha256(Path(start) / CARD_FILE)
+        if start is None:
+            return
+        if start in list_lms():
+            yield find_spec(start, self.arguments.scale)[0].model_dump_json()
+        else:
+            from tokbench.lm.language_model import read_card  # noqa: PLC0415  (as above)
+
+            yield read_card(Path(start)).model_dump_json()
 
     def learn(self, bench: Bench) -> None:
         """Train a model on the codes of the tokenizer from each seed; what was trained before is left alone."""
