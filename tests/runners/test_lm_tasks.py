@@ -450,10 +450,10 @@ def test_a_model_is_known_by_what_it_begins_with_and_hears_beside_the_codec(
         assert runner.missing() is None
         models.append(runner.folder(bench))
         cells.append(runner.fingerprint)
-    made = make_runner(small(manifest, "lm-sc", ("frechet_log_mel",), 2))
-    assert isinstance(made, LmRunner)
     for each in ("before", "after"):  # what makes the semantic units
         monkeypatch.setattr("tokbench.runners.lm.fingerprint", lambda _, state=each: state)
+        made = make_runner(small(manifest, "lm-sc", ("frechet_log_mel",), 2))
+        assert isinstance(made, LmRunner)
         models.append(made.folder(bench))
         cells.append(made.fingerprint)
     assert len(set(models)) == len(set(cells)) == 4

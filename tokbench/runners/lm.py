@@ -184,7 +184,7 @@ class LmRunner(Runner):
                 return f"{self.learnt.reference} has no alignments: it is not known where its words are"
             for judge in self.judges.ready():
                 judge.require()
-            tuple(self._companions())
+            _ = self._companions
         except (UsageError, MissingPackageError, MissingJudgeError, NothingToLoadError) as error:
             return str(error)
         return None
@@ -215,7 +215,7 @@ class LmRunner(Runner):
     @property
     def fingerprint(self) -> str:
         """What the model learns, from what and with which others, who listens, and the versions of what counts."""
-        learnt = " ".join([str(_LAYOUT), self.learnt.sha256, self._spec.model_dump_json(), *self._companions()])
+        learnt = " ".join([str(_LAYOUT), self.learnt.sha256, self._spec.model_dump_json(), *self._companions])
         digest = hashlib.sha256(learnt.encode()).hexdigest()
         judges = self.judges.labels().values()
         versions = (f"{name} {importlib.metadata.version(name)}" for name in ("jiwer", "sacrebleu"))
@@ -268,29 +268,33 @@ class LmRunner(Runner):
             str(bench.seed),
             bench.device.partition(":")[0],
             torch.__version__,
-            *self._companions(),
+            *self._companions,
         )
         key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
         return cache_dir() / "lms" / key / self._spec.name
 
-    def _companions(self) -> Iterator[str]:
-        """Yield what tells the tokenizers beside the one that is asked about, and the model to begin with.
+    @cached_property
+    def _companions(self) -> tuple[str, ...]:
+        """What tells the tokenizers beside the one that is asked about, and the model to begin with.
 
         Raises :class:`NothingToLoadError` where no tokenizer of a stream is there, and :class:`SpecError` where no
         model is.
         """
+        return (*self._other_tokenizers(), *self._beginning())
+
+    def _other_tokenizers(self) -> Iterator[str]:
         for name, source in self._spec.streams.items():
             if name not in self._spec.codec and (references := getattr(source, "tokenizers", ())):
                 from tokbench.codecs.frozen import first_of  # noqa: PLC0415  (imports torch)
 
                 yield first_of(references, lambda reference: fingerprint(one(reference)))
+
+    def _beginning(self) -> Iterator[str]:
         start = self._spec.start_from
-        if start is None:
-            return
-        if start in list_lms():
+        if start is not None and start in list_lms():
             yield find_spec(start, self.arguments.scale)[0].model_dump_json()
-        else:
-            from tokbench.lm.language_model import read_card  # noqa: PLC0415  (as above)
+        elif start is not None:
+            from tokbench.lm.language_model import read_card  # noqa: PLC0415  (imports torch)
 
             yield read_card(Path(start)).model_dump_json()
 
