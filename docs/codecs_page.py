@@ -7,7 +7,7 @@ from typing import get_args
 from tokbench.codecs.card import Card, Kind, WeightsSource
 from tokbench.codecs.registry import list_cards
 
-__all__ = ["codecs_page"]
+__all__ = ["anchor", "codecs_page"]
 
 
 def codecs_page() -> str:
@@ -41,7 +41,7 @@ def _overview(cards: list[Card]) -> list[str]:
     for card in cards:
         rates = sorted(card.bitrate_bps.values())
         cells = (
-            f"[`{card.name}`](#{_anchor(_heading(card))})",
+            f"[`{card.name}`](#{anchor(_heading(card))})",
             str(len(card.settings)),
             _span([f"{rate:.0f}" for rate in rates])
             if rates
@@ -93,7 +93,7 @@ def _origin(source: WeightsSource) -> str:
     return f"{origin or 'the package itself'}: {files}{f' (or {others})' if others else ''}, in `{source.folder}`"
 
 
-def _anchor(heading: str) -> str:
+def anchor(heading: str) -> str:
     """Return the fragment that GitHub makes of a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codecs_page import anchor
 from findings_lm import OF_LANGUAGE_MODELS
 from findings_parts import (
     UNITS,
@@ -444,7 +445,7 @@ def findings_page(results: Path) -> str:
     records = Records(results)
     findings = [finding(records) for finding in FINDINGS]
     lines = [INTRODUCTION.rstrip(), "", "| claim | |", "|---|---|"]
-    lines += [f"| [{finding.claim}](#{_anchor(finding.claim)}) | **{finding.verdict}** |" for finding in findings]
+    lines += [f"| [{finding.claim}](#{anchor(finding.claim)}) | **{finding.verdict}** |" for finding in findings]
     for finding in findings:
         lines += ["", f"## {finding.claim}", "", f"({finding.source})", ""]
         lines.append(f"**{finding.verdict.capitalize()}.** {finding.evidence}")
@@ -452,11 +453,6 @@ def findings_page(results: Path) -> str:
             lines += ["", f"What may stand in its way: {finding.reason}."]
         lines += ["", *_folded(finding.table)] if finding.table else []
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _anchor(title: str) -> str:
-    """Return the fragment under which GitHub shows a section."""
-    return "".join(sign for sign in title.lower().replace(" ", "-") if sign.isalnum() or sign in "-_")
 
 
 def _folded(table: Sequence[str]) -> list[str]:
