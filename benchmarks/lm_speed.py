@@ -13,7 +13,7 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -45,12 +45,24 @@ LOCAL_SIZE = {"num_layers": 2, "num_heads": 4, "dimension": 64, "feedforward_dim
 GREEDY = Sampling(temperature=(0.0,))
 
 
-class Ours:
-    """The model of a spec, of ``num_codebooks`` codebooks."""
+class Measured(Protocol):
+    """A model that is trained and decoded from."""
 
-    def __init__(self, size: dict[str, int], num_codebooks: int, *, is_local: bool) -> None:
+    num_parameters: int
+
+    def step(self, codes: Tensor) -> None:
+        """Learn from ``codes`` int64 [B, K, F]."""
+
+    def decode(self, num_codebooks: int, num_frames: int) -> None:
+        """Write ``num_frames`` frames from nothing."""
+
+
+class Ours:
+    """The model of a spec, of ``num_codebooks`` codebooks; ``size`` is what its network differs in."""
+
+    def __init__(self, size: dict[str, Any], num_codebooks: int, *, is_local: bool = False) -> None:
         fixed = {"activation": "gelu", "dropout": 0.0}
-        network: dict[str, Any] = {**size, **fixed, "positions": "sinusoidal", "tied": False}
+        network: dict[str, Any] = {**fixed, "positions": "sinusoidal", "tied": False, **size}
         if is_local:
             network["local"] = {**LOCAL_SIZE, **fixed}
         codes = {"num_codebooks": num_codebooks, "codebook_size": CODEBOOK_SIZE, "frame_rate_hz": FRAME_RATE_HZ}
@@ -142,6 +154,11 @@ class Plain(nn.Module):
         return total
 
     @cached_property
+    def num_parameters(self) -> int:
+        """How many numbers are learnt."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @cached_property
     def optimizer(self) -> torch.optim.Optimizer:
         """That of all parameters."""
         return torch.optim.AdamW(self.parameters(), LEARNING_RATE)
@@ -156,6 +173,7 @@ class Plain(nn.Module):
     @torch.inference_mode()
     def decode(self, num_codebooks: int, num_frames: int) -> None:
         """Write ``num_frames`` frames from nothing."""
+        self.eval()
         columns = torch.full((1, num_codebooks, 1), CODEBOOK_SIZE)
         for step in range(num_frames + num_codebooks - 1):
             hidden = self(columns)[:, -1]
@@ -192,6 +210,7 @@ class PlainLocal(Plain):
     @torch.inference_mode()
     def decode(self, num_codebooks: int, num_frames: int) -> None:
         """Write ``num_frames`` frames from nothing."""
+        self.eval()
         columns = torch.full((1, num_codebooks, 1), CODEBOOK_SIZE)
         for _ in range(num_frames):
             hidden = self(columns)[:, -1]
@@ -210,8 +229,7 @@ def measure_lm() -> dict[str, Any]:
         for num_codebooks in (1, 4):
             torch.manual_seed(0)
             label = f"{name}, {num_codebooks} codebook{'s' * (num_codebooks > 1)}"
-            ours = Ours(size, num_codebooks, is_local=False)
-            rows[label] = _row(ours, Plain(size, num_codebooks), num_codebooks)
+            rows[label] = _row(Ours(size, num_codebooks), Plain(size, num_codebooks), num_codebooks)
     name, size = next(iter(SIZES.items()))
     label = f"{name} and 2 local ones of 64, {NUM_LOCAL_CODEBOOKS} codebooks"
     local = Ours(size, NUM_LOCAL_CODEBOOKS, is_local=True)
@@ -221,29 +239,36 @@ def measure_lm() -> dict[str, Any]:
 
 def _row(ours: Ours, plain: Plain, num_codebooks: int) -> dict[str, float]:
     codes = torch.randint(CODEBOOK_SIZE, (BATCH_SIZE, num_codebooks, CROP_FRAMES))
-    own_s, other_s = _medians(lambda: ours.step(codes), lambda: plain.step(codes), NUM_FIRST_STEPS, NUM_STEPS)
-    tokens = codes.numel()
+    return compared(ours, plain, "plain", codes, NUM_FRAMES)
+
+
+def compared(ours: Ours, other: Measured, name: str, codes: Tensor, num_frames: int) -> dict[str, float]:
+    """Return what learning from ``codes`` int64 [B, K, F] and writing ``num_frames`` frames cost both.
+
+    The other's facts are called by ``name``.
+    """
+    own_s, other_s = _medians(lambda: ours.step(codes), lambda: other.step(codes), NUM_FIRST_STEPS, NUM_STEPS)
+    tokens, num_codebooks = codes.numel(), codes.shape[1]
     facts: dict[str, float] = {
         "num_parameters_tokbench": ours.num_parameters,
-        "num_parameters_plain": sum(parameter.numel() for parameter in plain.parameters()),
+        f"num_parameters_{name}": other.num_parameters,
         "training_tokens_per_s": round(tokens / own_s),
-        "plain_training_tokens_per_s": round(tokens / other_s),
+        f"{name}_training_tokens_per_s": round(tokens / other_s),
         "training_speed_up": round(other_s / own_s, 2),
     }
-    plain.eval()
 
     def decode(num_frames: int) -> None:
         ours.decode(num_codebooks, num_frames)
 
     own_s, other_s = _medians(
-        lambda: decode(NUM_FRAMES), lambda: plain.decode(num_codebooks, NUM_FRAMES), 0, NUM_DECODINGS
+        lambda: decode(num_frames), lambda: other.decode(num_codebooks, num_frames), 0, NUM_DECODINGS
     )
     facts |= {
-        "decoding_tokens_per_s": round(NUM_FRAMES * num_codebooks / own_s),
-        "plain_decoding_tokens_per_s": round(NUM_FRAMES * num_codebooks / other_s),
+        "decoding_tokens_per_s": round(num_frames * num_codebooks / own_s),
+        f"{name}_decoding_tokens_per_s": round(num_frames * num_codebooks / other_s),
         "decoding_speed_up": round(other_s / own_s, 2),
     }
-    once_s, twice_s = _medians(lambda: decode(NUM_FRAMES), lambda: decode(2 * NUM_FRAMES), 0, NUM_DECODINGS)
+    once_s, twice_s = _medians(lambda: decode(num_frames), lambda: decode(2 * num_frames), 0, NUM_DECODINGS)
     return facts | {"cost_of_twice_the_length": round(twice_s / once_s, 2)}
 
 

@@ -2,7 +2,8 @@
 
 ``python benchmarks/run.py`` measures everything and rewrites ``benchmarks/results.json``;
 ``python benchmarks/run.py start scoring memory cache data codecs step lm`` measures some of it;
-``abx`` needs an environment with fastabx (see ``abx_speed.py``) and is measured where it is named.
+``abx`` needs an environment with fastabx (see ``abx_speed.py``) and ``audiolm`` a folder with audiolm-pytorch (see
+``audiolm_speed.py``); both are measured where they are named.
 """
 
 import json
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 import soundfile
 from abx_speed import measure_abx
+from audiolm_speed import measure_audiolm
 from codec_speed import measure_codecs
 from lm_speed import measure_lm
 from training_data import measure_training_data
@@ -245,6 +247,7 @@ MEASUREMENTS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "codecs": measure_codecs,
     "step": measure_training_step,
     "lm": measure_lm,
+    "audiolm": measure_audiolm,
     "abx": measure_abx,
 }
 
@@ -253,7 +256,7 @@ def main() -> None:
     """Measure what was asked for and keep the rest of the file as it is."""
     path = HERE / "results.json"
     results = json.loads(path.read_text()) if path.is_file() else {}
-    for name in sys.argv[1:] or [name for name in MEASUREMENTS if name != "abx"]:
+    for name in sys.argv[1:] or [name for name in MEASUREMENTS if name not in {"abx", "audiolm"}]:
         results[name] = MEASUREMENTS[name]()
         print(name, json.dumps(results[name], indent=1))
     results["machine"] = {"python": platform.python_version(), "num_cores": len(os.sched_getaffinity(0))}

@@ -127,14 +127,19 @@ def speed_page() -> str:
     ]
     for name in ("scoring", "start", "memory", "cache", "data"):
         lines += [f"## {name.capitalize()}", "", WHAT[name], "", *_figures(found[name]), ""]
-    for name in ("step", "lm", "abx"):
+    for name in ("step", "lm", "audiolm", "abx"):
         if name in found:
             lines += [f"## {HEADINGS[name]}", "", WHAT[name], "", *_rows(found[name]), ""]
     lines += ["## Codecs", "", WHAT["codecs"], "", *_speed_ups(found["codecs"]), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-HEADINGS = {"step": "Training steps", "lm": "Language models", "abx": "ABX"}
+HEADINGS = {
+    "step": "Training steps",
+    "lm": "Language models",
+    "audiolm": "Language models, against audiolm-pytorch",
+    "abx": "ABX",
+}
 WHAT = {
     "step": "A training step (forward, backward, optimizer) against one with the modules of the package that "
     "published the codec, at equal size, losses and discriminators, in turns: medians of processor time.",
@@ -142,6 +147,9 @@ WHAT = {
     "network) against a plain loop "
     "with `nn.TransformerEncoder` at equal size, which reads everything anew for each step that it decodes; one "
     "thread, in turns: medians of processor time. Ten seconds are decoded; the last column is the cost of twenty.",
+    "audiolm": "Training and decoding of AudioLM's first stage against that of audiolm-pytorch 2.4, of as many "
+    "parameters, both with relative positions, the past kept, and one thread, in turns: medians of processor time. "
+    "Ten seconds are decoded; the last column is the cost of twenty.",
     "abx": "ABX errors of random items against fastabx and the code of Libri-Light, one thread each, without "
     "limits on the size of cells: processor time.",
     "scoring": "`tokbench run` with every metric of the reconstruction task, start included, against the same "

@@ -28,7 +28,13 @@ def reading(batch_size: int, num_steps: int, **keys: object) -> Reading:
 def test_buckets_of_distances_are_those_of_t5(*, is_both_ways: bool) -> None:
     distances = torch.arange(-300, 301)
     expected = T5Attention._relative_position_bucket(distances, bidirectional=is_both_ways, num_buckets=32)
-    assert torch.equal(RelativeBias(2, is_both_ways=is_both_ways).buckets(distances), expected)
+    bias = RelativeBias(2, is_both_ways=is_both_ways)
+    assert torch.equal(bias.buckets(distances), expected)
+    with torch.no_grad():
+        found = bias(torch.tensor([[300], [0]]), torch.stack([torch.arange(601), torch.arange(-300, 301)]))
+        assert torch.equal(found[:, :, 0], bias.biases(expected).T.expand(2, -1, -1))
+        one = bias(torch.zeros(3, 1, dtype=torch.int64), distances.expand(3, -1))
+    assert torch.equal(one, found[:1]), "positions that all rows share are looked up once"
 
 
 @torch.no_grad()

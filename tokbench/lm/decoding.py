@@ -256,7 +256,7 @@ class _Desk:
             following = self._read(past, columns, torch.full((len(places),), writer.position + 1 + step))
         found_places, is_ended = beam.best()
         codes = torch.tensor([found_places], dtype=torch.int64) + block.start - block.first
-        found = torch.cat([output.codes[:, : output.num_begun], codes], dim=1)
+        found = torch.cat([order.begun, codes], dim=1)
         return Written({output.name: found}, {output.name: is_ended or order.is_known})
 
 

@@ -36,15 +36,27 @@ def probabilities(logits: Tensor, sampling: Sampling, row: int = 0) -> Tensor:
     if heat == 0:
         best = logits.argmax(dim=-1, keepdim=True)
         return torch.zeros_like(logits).scatter_(-1, best, 1.0)
-    ordered, order = (logits.double() / heat).sort(dim=-1, descending=True, stable=True)
-    if sampling.top_k is not None:
-        ordered[..., sampling.top_k :] = -torch.inf
-    chances = ordered.softmax(dim=-1)
+    heated = logits.double() / heat
+    if sampling.top_k is not None and sampling.top_k < heated.shape[-1]:
+        heated = heated.masked_fill(~_among_first(heated, sampling.top_k), -torch.inf)
+    chances = heated.softmax(dim=-1)
     if sampling.top_p < 1:
-        before = chances.cumsum(dim=-1) - chances
-        chances = chances.masked_fill(before >= sampling.top_p, 0.0)
+        _, order = heated.sort(dim=-1, descending=True, stable=True)
+        ordered = chances.gather(-1, order)
+        is_over = ordered.cumsum(dim=-1) - ordered >= sampling.top_p
+        chances = chances.masked_fill(torch.zeros_like(is_over).scatter_(-1, order, is_over), 0.0)
         chances = chances / chances.sum(dim=-1, keepdim=True)
-    return torch.zeros_like(chances).scatter_(-1, order, chances).to(logits.dtype)
+    return chances.to(logits.dtype)
+
+
+def _among_first(values: Tensor, number: int) -> Tensor:
+    """Return bool [..., V], which of ``values`` [..., V] are the ``number`` largest; of equal ones, the first.
+
+    A full sort would take most of the time in which codes are written.
+    """
+    least = values.topk(number, dim=-1).values[..., -1:]
+    above, equal = values > least, values == least
+    return above | (equal & (equal.cumsum(dim=-1) <= number - above.sum(dim=-1, keepdim=True)))
 
 
 def drawn(chances: Tensor, generators: Sequence[torch.Generator]) -> Tensor:

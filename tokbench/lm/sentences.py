@@ -263,13 +263,14 @@ def _together(writing: Writing, sentences: Sequence[Sentence], *, is_right_align
     num_steps, num_rows = int(lengths.max()), writing.num_rows
     firsts = num_steps - lengths if is_right_aligned else torch.zeros_like(lengths)
     symbols = torch.full((len(sentences), num_steps, num_rows), NOTHING)
-    targets, positions = torch.full_like(symbols, NOTHING), torch.zeros(symbols.shape[:2], dtype=torch.int64)
+    targets, steps = torch.full_like(symbols, NOTHING), torch.arange(num_steps)
+    # What fills the batch goes on counting: rows of the same positions share what is made of them.
+    positions = (steps - firsts[:, None]).clamp_min(0)
     for row, (sentence, first, length) in enumerate(zip(sentences, firsts.tolist(), lengths.tolist(), strict=True)):
         places = slice(first, first + length)
         symbols[row, places] = _columns(writing, sentence).T
         targets[row, places] = _targets(sentence, num_rows).T
         positions[row, places] = _positions(sentence, is_restarted=writing.network.restarted)
-    steps = torch.arange(num_steps)
     wanted = [
         _Frames(row, place, piece.wanted)
         for row, sentence in enumerate(sentences)

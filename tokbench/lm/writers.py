@@ -6,6 +6,7 @@ Axes: ``K`` codebooks, ``F`` frames, ``R`` symbols of a step.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -34,7 +35,7 @@ class Order:
 
 
 class Output:
-    """The codes of an output while they are written."""
+    """The codes of an output while they are written, in arrays: cell by cell, these cost far less than tensors."""
 
     def __init__(self, writing: Writing, name: str, order: Order) -> None:
         self.name, self.part = name, writing.stage.part(name)
@@ -42,28 +43,28 @@ class Output:
         self.step = 0
         self.num_frames = order.num_frames if order.is_known else None
         """None until the end is known."""
-        self.codes = torch.full((self.num_rows, max(order.num_frames, begun.shape[1]) + 1), ABSENT)
-        self.codes[:, : begun.shape[1]] = begun
+        self.codes = np.full((self.num_rows, max(order.num_frames, begun.shape[1]) + 1), ABSENT)
+        self.codes[:, : begun.shape[1]] = begun.numpy()
         self.num_begun = begun.shape[1]
-        self.column = torch.full((self.num_rows,), ABSENT)
+        self.column = np.full(self.num_rows, ABSENT)
         """What has been decided of this step."""
         self._table = self._laid_out()
 
-    def _laid_out(self) -> Tensor:
+    def _laid_out(self) -> np.ndarray:
         # What says that all is over stands there where the length is known, too: it was there in training.
         is_ended = self.part.ended or self.num_frames is None
         laid_out = with_end if is_ended else frame_table
-        return laid_out(self.part.layout, self.num_rows, self.order.num_frames)
+        return laid_out(self.part.layout, self.num_rows, self.order.num_frames).numpy()
 
     @property
     def num_steps(self) -> int:
         """Steps, at most."""
-        return self._table.shape[1]
+        return int(self._table.shape[1])
 
     @property
     def is_done(self) -> bool:
         """Whether all is written."""
-        return self.step >= self._table.shape[1]
+        return self.step >= self.num_steps
 
     @property
     def is_ended(self) -> bool:
@@ -111,20 +112,20 @@ class Output:
         if ENDED in column:
             self._end()
         self.step += 1
-        self.column = torch.full_like(column, ABSENT)
-        return column
+        self.column = np.full_like(column, ABSENT)
+        return torch.from_numpy(column)
 
     def _end(self) -> None:
         """Lay out what is left, now that the number of frames is known."""
         num_frames = int(self._table[0, self.step])
-        self._table = with_end(self.part.layout, self.num_rows, num_frames)
+        self._table = with_end(self.part.layout, self.num_rows, num_frames).numpy()
 
     def written(self) -> Tensor:
         """Return the codes int64 [K, F] of the frames that are complete."""
         if self.is_done and self.num_frames is not None:
-            return self.codes[:, : self.num_frames]
-        per_row = (self._table[:, : self.step] != ABSENT).sum(dim=1)
-        return self.codes[:, : min(int(per_row.min()), self.order.num_frames)]
+            return torch.from_numpy(self.codes[:, : self.num_frames])
+        per_row = (self._table[:, : self.step] != ABSENT).sum(axis=1)
+        return torch.from_numpy(self.codes[:, : min(int(per_row.min()), self.order.num_frames)])
 
 
 class EdgeOutput(Output):

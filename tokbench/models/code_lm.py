@@ -110,23 +110,27 @@ class LayerPast:
     """
 
     def __init__(self, keys: Tensor, values: Tensor, context: int) -> None:
-        self._both, self._context, self._end = torch.stack([keys, values]), context, keys.shape[2]
+        self._keys, self._values, self._context, self._end = keys, values, context, keys.shape[2]
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return the keys and values of the past and of the new frames."""
         num_new = keys.shape[2]
-        if self._end + num_new > self._both.shape[3]:
-            kept = self._both[:, :, :, max(self._end - self._context, 0) : self._end]
-            self._both, self._end = pad(kept, (0, 0, 0, max(num_new, self._context))), kept.shape[3]
-        last = self._end + num_new
-        self._both[:, :, :, self._end : last] = torch.stack([keys, values])
-        self._end = last
-        held = self._both[:, :, :, max(last - num_new - self._context, 0) : last]
-        return held[0], held[1]
+        if self._end + num_new > self._keys.shape[2]:
+            start, room = max(self._end - self._context, 0), (0, 0, 0, max(num_new, self._context))
+            self._keys, self._values = (
+                pad(each[:, :, start : self._end], room) for each in (self._keys, self._values)
+            )
+            self._end -= start
+        self._keys.narrow(2, self._end, num_new).copy_(keys)
+        self._values.narrow(2, self._end, num_new).copy_(values)
+        self._end += num_new
+        first = max(self._end - num_new - self._context, 0)
+        num_held = self._end - first
+        return self._keys.narrow(2, first, num_held), self._values.narrow(2, first, num_held)
 
     def choose_(self, rows: Tensor) -> None:
         """Go on with the ``rows`` of the batch, int64 [B'], each any number of times."""
-        self._both = self._both[:, rows]
+        self._keys, self._values = self._keys[rows], self._values[rows]
 
 
 class Past:

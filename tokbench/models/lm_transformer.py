@@ -104,15 +104,25 @@ class _LayerPasts:
 class RelativeBias(nn.Module):
     """A learnt bias of attention for each head and each bucket of distances."""
 
+    bucket_of: Tensor
+
     def __init__(self, num_heads: int, *, is_both_ways: bool) -> None:
         super().__init__()
         self.is_both_ways = is_both_ways
         self.biases = nn.Embedding(NUM_BUCKETS, num_heads)
+        distances = torch.arange(-MAX_DISTANCE, MAX_DISTANCE + 1)
+        self.register_buffer("bucket_of", self.buckets(distances), persistent=False)
 
     def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Return [B, H, S, keys] of the positions of ``queries`` [B, S] and ``keys`` [B, keys]."""
-        biases: Tensor = self.biases(self.buckets(keys[:, None] - queries[:, :, None]))
-        return biases.permute(0, 3, 1, 2)
+        """Return [B, H, S, keys] of the positions of ``queries`` [B, S] and ``keys`` [B, keys].
+
+        Where these are the same in the whole batch, [1, H, S, keys].
+        """
+        queries, keys = _shared(queries), _shared(keys)
+        # Those that are farther are in the bucket of the farthest.
+        distances = (keys[:, None] - queries[:, :, None]).clamp_(-MAX_DISTANCE, MAX_DISTANCE)
+        biases: Tensor = self.biases(self.bucket_of[distances + MAX_DISTANCE])
+        return biases.permute(0, 3, 1, 2).contiguous()
 
     def buckets(self, distances: Tensor) -> Tensor:
         """Return the bucket of each distance from a query to a key: near ones their own, far ones by logarithm."""
@@ -127,6 +137,12 @@ class RelativeBias(nn.Module):
         share = (lengths.clamp_min(1) / num_exact).log() / math.log(MAX_DISTANCE / num_exact)
         far = (num_exact + share * (num_buckets - num_exact)).long().clamp_max(num_buckets - 1)
         return first + torch.where(lengths < num_exact, lengths, far)
+
+
+def _shared(values: Tensor) -> Tensor:
+    """Return the first of ``values`` [B, ...] alone, [1, ...], where all are the same."""
+    first = values[:1]
+    return first if len(values) > 1 and bool((values == first).all()) else values
 
 
 class LmTransformer(nn.Module):
@@ -171,10 +187,10 @@ class LmTransformer(nn.Module):
         if past is not None:
             past.memory = past.memory or reading.memory
         towers = self.spec.towers
-        is_plain = self._is_plain(reading, is_there)
+        is_plain = self.bias is None and not self.num_prompts and _sees_all_before(reading, is_there)
         attended = Attended(
             rotation=self._rotation(reading.positions, towers),
-            mask=None if is_plain else _repeated(self._mask(reading, positions, is_there), towers),
+            mask=None if is_plain else self._mask(reading, positions, is_there),
             is_causal=is_plain,
             is_there=_repeated(reading.is_there, towers),
             level=reading.level,
@@ -182,13 +198,6 @@ class LmTransformer(nn.Module):
         )
         output: Tensor = self.stack(self._placed(values, reading.positions, towers), attended, past)
         return output
-
-    def _is_plain(self, reading: Reading, is_there: Tensor) -> bool:
-        """Say whether plain causality says what a step sees. What fills a batch on its right is seen by none."""
-        if reading.is_both_ways or reading.num_open is not None or self.bias is not None or self.num_prompts:
-            return False
-        num_steps, num_keys = reading.positions.shape[1], is_there.shape[1]
-        return num_steps == num_keys and bool(is_there[:, 0].all())
 
     def _placed(self, values: Tensor, positions: Tensor, towers: int) -> Tensor:
         if self.spec.positions == "sinusoidal":
@@ -205,23 +214,38 @@ class LmTransformer(nn.Module):
         return angles.cos(), angles.sin()
 
     def _mask(self, reading: Reading, positions: Tensor, is_there: Tensor) -> Tensor | None:
-        """Return what each step sees, bool or an added bias [B, 1 or H, S, keys]; None where it sees everything."""
-        num_steps, num_keys = reading.positions.shape[1], is_there.shape[1]
-        if self.bias is None and (num_steps == 1 or reading.is_both_ways) and bool(is_there.all()):
-            return None
-        seen = is_there[:, None, None]
-        keys = torch.arange(num_keys, device=is_there.device)
-        own = keys[num_keys - num_steps :, None]
-        if not reading.is_both_ways:
-            before = keys <= own
-            is_open = False if reading.num_open is None else keys < reading.num_open[:, None, None, None]
-            seen = seen & (before | is_open)
-        # What only fills the batch sees itself, for there is no attention to nothing.
-        seen = seen | (keys == own)
-        if self.bias is None:
-            return seen
-        bias: Tensor = self.bias(reading.positions, positions).masked_fill(~seen, -math.inf)
-        return bias
+        """Return what each step sees, bool or an added bias; None where it sees everything.
+
+        It is [B, 1 or H, S, keys] for each tower, and of one row where all rows are alike.
+        """
+        sees_all = (reading.is_both_ways or reading.positions.shape[1] == 1) and bool(is_there.all())
+        mask = None if sees_all else _seen(reading, is_there)
+        if self.bias is not None:
+            bias = self.bias(reading.positions, positions)
+            mask = bias if mask is None else bias.masked_fill(~mask, -math.inf)
+        return mask if mask is None or len(mask) == 1 else _repeated(mask, self.spec.towers)
+
+
+def _seen(reading: Reading, is_there: Tensor) -> Tensor:
+    """Return which keys each step sees, bool [B or 1, 1, S, keys]."""
+    num_keys = is_there.shape[1]
+    keys = torch.arange(num_keys, device=is_there.device)
+    own = keys[num_keys - reading.positions.shape[1] :, None]
+    if _sees_all_before(reading, is_there):
+        return (keys <= own)[None, None]
+    seen = is_there[:, None, None]
+    if not reading.is_both_ways:
+        is_open = False if reading.num_open is None else keys < reading.num_open[:, None, None, None]
+        seen = seen & ((keys <= own) | is_open)
+    # What only fills the batch sees itself, for there is no attention to nothing.
+    return seen | (keys == own)
+
+
+def _sees_all_before(reading: Reading, is_there: Tensor) -> bool:
+    """Say whether plain causality says what a step sees. What fills a batch on its right is seen by none."""
+    if reading.is_both_ways or reading.num_open is not None:
+        return False
+    return reading.positions.shape == is_there.shape and bool(is_there[:, 0].all())
 
 
 def _repeated(values: Tensor | None, times: int) -> Tensor | None:
@@ -346,10 +370,8 @@ class _Layer(nn.Module):
         return _LayerPasts(own, self.attention.begin(batch_size, num_steps) if self.is_crossed else None)
 
     def forward(self, values: Tensor, attended: Attended, past: _LayerPasts | None) -> Tensor:
-        half = 1.0
         if self.first_feedforward is not None and self.first_norm is not None:
-            half = 0.5
-            values = self._added(values, half * self.first_feedforward(self.first_norm(values, attended.level)))
+            values = self._added(values, 0.5 * self.first_feedforward(self.first_norm(values, attended.level)))
         normed = self.attention_norm(values, attended.level)
         own_past = None if past is None else past.own
         values = self._added(values, self.attention(normed, normed, attended, past=own_past, prompts=self.prompts))
@@ -359,7 +381,7 @@ class _Layer(nn.Module):
         if self.convolution is not None:
             values = self._added(values, self.convolution(values, attended.is_there))
         fed = self.feedforward(self.feedforward_norm(values, attended.level))
-        return self._added(values, half * fed)
+        return self._added(values, fed if self.first_feedforward is None else 0.5 * fed)
 
     def _remembered(
         self, attention: "_Attention", normed: Tensor, attended: Attended, past: _LayerPasts | None
