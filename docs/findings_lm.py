@@ -164,16 +164,52 @@ def one_step(records: Records) -> Finding:
     )
 
 
+def filled_in(records: Records) -> Finding:
+    """Compare SoundStorm with the second and third stages of AudioLM."""
+    return _finding(
+        records,
+        "Filling in all codebooks at once keeps the voice better than writing code after code.",
+        "SoundStorm, Borsos et al. 2023, arXiv:2305.09636",
+        _switched(records, "lm-sc-soundstorm.v1", "lm-sc.v1", ("speaker_similarity", "frechet_log_mel")),
+        reason="continuations of a few seconds are short, and what is filled in is learnt from other pieces",
+    )
+
+
+def text_before(records: Records) -> Finding:
+    """Compare a language model of units that has learnt text before with one that has not."""
+    return _finding(
+        records,
+        "A language model of units knows words better if it has learnt text before.",
+        "TWIST, Hassid et al. 2023, arXiv:2305.13009",
+        _switched(records, "lm-swuggy-twist.v1", "lm-swuggy.v1", ("pair_accuracy",)),
+        reason="the text is that of the same small world, and letters are no units",
+    )
+
+
+def text_between(records: Records) -> Finding:
+    """Compare translation into units by way of text with direct translation."""
+    return _finding(
+        records,
+        "Speech is translated better into units by way of text.",
+        "UnitY, Inaguma et al. 2022, arXiv:2212.08055",
+        _switched(records, "lm-s2st-unity.v1", "lm-s2st-units.v1", ("asr_bleu",)),
+        reason="few sentences teach the second pass, too",
+    )
+
+
 OF_LANGUAGE_MODELS: tuple[Callable[[Records], Finding], ...] = (
     hybrid_tokens,
     units_of_language,
     units_understood,
     semantic_units_first,
+    filled_in,
     patterns,
     continuous_input,
     more_units,
     phones_for_later_codebooks,
     one_step,
+    text_before,
+    text_between,
 )
 """In the order of the page."""
 
