@@ -5,7 +5,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,9 @@ import soundfile
 from running import Cli, codec, stable_bytes
 
 from tokbench.records import Cost
+from tokbench.run import engine
+from tokbench.run.executor import WorkerDiedError
+from tokbench.runners.base import Failure
 
 
 def records(results: Path) -> dict[str, dict[str, Any]]:
@@ -345,3 +350,47 @@ assert "torch" not in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+class Lost:
+    """An executor that loses the worker of whatever has a bad utterance, and notes what it was given."""
+
+    num_workers, max_pending = 1, 2
+
+    def __init__(self) -> None:
+        self.given: list[tuple[list[str], dict[int, bool], float]] = []
+
+    def submit(
+        self,
+        _: object,
+        spec: object,
+        utterances: list[SimpleNamespace],
+        wanted: dict[int, bool],
+        *,
+        timeout_s: float,
+    ) -> "Future[Any]":
+        del spec
+        names = [utterance.id for utterance in utterances]
+        self.given.append((names, wanted, timeout_s))
+        future: Future[Any] = Future()
+        if "bad" in names:
+            future.set_exception(WorkerDiedError())
+        else:
+            future.set_result([names[place] for place in wanted])
+        return future
+
+
+def test_utterances_go_to_a_worker_together_whichever_are_done_and_a_lost_one_costs_itself_only() -> None:
+    names = ["a", "b", "c", "d", "bad", "e", "f"]
+    jobs = [(position, SimpleNamespace(id=name)) for position, name in enumerate(names)]
+    cell = SimpleNamespace(spec=None, options=SimpleNamespace(num_examples=1), num_utterances=7)
+    executor = Lost()
+    groups = engine._groups(jobs, 3, {0, 1, 2, 5})  # type: ignore[arg-type]
+    found = {job[1].id: result for job, result in engine._measured(cell, groups, executor, timeout_s=10.0)}  # type: ignore[arg-type]
+    assert found == {"d": "d", "bad": Failure("the worker process died"), "f": "f"}
+    assert executor.given[0] == (["d", "bad", "e"], {0: False, 1: False}, 30.0)
+    assert sorted(executor.given[1:], key=str) == [
+        (["bad"], {0: False}, 10.0),
+        (["d"], {0: False}, 10.0),
+        (["f"], {0: False}, 10.0),
+    ]

@@ -6,7 +6,7 @@ tells the level of each 20 ms, and is its own oracle: codes that are right sound
 
 import csv
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +23,7 @@ from tokbench.corpora.base import Utterance
 from tokbench.corpora.registry import open_corpus
 from tokbench.errors import SpecError
 from tokbench.lm.items import CorpusMaterial, InAnyForm
+from tokbench.lm.language_model import Generated, LanguageModel, Request
 from tokbench.records import CodecSummary
 from tokbench.runners.base import Bench, Measurement
 from tokbench.runners.lm import GeneratingLmRunner, LmRunner
@@ -172,8 +173,38 @@ def bench_of(manifest: Path) -> Bench:
 
 def measured(runner: LmRunner, bench: Bench) -> list[Measurement]:
     corpus = open_corpus(runner.task.corpus)
-    utterances = corpus if runner.tier is None else corpus.with_intervals(runner.tier)
+    utterances = [*(corpus if runner.tier is None else corpus.with_intervals(runner.tier))]
+    runner.work_ahead(bench, utterances)
     return [runner.measure(bench, item, with_examples=False) for item in utterances]
+
+
+@pytest.mark.parametrize(
+    ("name", "metrics"), [("lm-tts", ("warped_mcd_db",)), ("lm-asr", ("wer",)), ("lm-sc", ("frechet_log_mel",))]
+)
+def test_several_at_once_come_to_the_same_as_each_alone(
+    manifest: Path, name: str, metrics: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_companions(manifest)
+    runner, bench = make_runner(small(manifest, name, metrics, 3, num_seeds=2)), bench_of(manifest)
+    assert isinstance(runner, LmRunner)
+    assert runner.num_at_once > 1
+    runner.learn(bench)
+    together = measured(runner, bench)
+    sizes: list[int] = []
+    generate = LanguageModel.generate
+
+    def counted(model: LanguageModel, requests: Sequence[Request], **options: Any) -> list[Generated]:
+        sizes.append(len(requests))
+        return generate(model, requests, **options)
+
+    monkeypatch.setattr(LanguageModel, "generate", counted)
+    measured(runner, bench)
+    num_utterances = len(together)
+    assert set(sizes) == {num_utterances}
+    monkeypatch.setattr(LmRunner, "work_ahead", lambda *_: None)
+    alone = measured(runner, bench)
+    assert sizes[-1] == 1
+    assert [(each.facts, each.payload) for each in alone] == [(each.facts, each.payload) for each in together]
 
 
 def found(manifest: Path, asked: Task) -> dict[tuple[str, str], float]:
@@ -254,7 +285,7 @@ def test_a_voice_that_is_changed_is_compared_with_the_one_that_was_asked_for(man
     assert isinstance(runner, LmRunner)
     first = next(iter(open_corpus(runner.task.corpus)))
     item = runner._asked_items.item(first)
-    examination = Examination(runner.arguments, bench_of(manifest), manifest.parent)
+    examination = Examination(runner.arguments, bench_of(manifest), manifest.parent, is_aloud=True)
     examination.__dict__["trained"] = SimpleNamespace(spec=runner._spec, given=lambda _, contents: contents)
     outputs = dict(examination.recordings(first, item))
     original, given = (outputs[group] for group in ("original", "input"))
@@ -400,7 +431,7 @@ def test_voices_are_compared_as_they_come_out_of_the_codec(manifest: Path) -> No
     runner = make_runner(find_task("lm-vc")[0].model_copy(update={"corpus": f"manifest:{manifest}?split=test"}))
     assert isinstance(runner, LmRunner)
     first, bench = next(iter(open_corpus(runner.task.corpus))), bench_of(manifest)
-    examination = Examination(runner.arguments, bench, manifest.parent)
+    examination = Examination(runner.arguments, bench, manifest.parent, is_aloud=True)
     examination.__dict__["trained"] = SimpleNamespace(spec=runner._spec, given=lambda _, contents: contents)
     outputs = dict(examination.recordings(first, runner._asked_items.item(first)))
     ceiling, original = (outputs[group] for group in ("ceiling", "original"))

@@ -3,6 +3,7 @@
 Axes: ``K`` codebooks, ``F`` frames, ``D`` features.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -55,6 +56,8 @@ class Task:
     """Of what comes after them; None where the model says when it ends."""
     generator: torch.Generator
     """Of all that is drawn for it."""
+    longest_s: float = math.inf
+    """Of what comes after what is begun, where the model says when it ends."""
     made: dict[str, Tensor] = field(default_factory=dict)
     """Outputs so far: symbols int64 [K, F] of the first codebooks, or features float32 [F, D]."""
     is_ended: dict[str, bool] = field(default_factory=dict)
@@ -166,7 +169,8 @@ class Generation:
         if num_frames is not None:
             return Order(begun, num_frames, is_known=True)
         rate_hz = frame_rate_hz(self.writing.spec.stream(part.stream))
-        more = self.sampling.max_symbols if rate_hz is None else int(self.sampling.max_s * rate_hz)
+        longest_s = min(self.sampling.max_s, task.longest_s)
+        more = self.sampling.max_symbols if rate_hz is None else int(longest_s * rate_hz)
         if not part.ended:
             raise LengthError(self.writing.spec.name, part.stream)
         # Of sound there is at least a frame: no sound at all could be neither heard nor compared.

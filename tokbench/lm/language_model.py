@@ -4,6 +4,7 @@ Axes: ``K`` codebooks, ``F`` frames, ``D`` features.
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -70,6 +71,10 @@ class Request:
     duration_s: float | None = None
     """Of the audio that is to be generated, what is begun apart; None where the model says when it ends, as it
     always does of runs of units (:func:`tokbench.lm.generation.takes_length`)."""
+    longest_s: float = math.inf
+    """Where the model says when it ends, how long it may go on, if that is less than ``max_s`` of its sampling."""
+    seed: int | None = None
+    """Of what is drawn for it; None for one by the seed and the place among the requests."""
 
 
 @dataclass(frozen=True)
@@ -271,12 +276,14 @@ class LanguageModel:
             streams[missing] = _nothing(self.spec.stream(missing))
         begun = self.streams.made(request.begun, form.outputs)
         begun |= {each: deduplicated(values) for each, values in begun.items() if self._comes_in_runs(name, each)}
-        digest = hashlib.sha256(f"{seed} {index}".encode()).digest()
+        own = f"{seed} {index}" if request.seed is None else f"{request.seed} 0"
+        digest = hashlib.sha256(own.encode()).digest()
         return Task(
             form=name,
             streams=self._shortened(name, streams),
             begun=begun,
             duration_s=request.duration_s,
+            longest_s=request.longest_s,
             generator=torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1),
         )
 

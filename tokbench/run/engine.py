@@ -4,7 +4,7 @@ import datetime as dt
 import functools
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
@@ -30,6 +30,9 @@ from tokbench.runners.registry import make_runner
 __all__ = ["CellOutcome", "Reporter", "execute"]
 
 _LONGEST_LEARNING_S = 7 * 86400.0
+
+_Job = tuple[int, Utterance]
+"""An utterance and its position in the corpus."""
 
 
 @dataclass(frozen=True)
@@ -191,18 +194,10 @@ def _measure_missing(
 ) -> None:
     done = journal.positions()
     reporter.start(cell, num_done=len(done))
-    examples = _example_positions(cell)
     tier = runner.tier
     utterances = islice(cell.corpus if tier is None else cell.corpus.with_intervals(tier), cell.num_utterances)
-    missing = ((position, item) for position, item in enumerate(utterances) if position not in done)
-
-    def start(job: tuple[int, Utterance]) -> Future[Any]:
-        position, utterance = job
-        return executor.submit(
-            worker.measure, cell.spec, utterance, with_examples=position in examples, timeout_s=timeout_s
-        )
-
-    for (position, utterance), result in completed(executor, missing, start, timeout_s=timeout_s):
+    groups = _groups(enumerate(utterances), runner.num_at_once, done)
+    for (position, utterance), result in _measured(cell, groups, executor, timeout_s=timeout_s):
         failure = result if isinstance(result, Failure) else None
         measurement = Measurement() if isinstance(result, Failure) else result
         _keep_examples(cell, utterance, measurement)
@@ -217,6 +212,43 @@ def _measure_missing(
             )
         )
         reporter.advance(cell, failure)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Utterances that one worker gets, with their positions: the same ones wherever an earlier run ended."""
+
+    jobs: Sequence[_Job]
+    missing: Sequence[int]
+    """Those that are still to be measured, by their place here."""
+
+
+def _groups(jobs: Iterable[_Job], num_at_once: int, done: Container[int]) -> Iterator[_Group]:
+    source = iter(jobs)
+    while some := list(islice(source, num_at_once)):
+        if missing := [place for place, (position, _) in enumerate(some) if position not in done]:
+            yield _Group(some, missing)
+
+
+def _measured(
+    cell: Cell, groups: Iterable[_Group], executor: Executor, *, timeout_s: float
+) -> Iterator[tuple[_Job, Measurement | Failure]]:
+    examples = _example_positions(cell)
+
+    def start(group: _Group) -> Future[Any]:
+        wanted = {place: group.jobs[place][0] in examples for place in group.missing}
+        utterances = [utterance for _, utterance in group.jobs]
+        limit_s = timeout_s * len(utterances)
+        return executor.submit(worker.measure_together, cell.spec, utterances, wanted, timeout_s=limit_s)
+
+    for group, found in completed(executor, groups, start, timeout_s=timeout_s):
+        missing = [group.jobs[place] for place in group.missing]
+        if not isinstance(found, Failure):
+            yield from zip(missing, found, strict=True)
+        elif len(group.jobs) == 1:
+            yield missing[0], found
+        else:  # which of them it was shows where each has a worker to itself
+            yield from _measured(cell, _groups(missing, 1, ()), executor, timeout_s=timeout_s)
 
 
 def _example_positions(cell: Cell) -> set[int]:

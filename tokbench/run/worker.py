@@ -11,7 +11,7 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.util import Finalize
@@ -35,6 +35,7 @@ __all__ = [
     "describe_card",
     "learn",
     "measure",
+    "measure_together",
     "prepare_process",
 ]
 
@@ -178,6 +179,23 @@ def _learn(spec: CellSpec) -> None:
 def measure(spec: CellSpec, utterance: "Utterance", *, with_examples: bool) -> Measurement | Failure:
     """Measure one utterance, or say why that failed."""
     return _or_end(lambda: _measure(spec, utterance, with_examples=with_examples))
+
+
+def measure_together(
+    spec: CellSpec, utterances: "Sequence[Utterance]", wanted: Mapping[int, bool]
+) -> list[Measurement | Failure]:
+    """Measure those of ``utterances`` that are wanted, by their place, each with examples or not.
+
+    What can be done for all of them at once is done for all, whichever are wanted: the numbers do not depend on
+    where an earlier run ended.
+    """
+    _or_end(lambda: _work_ahead(spec, utterances))
+    return [measure(spec, utterances[place], with_examples=examples) for place, examples in wanted.items()]
+
+
+def _work_ahead(spec: CellSpec, utterances: "Sequence[Utterance]") -> None:
+    session = _open_session(spec)
+    session.runner.work_ahead(session.bench, utterances)
 
 
 def audio_sha256(utterance: "Utterance") -> str | Failure:

@@ -196,6 +196,8 @@ class Runner(ABC):
     """Names and types of :attr:`Measurement.facts`."""
     device: str = "cpu"
     """Where :meth:`summarise` may compute, as the command says."""
+    num_at_once: int = 1
+    """Utterances that a worker gets at a time, for :meth:`work_ahead`."""
 
     def __init__(self, task: Task) -> None:
         """Raise :class:`SpecError` where the task names metrics that its kind does not have."""
@@ -247,6 +249,12 @@ class Runner(ABC):
 
         Called once for each cell that is not finished, in a worker, after :meth:`prepare`; it may take hours, and
         goes on where an earlier call was interrupted. Other processes find what was learnt.
+        """
+
+    def work_ahead(self, bench: Bench, utterances: "Sequence[Utterance]") -> None:  # noqa: B027  (as above)
+        """Do at once what is faster for several utterances that :meth:`measure` is asked about one by one then.
+
+        The numbers are the same without it, but for rounding; where it fails, each is measured on its own.
         """
 
     @property

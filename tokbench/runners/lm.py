@@ -87,6 +87,8 @@ _SAME_SWAPPED = frozenset({DURATION, "frechet_log_mel"})
 """Metrics of sums over all items on each side: it makes no difference which output stands beside which item."""
 _NUM_HEARD = 1000
 """Items of the training part, from its beginning, that answers are taken from: of a large one, not all is read."""
+_NUM_AT_ONCE = 8
+"""Utterances that are generated for side by side: a step of several costs little more than a step of one."""
 _LAYOUT = 2
 """Raised by any change that makes another model of the same task and codes."""
 
@@ -103,6 +105,7 @@ class LmRunner(Runner):
         super().__init__(task)
         self.arguments = task.checked_arguments(LmArguments)
         self.asked = tuple(name for name in task.metrics if name not in FACTS)
+        self.num_at_once = _NUM_AT_ONCE if self._is_generating else 1
         self._loaded: tuple[Bench, list[Examination], Listeners] | None = None
         if found := list(self._problems()):
             raise SpecError(task.id, found)
@@ -367,6 +370,13 @@ class LmRunner(Runner):
 
     # What is asked of it.
 
+    def work_ahead(self, bench: Bench, utterances: "Sequence[Utterance]") -> None:
+        """Generate what :meth:`measure` is going to ask for."""
+        examinations, _ = self._examinations(bench)
+        asked = [(utterance, self._asked_items.item(utterance)) for utterance in utterances]
+        for examination in examinations:
+            examination.work_ahead(asked)
+
     def measure(self, bench: Bench, utterance: "Utterance", *, with_examples: bool) -> Measurement:
         """Return what is said of the models, and what stands beside it, all in the payload."""
         item = self._asked_items.item(utterance)
@@ -399,7 +409,8 @@ class LmRunner(Runner):
             self._loaded = None
             found: list[Examination] = []
             for each in self._benches(bench):
-                found.append(Examination(self.arguments, each, self.folder(each), next(iter(found), None)))
+                first = next(iter(found), None)
+                found.append(Examination(self.arguments, each, self.folder(each), self.needs_decoder, first))
             self._loaded = bench, found, self.judges.to_codec(bench)
         return self._loaded[1:]
 

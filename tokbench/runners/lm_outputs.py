@@ -1,10 +1,10 @@
 """Asking language models: what a trained one makes of an item, and what stands beside it as floor and ceiling."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from tokbench.codecs.base import Codec
 from tokbench.corpora.base import Utterance
 from tokbench.errors import NotApplicableError
 from tokbench.lm.items import Content, Item
-from tokbench.lm.language_model import LANGUAGES, LanguageModel, Request, Scores
+from tokbench.lm.language_model import LANGUAGES, Generated, LanguageModel, Request, Scores
 from tokbench.lm.streams import joined, sides
 from tokbench.runners.base import Bench, Failure, attempt
 from tokbench.runners.lm_scores import (
@@ -33,7 +33,6 @@ from tokbench.runners.perturbations import generator_for
 from tokbench.specs.lm import LmSpec
 from tokbench.specs.lm_streams import CodeSource, FeatureSource, LabelSource, TextSource
 from tokbench.specs.lm_task import LmArguments
-from tokbench.specs.scales import overlaid
 from tokbench.training.recognizer import labels_of
 
 __all__ = ["Examination", "resynthesized", "written_content"]
@@ -53,8 +52,12 @@ class Examination:
     bench: Bench
     folder: Path
     """Of the trained model."""
+    is_aloud: bool
+    """Whether audio is what comes out, and not text."""
     first: "Examination | None" = None
     """That of the first seed, where this is of another one: its tokenizers are loaded already."""
+    _ahead: dict[tuple[str, str], Generated] = field(default_factory=dict)
+    """What was generated for several utterances at once, by group and utterance."""
 
     @cached_property
     def trained(self) -> LanguageModel:
@@ -120,13 +123,59 @@ class Examination:
 
     # What comes out.
 
+    def work_ahead(self, asked: Sequence[tuple[Utterance, Item]]) -> None:
+        """Generate at once what is to be heard, or read, of each of ``asked`` later.
+
+        It comes out as it would for one alone, but for rounding. Where any of them cannot be generated, nothing is
+        there, and each is asked for on its own.
+        """
+        self._ahead.clear()
+        for group in self._groups:
+            found = attempt(lambda group=group: self._all_of(group, asked))  # type: ignore[misc]
+            if not isinstance(found, Failure):
+                self._ahead.update(found)
+
+    def _all_of(self, group: str, asked: Sequence[tuple[Utterance, Item]]) -> dict[tuple[str, str], Generated]:
+        requests = [self._request(group, self.blank(utterance, item), item) for utterance, item in asked]
+        names = [(group, utterance.id) for utterance, _ in asked]
+        return dict(zip(names, self._generated(group, requests), strict=True))
+
+    @property
+    def _groups(self) -> tuple[str, ...]:
+        """Those that a model generates something for."""
+        has_codes = not self.is_aloud and self._is_timed(self.inputs)
+        return (ALL, UNTRAINED, SHUFFLED) if has_codes else (ALL, UNTRAINED)
+
+    def _request(self, group: str, blank: Output, item: Item) -> Request:
+        """Return what is asked for."""
+        asked = self.arguments
+        given = self._mixed_inputs(item) if group == SHUFFLED else self._given(item)
+        if not self.is_aloud:
+            return Request(given, asked.form, seed=0)
+        begun: dict[str, Content] = {}
+        if asked.begun_s is not None and isinstance(audio := item.contents.get("audio"), Audio):
+            begun["audio"] = _cut(audio, asked.begun_s)[0]
+        duration_s = self._asked_s(blank)
+        is_stopped = group == UNTRAINED and duration_s is None and blank.reference is not None
+        longest_s = _LONGEST_UNTRAINED * blank.wanted.duration_s if is_stopped else math.inf
+        return Request(given, asked.form, begun, duration_s=duration_s, longest_s=longest_s, seed=_seed(item))
+
+    def _generated(self, group: str, requests: Sequence[Request]) -> list[Generated]:
+        model = self.untrained if group == UNTRAINED else self.trained
+        return model.generate(requests, sampling=self.arguments.sampling)
+
+    def _made(self, group: str, blank: Output, item: Item) -> Generated:
+        """Return what came of an utterance, which may be there already."""
+        if (made := self._ahead.pop((group, blank.utterance.id), None)) is not None:
+            return made
+        (found,) = self._generated(group, [self._request(group, blank, item)])
+        return found
+
     def texts(self, utterance: Utterance, item: Item) -> Iterator[tuple[str, Output | Failure]]:
         """Yield, by group, what the models write."""
         blank = self.blank(utterance, item)
-        yield ALL, attempt(lambda: self._written(self.trained, blank, self._given(item)))
-        yield UNTRAINED, attempt(lambda: self._written(self.untrained, blank, self._given(item)))
-        if self._is_timed(self.inputs):
-            yield SHUFFLED, attempt(lambda: self._written(self.trained, blank, self._mixed_inputs(item)))
+        for group in self._groups:
+            yield group, attempt(lambda group=group: self._written(group, blank, item))  # type: ignore[misc]
 
     def readings(
         self, utterance: Utterance, item: Item, listeners: Listeners
@@ -151,14 +200,14 @@ class Examination:
 
         ``partner`` is another item, of which other things were asked.
         """
-        blank, own = self._voiced(self.blank(utterance, item)), self.arguments.sampling
-        heard = attempt(lambda: self._heard(self.trained, blank, item, own))
+        blank = self._voiced(self.blank(utterance, item))
+        heard = attempt(lambda: self._heard(ALL, blank, item))
         yield ALL, heard
         if isinstance(heard, Failure):
             yield SWAPPED, heard
         else:
             yield SWAPPED, attempt(lambda: replace(self._voiced(self.blank(*partner)), audio=heard.audio))
-        yield UNTRAINED, attempt(lambda: self._heard(self.untrained, blank, item, self._stopped(blank)))
+        yield UNTRAINED, attempt(lambda: self._heard(UNTRAINED, blank, item))
 
     def recordings(self, utterance: Utterance, item: Item) -> Iterator[tuple[str, Output | Failure]]:
         """Yield, by group, the reference, what the tokenizer makes of it, and what was to be made into it."""
@@ -198,32 +247,16 @@ class Examination:
     def _mixed_inputs(self, item: Item) -> dict[str, Content]:
         return {**self._given(item), **self._shuffled(item, self.inputs)}
 
-    def _written(self, model: LanguageModel, blank: Output, given: Mapping[str, Content]) -> Output:
-        (found,) = model.generate([Request(given, self.arguments.form)], sampling=self.arguments.sampling)
-        return replace(blank, text=found.text[self._text])
+    def _written(self, group: str, blank: Output, item: Item) -> Output:
+        return replace(blank, text=self._made(group, blank, item).text[self._text])
 
-    def _heard(self, model: LanguageModel, blank: Output, item: Item, sampling: Mapping[str, Any]) -> Output:
-        begun: dict[str, Content] = {}
-        if self.arguments.begun_s is not None and isinstance(audio := item.contents.get("audio"), Audio):
-            begun["audio"] = _cut(audio, self.arguments.begun_s)[0]
-        form, given = self.arguments.form, self._given(item)
-        request = Request(given, form, begun=begun, duration_s=self._asked_s(blank))
-        (found,) = model.generate([request], seed=_seed(item), sampling=sampling)
-        return replace(blank, audio=model.audio(found))
+    def _heard(self, group: str, blank: Output, item: Item) -> Output:
+        return replace(blank, audio=self.trained.audio(self._made(group, blank, item)))
 
     def _asked_s(self, blank: Output) -> float | None:
         """Return the length that is asked for; None where the model is to say where it ends."""
         is_told = self.arguments.length == "reference" and blank.reference is not None
         return blank.wanted.duration_s if is_told else None
-
-    def _stopped(self, blank: Output) -> Mapping[str, Any]:
-        """Return how the untrained model chooses symbols, whose stages are stopped if they do not end."""
-        asked, spec = self.arguments, self.trained.spec
-        if blank.reference is None or self._asked_s(blank) is not None:
-            return asked.sampling
-        longest_s = _LONGEST_UNTRAINED * blank.reference.duration_s
-        limits = {name: {"max_s": min(asked.sampling_of(spec, name).max_s, longest_s)} for name in spec.stages}
-        return overlaid(asked.sampling, limits)
 
     def _is_timed(self, names: Sequence[str]) -> bool:
         return any(isinstance(self.trained.spec.stream(name), CodeSource | FeatureSource) for name in names)
