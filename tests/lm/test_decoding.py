@@ -9,6 +9,7 @@ import torch
 from tiny.lms import LOCAL, NETWORK, drawn_example, predictions, shaken, tiny_lm
 from torch import Tensor
 
+from tokbench.lm import generation
 from tokbench.lm.decoding import _Beam, write
 from tokbench.lm.examples import Example
 from tokbench.lm.filling import fill
@@ -288,28 +289,38 @@ def test_no_end_is_drawn_before_the_least_number_of_frames(name: str, num_begun:
     assert min(lengths[num_begun + 1]) > num_begun
 
 
-def test_chunks_are_written_each_from_its_own_part_of_what_is_read() -> None:
+@pytest.mark.parametrize("at_once", [2, 32])
+def test_chunks_are_written_each_from_its_own_part_of_what_is_read(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And not of what earlier stages made beside it: runs of units are fewer than frames."""
     network = network_of("audiolm", "fine")
     spec, stage = network.writing.spec, network.writing.stage
     chunk_s = stage.chunk_s
     assert chunk_s is not None
-    coarse = drawn_example(spec, "sc", seed=0, seconds=2.4 * chunk_s).streams["acoustic"][
-        : stage.part("coarse").end
-    ]
-    task = Task("sc", {}, {}, None, torch.Generator().manual_seed(0))
-    task.made |= {"semantic": torch.zeros(1, 3, dtype=torch.int64), "acoustic": coarse}
-    Generation(network, GREEDY).run([task])
     length = round(chunk_s * 50)
-    pieces = coarse.split(length, dim=1)
     nothing = torch.zeros(network.writing.vocabulary.num_rows(stage.part("fine")), 0, dtype=torch.int64)
-    assert len(pieces) == 3
-    for index, piece in enumerate(pieces):
-        order = {"fine": Order(nothing, piece.shape[1], is_known=True)}
-        example = Example({"acoustic": piece}, "sc")
-        (alone,) = write(network, [example], [order], sampling=GREEDY, generators=generators(1))
-        found = task.made["acoustic"][:, index * length : index * length + piece.shape[1]]
-        assert torch.equal(found, torch.cat([piece, alone.streams["fine"]]))
+    tasks = []
+    for seed, num_chunks in enumerate((2.4, 0.8, 1.0)):
+        drawn = drawn_example(spec, "sc", seed=seed, seconds=num_chunks * chunk_s).streams["acoustic"]
+        task = Task("sc", {}, {}, None, torch.Generator().manual_seed(0))
+        task.made |= {
+            "semantic": torch.zeros(1, 3, dtype=torch.int64),
+            "acoustic": drawn[: stage.part("coarse").end],
+        }
+        tasks.append(task)
+    all_pieces = [task.made["acoustic"].split(length, dim=1) for task in tasks]
+    assert [len(pieces) for pieces in all_pieces] == [3, 1, 1]
+    monkeypatch.setattr(generation, "_CHUNKS_AT_ONCE", at_once)
+    Generation(network, GREEDY).run(tasks)
+    for task, pieces in zip(tasks, all_pieces, strict=True):
+        alone = []
+        for piece in pieces:
+            order = {"fine": Order(nothing, piece.shape[1], is_known=True)}
+            example = Example({"acoustic": piece}, "sc")
+            (written,) = write(network, [example], [order], sampling=GREEDY, generators=generators(1))
+            alone.append(torch.cat([piece, written.streams["fine"]]))
+        assert torch.equal(task.made["acoustic"], torch.cat(alone, dim=1))
 
 
 def test_a_prompt_beyond_the_context_is_told() -> None:

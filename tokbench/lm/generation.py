@@ -4,8 +4,9 @@ Axes: ``K`` codebooks, ``F`` frames, ``D`` features.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -23,6 +24,8 @@ from tokbench.specs.lm import LmSpec, Next, Part, Regression, Sampling
 from tokbench.specs.lm_streams import CodeSource
 
 __all__ = ["Generation", "LengthError", "Task", "takes_length"]
+
+_CHUNKS_AT_ONCE = 32
 
 
 class LengthError(UsageError):
@@ -70,6 +73,15 @@ class Task:
         return values.shape[0 if values.is_floating_point() else 1]
 
 
+@dataclass(frozen=True)
+class _Chunk:
+    """A piece of an output that is written by itself."""
+
+    example: Example
+    orders: Mapping[str, Order]
+    generator: torch.Generator
+
+
 class Generation:
     """The part of a network in it; ``on_share`` hears the share of it that is done, 0 .. 1."""
 
@@ -99,8 +111,14 @@ class Generation:
         generators = [task.generator for task in tasks]
         if self.writing.stage.chunk_s is not None:
             ((name, part),) = parts.items()
-            for task, example, order in zip(tasks, examples, orders, strict=True):
-                self._keep(task, part, self._in_chunks(name, part, example, order[name], task.generator))
+            chunks = [
+                self._chunks(name, part, example, order[name], task.generator)
+                for task, example, order in zip(tasks, examples, orders, strict=True)
+            ]
+            found_chunks = iter(self._in_turn([chunk for some in chunks for chunk in some]))
+            for task, some in zip(tasks, chunks, strict=True):
+                codes = [each.streams[name] for each in islice(found_chunks, len(some))]
+                self._keep(task, part, torch.cat(codes, dim=1))
             return
         written = self._written(examples, orders, generators)
         for task, found in zip(tasks, written, strict=True):
@@ -123,10 +141,20 @@ class Generation:
             on_share=self.on_share,
         )
 
-    def _in_chunks(
+    def _in_turn(self, chunks: Sequence["_Chunk"]) -> Iterator[Written]:
+        """Write all ``chunks``, of which each has memory for all that it has read, some at a time."""
+        for first in range(0, len(chunks), _CHUNKS_AT_ONCE):
+            some = chunks[first : first + _CHUNKS_AT_ONCE]
+            yield from self._written(
+                [chunk.example for chunk in some],
+                [chunk.orders for chunk in some],
+                [chunk.generator for chunk in some],
+            )
+
+    def _chunks(
         self, name: str, part: Part, example: Example, order: Order, generator: torch.Generator
-    ) -> Tensor:
-        """Return the codes of an output whose length is known, written piece by piece."""
+    ) -> list["_Chunk"]:
+        """Return the pieces in which an output is written whose length is known."""
         spec, chunk_s = self.writing.spec, self.writing.stage.chunk_s
         rates = {each: frame_rate_hz(spec.stream(each)) for each in self._in_step(example)}
         timed = {each: rate for each, rate in rates.items() if rate is not None}
@@ -134,16 +162,19 @@ class Generation:
         if own_hz is None or chunk_s is None or not order.is_known:
             raise LengthError(spec.name, part.stream)
         length = max(round(chunk_s * own_hz), 1)
-        pieces, orders, generators = [], [], []
+        chunks = []
         for start in range(0, order.num_frames, length):
             num_frames = min(length, order.num_frames - start)
             cut = narrowed(spec, example.streams, timed, start / own_hz, num_frames / own_hz)
-            pieces.append(Example({**example.streams, **cut}, example.form))
-            orders.append({name: Order(order.begun[:, start : start + length], num_frames, is_known=True)})
             seed = int(torch.randint(2**62, (), generator=generator))
-            generators.append(torch.Generator().manual_seed(seed))
-        written = self._written(pieces, orders, generators)
-        return torch.cat([each.streams[name] for each in written], dim=1)
+            chunks.append(
+                _Chunk(
+                    Example({**example.streams, **cut}, example.form),
+                    {name: Order(order.begun[:, start : start + length], num_frames, is_known=True)},
+                    torch.Generator().manual_seed(seed),
+                )
+            )
+        return chunks
 
     def _in_step(self, example: Example) -> list[str]:
         """Return the streams that are cut like what is written: runs of units are no frames any more."""
