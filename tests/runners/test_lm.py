@@ -3,6 +3,7 @@
 import gc
 import io
 import json
+import math
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -112,11 +113,14 @@ def test_an_untrained_model_says_itself_where_it_ends_and_is_stopped_where_it_do
     runner.learn(bench)
     first = next(iter(open_corpus(asked.corpus)))
     ((examination,), _) = runner._examinations(bench)
-    blank = examination.blank(first, runner._asked_items.item(first))
+    item = runner._asked_items.item(first)
+    blank = examination.blank(first, item)
     assert blank.wanted.duration_s == 0.4
-    assert examination._stopped(blank) == {"max_s": 30.0, "top_k": 5, "all": {"max_s": 0.8}}
-    again = replace(examination, arguments=runner.arguments.model_copy(update={"sampling": {"max_s": 0.6}}))
-    assert again._stopped(blank)["all"] == {"max_s": 0.6}
+    limits = {group: examination._request(group, blank, item).longest_s for group in ("all", "untrained")}
+    assert limits == {"all": math.inf, "untrained": 0.8}
+    shorter = runner.arguments.model_copy(update={"sampling": {"max_s": 0.1}})
+    again = replace(examination, arguments=shorter)
+    assert again._heard("untrained", blank, item).sound.duration_s <= 0.1
     (row, *_) = [runner.measure(bench, item, with_examples=False) for item in open_corpus(asked.corpus)]
     (untrained,) = [each for each in pooled(runner, [row.payload]) if each.group == "untrained"]
     assert untrained.value is not None

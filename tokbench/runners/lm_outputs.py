@@ -56,7 +56,7 @@ class Examination:
     """Whether audio is what comes out, and not text."""
     first: "Examination | None" = None
     """That of the first seed, where this is of another one: its tokenizers are loaded already."""
-    _ahead: dict[tuple[str, str], Generated] = field(default_factory=dict)
+    _ahead: dict[tuple[str, str], Generated] = field(init=False, default_factory=dict)
     """What was generated for several utterances at once, by group and utterance."""
 
     @cached_property
