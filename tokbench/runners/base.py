@@ -1,7 +1,7 @@
 """What a runner is, and what it has to work with.
 
-A runner works on one utterance at a time, in any process, and keeps nothing between two of them: whatever has to
-be summed up over a corpus travels in a :class:`Measurement`.
+A runner measures one utterance after another, in any process, and keeps nothing of one for the next but what it did
+for a few of them at once: whatever has to be summed up over a corpus travels in a :class:`Measurement`.
 """
 
 import difflib

@@ -1,8 +1,8 @@
 """Language models of codes: which tokenizer makes the better one, and the better one for what.
 
 Conventions: the model that the task declares is trained on the codes of the training part of the corpus, with the
-budget of its spec, and asked of the test part, one utterance at a time. Training comes once for each tokenizer, and
-is kept. What the model writes is compared with a text; what it generates is compared with a recording, or heard by
+budget of its spec, and asked of the test part, a few utterances at once. Training comes once for each tokenizer,
+and is kept. What the model writes is compared with a text; what it generates is compared with a recording, or heard by
 judges, of whom some are taught here on recordings that no codec has touched.
 
 Measures: bits of codes that the model has not seen, by the second, the phone and the code; how often the right one
