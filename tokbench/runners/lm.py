@@ -2,8 +2,8 @@
 
 Conventions: the model that the task declares is trained on the codes of the training part of the corpus, with the
 budget of its spec, and asked of the test part, a few utterances at once. Training comes once for each tokenizer,
-and is kept. What the model writes is compared with a text; what it generates is compared with a recording, or heard by
-judges, of whom some are taught here on recordings that no codec has touched.
+and is kept. What the model writes is compared with a text; what it generates is compared with a recording, or
+heard by judges, of whom some are taught here on recordings that no codec has touched.
 
 Measures: bits of codes that the model has not seen, by the second, the phone and the code; how often the right one
 of a pair is the likelier; and, of outputs, the metrics of :mod:`tokbench.runners.lm_scores`; means over seeds, from
