@@ -129,7 +129,9 @@ class Vocabulary:
 
     def symbols(self, part: Part, codes: Tensor) -> Tensor:
         """Return int64 [K, F] of ``codes`` int64 [K, F], in which absent, ended and masked ones may stand."""
-        firsts = torch.tensor([block.first for block in self.blocks(part)], dtype=torch.int64)[:, None]
+        firsts = torch.tensor([[block.first] for block in self.blocks(part)], dtype=torch.int64)
+        if bool((codes >= 0).all()):
+            return codes + firsts
         symbols = (codes + firsts).where(codes >= 0, torch.full_like(codes, NOTHING))
         symbols = symbols.where(codes != ENDED, firsts - 1)
         if self._masks:
