@@ -34,7 +34,6 @@ __all__ = [
     "describe",
     "describe_card",
     "learn",
-    "measure",
     "measure_together",
     "prepare_process",
 ]
@@ -189,7 +188,8 @@ def measure_together(
     What can be done for all of them at once is done for all, whichever are wanted: the numbers do not depend on
     where an earlier run ended.
     """
-    _or_end(lambda: _work_ahead(spec, utterances))
+    if len(utterances) > 1:
+        _or_end(lambda: _work_ahead(spec, utterances))
     return [measure(spec, utterances[place], with_examples=examples) for place, examples in wanted.items()]
 
 
