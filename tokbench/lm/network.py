@@ -3,6 +3,7 @@
 Axes: ``B`` batch, ``S`` steps, ``R`` symbols of a step, ``N`` predictions, ``D`` features, ``V`` symbols.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
@@ -80,7 +81,7 @@ class _LocalStep(Step):
     """The same by a local network, which goes through each row once."""
 
     def __init__(self, local: "LocalNetwork", values: Tensor, num_rows: int) -> None:
-        self._embedding, self._stack = local.embedding, local.stack
+        self._embedded, self._stack = local.embedded, local.stack
         self._given = local.stack.placed(local.input(values)[:, None].expand(-1, num_rows, -1))
         """[B, R, D'], what is read of each row beside the symbol before it."""
         self._past = local.stack.begin(len(values), num_rows)
@@ -91,7 +92,7 @@ class _LocalStep(Step):
             values = self._given[:, place]
             if place:
                 before = symbols[:, place - 1].to(values.device).repeat(len(values) // len(symbols))
-                values = values + self._embedding(before)
+                values = values + self._embedded(before)
             self._made.append(self._stack(values[:, None], Attended(), self._past)[:, 0])
         return self._made[row]
 
@@ -182,18 +183,27 @@ class StageNetwork(nn.Module):
     def _embedded(self, sentences: Sentences) -> Tensor:
         """Return [B, S, D]; with two towers, [2 · B, S, D]."""
         if self.spec.towers > 1:
-            towers = [self.embedding(rows).sum(dim=2) for rows in sentences.symbols.chunk(self.spec.towers, dim=2)]
-            return torch.cat(towers)
-        values: Tensor = self.embedding(sentences.symbols).sum(dim=2)
+            return torch.cat([self._vectors(rows) for rows in sentences.symbols.chunk(self.spec.towers, dim=2)])
+        values = self._vectors(sentences.symbols)
         flat = values.flatten(0, 1)
         for name, inset in sentences.insets.items():
             flat = flat.index_add(0, inset.steps, self._inset(name, inset)[inset.is_there].to(flat.dtype))
         return flat.reshape(values.shape)
 
+    def _vectors(self, symbols: Tensor) -> Tensor:
+        """Return [..., D], what is read of ``symbols`` int64 [..., R]."""
+        sums = self._sums(symbols)
+        return _scaled(sums) if self.spec.positions == "sinusoidal" else sums
+
+    def _sums(self, symbols: Tensor) -> Tensor:
+        sums: Tensor = self.embedding(symbols).sum(dim=-2)
+        return sums
+
     def _inset(self, name: str, inset: Inset) -> Tensor:
         """Return [N, F, D]."""
         is_features = name in self.projections
-        values = self.projections[name](inset.values) if is_features else self.embedding(inset.values).sum(dim=2)
+        # Symbols come here for an encoder, which adds sinusoids.
+        values = self.projections[name](inset.values) if is_features else _scaled(self._sums(inset.values))
         encoded: Tensor = self.encoders[name](values, inset.is_there) if name in self.encoders else values
         return encoded
 
@@ -250,9 +260,21 @@ class LocalNetwork(nn.Module):
 
         ``steps`` [N, D] is what the other network made of all steps before.
         """
-        before = nn.functional.pad(self.embedding(symbols[:, :-1]), (0, 0, 1, 0))
+        before = nn.functional.pad(self.embedded(symbols[:, :-1]), (0, 0, 1, 0))
         output: Tensor = self.stack.read_before(before + self.input(steps)[:, None])
         return output
+
+    def embedded(self, symbols: Tensor) -> Tensor:
+        """Return [..., D'], what is read of ``symbols`` int64 [...], to which sinusoids are added."""
+        return _scaled(self.embedding(symbols))
+
+
+def _scaled(vectors: Tensor) -> Tensor:
+    """Return ``vectors`` [..., D] as long as the sinusoids beside them (Vaswani et al. 2017, section 3.4).
+
+    First weights make them √D times shorter, and what a model reads would long be drowned by where it stands.
+    """
+    return vectors * math.sqrt(vectors.shape[-1])
 
 
 def _begin(layer: nn.Module) -> None:
