@@ -26,7 +26,11 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 
 
 def network_of(
-    layout: dict[str, Any], *, reads: str = "causal", changes: dict[str, Any] | None = None
+    layout: dict[str, Any],
+    *,
+    reads: str = "causal",
+    changes: dict[str, Any] | None = None,
+    text: dict[str, Any] | None = None,
 ) -> StageNetwork:
     """Return a network for codes after a text, whose vectors are large enough for any to matter."""
     base = {
@@ -55,7 +59,10 @@ def network_of(
         "stages": {
             "lm": {
                 "objective": {"kind": "next", "reads": reads},
-                "parts": {"codes": {"stream": "acoustic", "layout": layout, "ended": False}},
+                "parts": {
+                    "codes": {"stream": "acoustic", "layout": layout, "ended": False},
+                    **({"text": {"stream": "text", **text}} if text else {}),
+                },
                 "forms": {"tts": {"inputs": ["text"], "outputs": ["codes"]}},
             }
         },
@@ -111,6 +118,33 @@ def test_inputs_are_seen_whole_by_each_other_only_if_they_are_read_so(reads: str
     same = (hidden[0] == hidden[1]).all(dim=1).tolist()
     # The form, the beginning of the text, and two letters are before the one that differs.
     assert same == ([reads == "causal"] * 4 + [False] * (len(same) - 4))
+
+
+@torch.no_grad()
+def test_of_what_is_attended_to_the_beginning_alone_is_no_more_than_a_place_holder() -> None:
+    """What is the same in every memory is heard where nothing else is, as where guidance leaves out a text."""
+    network = network_of(LAYOUTS["delay"], text={"by": "cross-attention"})
+    start = network.writing.vocabulary.start("text")
+    codes = torch.zeros(NUM_CODEBOOKS, NUM_FRAMES, dtype=torch.int64)
+    texts = torch.tensor([[97, 98]]), torch.zeros(1, 0, dtype=torch.int64)
+    before = [of(network, codes, text) for text in texts]
+    network.embedding.weight[start] += 1
+    after = [of(network, codes, text) for text in texts]
+    for cell, logits in before[0].items():
+        assert torch.equal(logits, after[0][cell])
+        assert not torch.equal(before[1][cell], after[1][cell])
+        assert not torch.equal(logits, before[1][cell])
+
+
+@pytest.mark.parametrize(("positions", "factor"), [("sinusoidal", 4.0), ("rotary", 1.0)])
+@torch.no_grad()
+def test_what_is_read_is_as_long_as_the_sinusoids_that_are_added_to_it(positions: str, factor: float) -> None:
+    """The root of 16 features, and nothing where queries and keys are turned."""
+    network, found = network_of(LAYOUTS["delay"], changes={"positions": positions}), {}
+    network.embedding.register_forward_hook(lambda _module, _given, vectors: found.update(vectors=vectors))
+    network.transformer.register_forward_pre_hook(lambda _module, given: found.update(read=given[0]))
+    of(network, torch.zeros(NUM_CODEBOOKS, NUM_FRAMES, dtype=torch.int64), torch.tensor([[97, 98, 99]]))
+    assert torch.allclose(found["read"], factor * found["vectors"].sum(dim=2))
 
 
 @torch.no_grad()

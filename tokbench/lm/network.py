@@ -272,7 +272,7 @@ class LocalNetwork(nn.Module):
 def _scaled(vectors: Tensor) -> Tensor:
     """Return ``vectors`` [..., D] as long as the sinusoids beside them (Vaswani et al. 2017, section 3.4).
 
-    First weights make them √D times shorter, and what a model reads would long be drowned by where it stands.
+    See ``docs/decisions/embeddings.md``.
     """
     return vectors * math.sqrt(vectors.shape[-1])
 

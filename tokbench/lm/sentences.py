@@ -254,8 +254,23 @@ def collate(
     if longest > writing.network.context:
         raise ContextError(writing.spec.name, num_steps=longest, context=writing.network.context, what=what)
     memories = [memory for _, memory in split if memory is not None]
-    memory = _together(writing, memories, is_right_aligned=False) if memories else None
+    memory = _attended(writing, memories) if memories else None
     return replace(_together(writing, [own for own, _ in split], is_right_aligned=is_right_aligned), memory=memory)
+
+
+def _attended(writing: Writing, sentences: Sequence[Sentence]) -> Sentences:
+    """Return ``sentences`` side by side, to be attended to.
+
+    What says which form and which parts they are is there only where nothing else is: it is the same in all, and so
+    the easiest to attend to, and a model that learns so in its first steps hears nothing of the rest any more.
+    """
+    together = _together(writing, sentences, is_right_aligned=False)
+    is_said = torch.zeros_like(together.is_there)
+    for row, sentence in enumerate(sentences):
+        for place, piece in _places(sentence):
+            is_said[row, place : place + piece.symbols.shape[1] - 1] = True
+    is_empty = ~is_said.any(dim=1, keepdim=True)
+    return replace(together, is_there=together.is_there & (is_said | is_empty))
 
 
 def _together(writing: Writing, sentences: Sequence[Sentence], *, is_right_aligned: bool) -> Sentences:
