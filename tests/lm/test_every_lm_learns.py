@@ -10,7 +10,7 @@ from tokbench.specs.codec import list_lms
 
 STAGES = [(name, stage) for name, spec in list_lms().items() for stage in spec.stages]
 STEPS = {"next": (60, 1e-2), "regression": (60, 1e-2), "levels": (200, 5e-3), "masked": (250, 1e-2)}
-"""How many and how fast. What is hidden or asked for is drawn anew at each: there is more to learn than in what follows."""
+"""How many and how fast. What is hidden or asked for is drawn anew at each: that is more than what follows."""
 
 
 @pytest.mark.parametrize(("name", "stage"), STAGES)
