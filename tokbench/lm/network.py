@@ -272,7 +272,7 @@ class LocalNetwork(nn.Module):
 def _scaled(vectors: Tensor) -> Tensor:
     """Return ``vectors`` [..., D] as long as the sinusoids beside them (Vaswani et al. 2017, section 3.4).
 
-    See ``docs/decisions/embeddings.md``.
+    See ``docs/decisions/what-is-heard-first.md``.
     """
     return vectors * math.sqrt(vectors.shape[-1])
 
