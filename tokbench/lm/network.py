@@ -193,7 +193,9 @@ class StageNetwork(nn.Module):
     def _vectors(self, symbols: Tensor) -> Tensor:
         """Return [..., D], what is read of ``symbols`` int64 [..., R]."""
         sums = self._sums(symbols)
-        return _scaled(sums) if self.spec.positions == "sinusoidal" else sums
+        # Where each part counts from its beginning, models learn from places which frame a text is about.
+        is_scaled = self.spec.positions == "sinusoidal" and not self.spec.restarted
+        return _scaled(sums) if is_scaled else sums
 
     def _sums(self, symbols: Tensor) -> Tensor:
         sums: Tensor = self.embedding(symbols).sum(dim=-2)

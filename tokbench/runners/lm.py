@@ -89,7 +89,7 @@ _NUM_HEARD = 1000
 """Items of the training part, from its beginning, that answers are taken from: of a large one, not all is read."""
 _NUM_AT_ONCE = 8
 """Utterances that are generated for side by side: a step of several costs little more than a step of one."""
-_LAYOUT = 4
+_LAYOUT = 5
 """Raised by any change that makes another model of the same task and codes."""
 
 
