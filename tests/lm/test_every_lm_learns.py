@@ -9,8 +9,8 @@ from tokbench.lm.objectives import losses
 from tokbench.specs.codec import list_lms
 
 STAGES = [(name, stage) for name, spec in list_lms().items() for stage in spec.stages]
-STEPS = {"next": (60, 1e-2), "regression": (60, 1e-2), "levels": (200, 5e-3), "masked": (250, 1e-2)}
-"""How many and how fast. What is hidden or asked for is drawn anew at each: that is more than what follows."""
+NUM_STEPS = {"next": 60, "regression": 60, "levels": 140, "masked": 250}
+"""What is hidden or asked for is drawn anew at each step: there is more to learn than in what follows."""
 
 
 @pytest.mark.parametrize(("name", "stage"), STAGES)
@@ -20,10 +20,9 @@ def test_every_stage_learns_a_batch_by_heart(name: str, stage: str) -> None:
     form = next(iter(spec.stages[stage].forms))
     examples = [drawn_example(spec, form, seed=seed) for seed in range(2)]
     network = StageNetwork(spec, stage)
-    num_steps, learning_rate = STEPS[spec.stages[stage].objective.kind]
-    optimizer = torch.optim.Adam(network.parameters(), learning_rate)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
     costs = []
-    for _ in range(num_steps):
+    for _ in range(NUM_STEPS[spec.stages[stage].objective.kind]):
         total = losses(network, examples).total
         optimizer.zero_grad()
         total.backward()
