@@ -19,6 +19,7 @@ from tokbench.corpora.base import Corpus
 from tokbench.errors import CorpusError, NotSupportedError, SpecError, TrainingError, UsageError, WeightsError
 from tokbench.lm.items import CorpusMaterial, Item, Material
 from tokbench.lm.language_model import LanguageModel, Request
+from tokbench.lm.network import COMPUTATION
 from tokbench.lm.sentences import ContextError
 from tokbench.lm.streams import ContentError, load_tools
 from tokbench.lm.tokens import _move, open_tokens, token_folder
@@ -222,6 +223,17 @@ def test_weights_of_another_model_are_told(model_folder: Path, tmp_path: Path) -
         LanguageModel(tmp_path)
     (tmp_path / "lm.toml").unlink()
     with pytest.raises(SpecError, match=r"holds no trained language model: there is no lm.toml"):
+        LanguageModel(tmp_path)
+
+
+def test_weights_of_networks_that_computed_otherwise_are_told(model_folder: Path, tmp_path: Path) -> None:
+    for file in model_folder.glob("*.*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    card = (tmp_path / "lm.toml").read_text()
+    told = f"computation = {COMPUTATION}\n"
+    assert told in card
+    (tmp_path / "lm.toml").write_text(card.replace(told, ""))
+    with pytest.raises(WeightsError, match=r"lm.toml: expected computation \d+, .* found 1: .* Train the"):
         LanguageModel(tmp_path)
 
 

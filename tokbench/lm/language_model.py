@@ -22,7 +22,7 @@ from tokbench.lm.crops import shortened
 from tokbench.lm.examples import Example, deduplicated
 from tokbench.lm.generation import Generation, Task
 from tokbench.lm.items import Content, Item
-from tokbench.lm.network import StageNetwork
+from tokbench.lm.network import COMPUTATION, StageNetwork
 from tokbench.lm.objectives import teacher_forced
 from tokbench.lm.streams import ContentError, Streams, Tool, load_tools
 from tokbench.specs.base import file_sha256, read_toml
@@ -160,6 +160,13 @@ class LanguageModel:
                     found=f"another file, of {found[:12]}" if found else "no file",
                     advice="The files of a language model are those of one run.",
                 )
+        if self.card.computation != COMPUTATION:
+            raise WeightsError(
+                folder / CARD_FILE,
+                expected=f"computation {COMPUTATION}, which networks do now",
+                found=f"{self.card.computation}: these weights would predict something else than in training",
+                advice="Train the language model again, or use the version of tokbench that trained it.",
+            )
         self.spec = read_toml(folder / SPEC_FILE, LmSpec)
         if tools is None and not trusts_code:
             self._refuse_code()

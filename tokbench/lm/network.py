@@ -16,8 +16,10 @@ from tokbench.specs.lm import Levels, LmSpec, Next
 from tokbench.specs.lm_networks import LocalBlocks
 from tokbench.specs.lm_streams import FeatureSource
 
-__all__ = ["Hidden", "StageNetwork", "Step"]
+__all__ = ["COMPUTATION", "Hidden", "StageNetwork", "Step"]
 
+COMPUTATION = 2
+"""Raised by any change by which the same weights predict something else."""
 _FIRST_WEIGHTS = 0.02
 """Standard deviation of weights before training, as in GPT-2."""
 

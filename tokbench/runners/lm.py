@@ -263,8 +263,10 @@ class LmRunner(Runner):
         """Return where the model of ``bench`` is kept, by all that decides its weights."""
         import torch  # noqa: PLC0415  (the planner knows runners without it)
 
+        from tokbench.lm.network import COMPUTATION  # noqa: PLC0415  (imports torch)
+
         facts = (
-            str(_LAYOUT),
+            f"{_LAYOUT}.{COMPUTATION}",
             self._spec.model_dump_json(),
             self._learnt_items.sha256,
             bench.fingerprint,

@@ -22,6 +22,8 @@ class LmCard(StrictModel):
     """Symbols that were predicted in training, those that came again included."""
     audio_s: float
     """Seconds of audio that they stand for."""
+    computation: int = 1
+    """Of the networks that the weights are for: 1 of the cards that do not tell."""
     files: dict[str, str]
     """SHA-256 of the spec and of the weights."""
     remarks: tuple[str, ...] = ()

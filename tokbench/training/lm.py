@@ -14,7 +14,7 @@ from tokbench.lm.crops import cropped
 from tokbench.lm.examples import Example
 from tokbench.lm.items import InAnyForm, Material
 from tokbench.lm.language_model import CARD_FILE, SPEC_FILE, WEIGHTS_FILE, LanguageModel, build_networks
-from tokbench.lm.network import StageNetwork
+from tokbench.lm.network import COMPUTATION, StageNetwork
 from tokbench.lm.objectives import losses
 from tokbench.lm.pruning import narrowed_to, pruned
 from tokbench.lm.streams import load_tools
@@ -146,6 +146,7 @@ class LmLearner(Learner[TokenBatch]):
             num_steps=self.settings.num_steps,
             num_tokens=int(self.num_tokens),
             audio_s=round(float(self.audio_s), 3),
+            computation=COMPUTATION,
             files={name: file_sha256(folder / name) for name in (SPEC_FILE, WEIGHTS_FILE)},
             remarks=origin.remarks,
         )
@@ -251,7 +252,8 @@ def train_lm(  # noqa: PLR0913  (what a long job needs to know)
     tools, spec = load_tools(declared, codec, device=options.device)
     spec = pruned(spec)
     origin = Origin(_Facts(material), scale, seed)
-    folder = RunFolder(out, identity(spec, origin, processes.count), is_first=processes.is_first)
+    facts = {**identity(spec, origin, processes.count), "computation of networks": str(COMPUTATION)}
+    folder = RunFolder(out, facts, is_first=processes.is_first)
     processes.wait()
     if folder.is_finished and not options.restart:
         watcher.say("finished already")
