@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import torch
 from tokbench.audio import Audio
 from tokbench.codecs.base import Codec
 from tokbench.codecs.registry import load, one
+from tokbench.codecs.resynthesis import TrainedResynthesis, level_melody
+from tokbench.codes import Codes
 from tokbench.corpora.base import Corpus
 from tokbench.errors import NothingToLoadError, SpecError, WeightsError
 from tokbench.specs.codec import find_spec
@@ -123,6 +126,24 @@ def test_a_trained_folder_is_a_codec_that_conforms(
     assert decoded.num_samples == unseen_voice.num_samples
     results = run_checks(str(out), long_input_s=2.0)
     assert [result for result in results if result.status == "failed"] == []
+
+
+def test_units_alone_are_said_in_the_voice_of_the_first_utterance(
+    declared: Path, corpus: Corpus, tmp_path: Path, unseen_voice: Audio
+) -> None:
+    out = train(str(declared), corpus, tmp_path / "my-vocoder", scale="paper")
+    alone, whole = load(one(f"{out}:12")), load(one(f"{out}:12-5"))
+    assert isinstance(alone, TrainedResynthesis)
+    assert isinstance(whole, TrainedResynthesis)
+    assert alone.info.streams == whole.info.streams[:1]
+    codes = alone.encode(unseen_voice)
+    units, melody, _ = whole.encode(unseen_voice).streams
+    *_, voice = whole.encode(next(iter(corpus)).read()).streams
+    assert torch.equal(codes.streams[0].indices, units.indices)
+    level = torch.full_like(melody.indices, int(level_melody(whole.model)))
+    expected = whole.decode(Codes((units, replace(melody, indices=level), voice), codes.num_samples, 16000))
+    torch.testing.assert_close(alone.decode(codes).samples, expected.samples)
+    assert [result for result in run_checks(f"{out}:12", long_input_s=2.0) if result.status == "failed"] == []
 
 
 def turns(of: UnitVocoderLearner, batch: Batch, share: float) -> Mapping[str, torch.Tensor]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from tokbench.audio import Audio
 from tokbench.codecs.card import Card, WeightsSource
 from tokbench.codecs.checkpoints import write_halves
 from tokbench.codecs.resynthesis import resolved_units
@@ -21,7 +22,7 @@ from tokbench.training.crops import Batch
 from tokbench.training.learner import Learner, Origin, Progress, Turn
 from tokbench.training.losses import ReconstructionLosses
 
-__all__ = ["UnitVocoderLearner"]
+__all__ = ["UnitVocoderLearner", "voice_of"]
 
 
 class UnitVocoderLearner(Learner):
@@ -120,7 +121,8 @@ class UnitVocoderLearner(Learner):
 
 def _card(learner: UnitVocoderLearner, origin: Origin, out: Path) -> Card:
     spec, name = learner.spec, out.resolve().name
-    setting = f"{spec.num_units}-{spec.melody.quantizer.codebook_size}"
+    alone, setting = f"{spec.num_units}", f"{spec.num_units}-{spec.melody.quantizer.codebook_size}"
+    speaking = next(iter(origin.corpus))
     run = f"{spec.training.num_steps} steps of {spec.training.batch_size} crops"
     return Card(
         name=name,
@@ -130,7 +132,7 @@ def _card(learner: UnitVocoderLearner, origin: Origin, out: Path) -> Card:
         licence=origin.corpus.licence or "unknown",
         source=f"tokbench train {spec.name} --scale {origin.scale}; {spec.source}",
         default_setting=setting,
-        settings={setting: {}},
+        settings={alone: {"voice": voice_of(learner.vocoder, speaking.read())}, setting: {}},
         sample_rate_hz=spec.sample_rate_hz,
         causal=False,
         latency_s=math.inf,  # of the encoder whose units it says
@@ -140,5 +142,15 @@ def _card(learner: UnitVocoderLearner, origin: Origin, out: Path) -> Card:
         weights=WeightsSource(
             folder=name, files={file: file_sha256(out / file) for file in (SPEC_FILE, WEIGHTS_FILE)}
         ),
-        notes=f"Its units are those of {learner.units.name}. Scale {origin.scale}, seed {origin.seed}, {run}.",
+        notes=f"Its units are those of {learner.units.name}. Scale {origin.scale}, seed {origin.seed}, {run}. "
+        f"Units alone are said in the voice of {speaking.id}.",
     )
+
+
+@torch.no_grad()
+def voice_of(vocoder: UnitVocoder, audio: Audio) -> list[int]:
+    """Return the K codes of the voice in ``audio``."""
+    spec = vocoder.spec
+    samples = audio.to_channels(1).resample(spec.sample_rate_hz).samples[None].to(vocoder.units.weight.device)
+    (found,) = vocoder.voice_codes(samples, pitch_contours(samples, spec.sample_rate_hz, spec.melody)).tolist()
+    return list(found)
