@@ -34,6 +34,14 @@ UNDERSTOOD = {
     "lm-ser.v1": "answer_accuracy",
 }
 """Metric of each task in which speech is understood."""
+SAID = {
+    "lm-tts.v1": "class_accuracy",
+    "lm-s2st.v1": "asr_bleu",
+    "lm-s2st-units.v1": "asr_bleu",
+    "lm-s2st-unity.v1": "asr_bleu",
+    "lm-sped.v1": "wer",
+}
+"""Metric of each task in which something is to be said."""
 LIKELIHOODS = ("lm-swuggy.v1", "lm-sblimp.v1", "lm-storycloze.v1")
 FLOORS = (UNTRAINED, SWAPPED, GUESS)
 """Groups that a model has to be better than. Codes in a random order are none: single words are known by them."""
@@ -97,6 +105,21 @@ def units_understood(records: Records) -> Finding:
             for units, codec in of_kinds(records.of(task, metric), records, "semantic units", ("neural codec",))
         ],
         reason="where there are few words, those of a codec's codes are soon known, too",
+    )
+
+
+def units_said(records: Records) -> Finding:
+    """Compare how well is understood what models of units and of codes say."""
+    return _finding(
+        records,
+        "A language model of semantic units says more clearly what it is to say than one of acoustic codes.",
+        "SPEAR-TTS, Kharitonov et al. 2023, arXiv:2302.03540: units first, and their sound by another model",
+        [
+            (metric, units, codec)
+            for task, metric in SAID.items()
+            for units, codec in of_kinds(records.of(task, metric), records, "semantic units", ("neural codec",))
+        ],
+        reason="a vocoder that speaks in one voice from a hundred units is harder to understand than a codec",
     )
 
 
@@ -201,6 +224,7 @@ OF_LANGUAGE_MODELS: tuple[Callable[[Records], Finding], ...] = (
     hybrid_tokens,
     units_of_language,
     units_understood,
+    units_said,
     semantic_units_first,
     filled_in,
     patterns,
