@@ -11,7 +11,6 @@ from findings_records import Records, counted, number, table, told, told_gap
 
 from tokbench.leaderboard.cells import SourceRecord
 from tokbench.metrics.catalogue import METRICS
-from tokbench.runners.lm_scores import GUESS, SWAPPED, UNTRAINED
 
 __all__ = ["OF_LANGUAGE_MODELS"]
 
@@ -43,8 +42,6 @@ SAID = {
 }
 """Metric of each task in which something is to be said."""
 LIKELIHOODS = ("lm-swuggy.v1", "lm-sblimp.v1", "lm-storycloze.v1")
-FLOORS = (UNTRAINED, SWAPPED, GUESS)
-"""Groups that a model has to be better than. Codes in a random order are none: single words are known by them."""
 Compared = tuple[str, SourceRecord, SourceRecord]
 """A metric, and two records, of which the first is expected to be better."""
 
@@ -258,7 +255,7 @@ def _finding(records: Records, claim: str, source: str, compared: Iterable[Compa
     """
     rows, gaps, num_idle = [], [], 0
     for metric, first, second in compared:
-        if not any(_is_above_its_floors(records, metric, each) for each in (first, second)):
+        if not any(records.is_above_floors(each, metric) for each in (first, second)):
             num_idle += 1
             continue
         gaps.append(records.gap(first, second, metric, same_task=False))
@@ -281,12 +278,3 @@ def _finding(records: Records, claim: str, source: str, compared: Iterable[Compa
     )
     heads = ("corpus", "metric", "first", "second", "of the first", "of the second", "better by")
     return Finding(claim, source, verdict_of(more, less, len(gaps)), evidence.rstrip(), table(heads, rows), reason)
-
-
-def _is_above_its_floors(records: Records, metric: str, source: SourceRecord) -> bool:
-    """Say whether a model is clearly better than each of its floors that there are."""
-    sign = 1.0 if METRICS[metric].better == "higher" else -1.0
-    value = number(source, metric)
-    floors = [floor for group in FLOORS if (floor := number(source, metric, group)) is not None]
-    gaps = [records.independent((value, source), (floor, source), sign) for floor in floors]
-    return all(gap.is_clear and gap.value > 0 for gap in gaps)

@@ -18,6 +18,7 @@ from tokbench.leaderboard.components import (
     num_units,
     units_of,
 )
+from tokbench.leaderboard.glance import is_above_floors
 from tokbench.leaderboard.numbers import with_digits
 from tokbench.metrics.catalogue import METRICS
 from tokbench.records import MetricSummary
@@ -117,6 +118,10 @@ class Records:
         """
         check_comparable(first, second, same_task=same_task)
         return self._gap((first, metric), (second, metric), group)
+
+    def is_above_floors(self, source: SourceRecord, metric: str) -> bool:
+        """Say whether a model is clearly better than each of its floors that there are."""
+        return is_above_floors(source, metric, self._tables)
 
     def gap_within(self, source: SourceRecord, first: str, second: str) -> Gap:
         """Return by how much the metric ``first`` of a record is better than ``second``, which has its unit."""

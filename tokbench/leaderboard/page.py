@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from tokbench.leaderboard.examples import Media, inline
+from tokbench.leaderboard.glance import Glance
 from tokbench.leaderboard.spec import Leaderboard
 from tokbench.leaderboard.table import Table
 from tokbench.leaderboard.view import TableView
@@ -65,6 +66,7 @@ def _html(
     page = environment.get_template("page.html.j2").render(
         board=board,
         views=views,
+        glance=Glance(views) if board.table_per_group and len(views) > 1 else None,
         pages=pages,
         addresses=addresses,
         style=style,

@@ -26,7 +26,9 @@ __all__ = [
 ALL_UTTERANCES = "all"
 RESYNTHESIS = "ceiling"
 """What a tokenizer makes of the reference."""
-REFERENCE_GROUPS = frozenset({"untrained", "shuffled", "swapped", "guess", RESYNTHESIS, "original", "input"})
+FLOORS = ("untrained", "swapped", "guess")
+"""Groups that a trained model has to be better than. Codes in a random order are none: words are known by them."""
+REFERENCE_GROUPS = frozenset({*FLOORS, "shuffled", RESYNTHESIS, "original", "input"})
 """Groups that are the floor or the ceiling of another one: what stands beside a trained model in its tasks."""
 
 

@@ -111,6 +111,10 @@ class TableView:
         """The columns, from left to right; those of a task that was run on no codec are left out."""
         return [self._heading(key) for key in self._formats]
 
+    def place_of(self, key: str) -> int:
+        """Return which of the headings, and of the entries of a line, is that of the column ``key``."""
+        return list(self._formats).index(key)
+
     def _heading(self, key: str) -> Heading:
         column, summary = self.board.columns[key], self.table.section.metric(key)
         title = summary.title if summary else column.metric
