@@ -367,13 +367,17 @@ class Muffled(Level):
 """
 
 
-def test_what_comes_out_of_a_codec_is_heard_by_who_knows_its_sound(manifest: Path) -> None:
-    """And recordings by who knows recordings, who would take each of its sounds for the other one."""
-    without_companions(manifest)
+def muffled(manifest: Path) -> Bench:
     with (manifest.parent / "level.py").open("a") as file:
         file.write(MUFFLED)
     reference = one(f"{manifest.parent}/level.py:Muffled")
-    bench = Bench(load(reference), fingerprint(reference), CodeStore(), reference=reference.text)
+    return Bench(load(reference), fingerprint(reference), CodeStore(), reference=reference.text)
+
+
+def test_what_comes_out_of_a_codec_is_heard_by_who_knows_its_sound(manifest: Path) -> None:
+    """And recordings by who knows recordings, who would take each of its sounds for the other one."""
+    without_companions(manifest)
+    bench = muffled(manifest)
     recipe = {"head": "bilstm", "width": 16, "learning_rates": [0.02], "batch_size": 4, "max_epochs": 30}
     classifier = {"label": "loudness", "recipe": {**recipe, "patience": 0, "num_seeds": 1}}
     with_loudness(manifest)
@@ -394,6 +398,36 @@ def test_what_comes_out_of_a_codec_is_heard_by_who_knows_its_sound(manifest: Pat
         heard = bench.decode(bench.encode(utterance.read()).codes)[0]
         told = {who.text(output_of(utterance, heard)) for who in (listeners, listeners.to_originals)}
         assert told == {"quiet", "loud"}
+
+
+def test_a_recognizer_that_is_taught_knows_the_sound_of_a_codec_too(manifest: Path) -> None:
+    without_companions(manifest)
+    bench = muffled(manifest)
+    with_loudness(manifest)
+    with manifest.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    write(manifest, [{**row, "text": row["loudness"]} for row in rows])
+    recipe = {
+        "width": 32,
+        "num_layers": 2,
+        "kernel": 3,
+        "learning_rates": [0.01],
+        "batch_size": 4,
+        "max_epochs": 60,
+    }
+    lesson = {"units": "characters", "recipe": recipe}
+    asked = small(manifest, "lm-asr", ("wer",), 2, recognizer="ctc", vocabulary=[], lesson=lesson)
+    runner = make_runner(asked)
+    assert isinstance(runner, LmRunner)
+    runner.prepare()
+    runner.learn(bench)
+    listeners = runner.judges.to_codec(bench)
+    for utterance in open_corpus(asked.corpus):
+        recording = utterance.read()
+        heard = bench.decode(bench.encode(recording).codes)[0]
+        assert listeners.text(output_of(utterance, heard)) == utterance.text
+        assert listeners.to_originals.text(output_of(utterance, recording)) == utterance.text
+        assert listeners.to_originals.text(output_of(utterance, heard)) != utterance.text
 
 
 def with_loudness(manifest: Path) -> None:

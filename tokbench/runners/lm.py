@@ -18,9 +18,9 @@ other things were asked: a model that does not listen to what it is asked is as 
 be made into something else, as it is given: what is no better than that was better left alone. ``ceiling`` is what
 the tokenizer itself makes of the reference, through the same judge, and ``original`` the reference itself.
 
-A classifier that has heard recordings alone does not know the sound of a codec, and may hear less in what comes out
-of it than there is. So, for each codec, one is taught the same on what the codec makes of the same recordings, and
-hears all that comes out of it; voices are compared as they come out of it, too.
+A classifier or recognizer that has heard recordings alone does not know the sound of a codec, and may hear less in
+what comes out of it than there is. So, for each codec, those that are taught here are taught the same on what it
+makes of the same recordings, and hear what comes out of it; voices are compared as they come out of it, too.
 
 Intervals: a bootstrap over utterances, speakers or texts, and over seeds; of one model alone, it is taken as it is.
 """
@@ -319,10 +319,10 @@ class LmRunner(Runner):
                 forms=self._forms,
                 options=Options(changes=self.arguments.changes, device=each.device, waits=True),
             )
-        if (taught := self.judges.through(bench)) is not None:
+        for lesson in self.judges.through(bench):
             from tokbench.training.taught import teach_judge  # noqa: PLC0415  (as above)
 
-            teach_judge(*taught)
+            teach_judge(*lesson)
 
     def _benches(self, bench: Bench) -> list[Bench]:
         """Return ``bench`` with the seed of each model: that of the run, and those that follow it."""

@@ -10,6 +10,7 @@ from tokbench.corpora.training_part import training_part
 from tokbench.judges.recognizers import words_of
 from tokbench.judges.registry import find_recognizer, find_speaker_encoder
 from tokbench.runners.lm_scores import Listeners, captions_of
+from tokbench.specs.classifier import ClassLesson
 from tokbench.specs.lm_task import LmArguments
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from tokbench.judges.base import Judge, Recognizer
     from tokbench.metrics.captions import Cider
     from tokbench.runners.base import Bench
-    from tokbench.specs.classifier import ClassLesson
     from tokbench.specs.ctc import Lesson
     from tokbench.training.taught import Resynthesis
 
@@ -27,7 +27,7 @@ __all__ = ["LmJudges"]
 
 _TAUGHT = "ctc"
 _OF_CODECS = "; of codecs one taught on their sound"
-"""Said of a classifier."""
+"""Said of those who are taught."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,10 @@ class LmJudges:
 
     def labels(self) -> dict[str, str]:
         """Return what records call those who listen."""
-        judges = self._known()
-        return {kind: judge.label + (_OF_CODECS if kind == "classifier" else "") for kind, judge in judges.items()}
+        taught = {"recognizer": self.arguments.lesson, "classifier": self.arguments.classifier}
+        return {
+            kind: judge.label + (_OF_CODECS if taught.get(kind) else "") for kind, judge in self._known().items()
+        }
 
     def _known(self) -> "dict[str, Judge]":
         """Return who listens, as the task says."""
@@ -111,24 +113,28 @@ class LmJudges:
 
         return Cider([captions_of(utterance) for utterance in open_corpus(self.corpus)])
 
-    def through(self, bench: "Bench") -> "tuple[Corpus, ClassLesson, Resynthesis] | None":
-        """Return what the classifier learns that listens to the codec of ``bench``; None where there is none."""
+    def through(self, bench: "Bench") -> "list[tuple[Corpus, Lesson | ClassLesson, Resynthesis]]":
+        """Return what those learn who listen to the codec of ``bench``; empty where there is no codec."""
         from tokbench.codecs.base import Codec  # noqa: PLC0415  (imports torch)
         from tokbench.runners.lm_outputs import resynthesized  # noqa: PLC0415  (as above)
         from tokbench.training.taught import Resynthesis  # noqa: PLC0415  (as above)
 
-        lesson = self.arguments.classifier
-        if lesson is None or not isinstance(bench.tokenizer, Codec):
-            return None
+        if not isinstance(bench.tokenizer, Codec):
+            return []
         through = Resynthesis(bench.fingerprint, functools.partial(resynthesized, bench))
-        return self.taught_on(lesson.corpus), lesson, through
+        return [(corpus, lesson, through) for corpus, lesson in self.lessons]
 
     def to_codec(self, bench: "Bench") -> Listeners:
-        """Return who listens to what comes out of the codec of ``bench``, once it is taught."""
+        """Return who listens to what comes out of the codec of ``bench``, once they are taught."""
         from tokbench.judges.classifier import TaughtClassifier  # noqa: PLC0415  (imports torch)
         from tokbench.training.taught import judge_file  # noqa: PLC0415  (as above)
 
-        taught, known = self.through(bench), self.to_recordings
-        if taught is None:
-            return known
-        return replace(known, classifier=TaughtClassifier(judge_file(*taught)), of_originals=known.classifier)
+        known = self.to_recordings
+        found = known
+        for corpus, lesson, through in self.through(bench):
+            file = judge_file(corpus, lesson, through)
+            if isinstance(lesson, ClassLesson):
+                found = replace(found, classifier=TaughtClassifier(file))
+            else:
+                found = replace(found, recognizer=find_recognizer(f"{_TAUGHT}:{file}"))
+        return found if found is known else replace(found, of_originals=known)

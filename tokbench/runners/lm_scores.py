@@ -9,7 +9,7 @@ Axes: ``N`` utterances, ``S`` seeds, ``M`` sums, ``T`` samples.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -137,15 +137,15 @@ class Listeners:
     words: Collection[str] = ()
     """Words that the recognizer may hear; any if empty."""
     classifier: "TaughtClassifier | None" = None
-    """Who tells classes apart, of what a codec has made where it is taught on that."""
-    of_originals: "TaughtClassifier | None" = None
-    """Who was taught the same on recordings that no codec has touched, where that is somebody else."""
+    """Who tells classes apart."""
     label: str = ""
     """Column that the classifier tells."""
     speakers: "SpeakerEncoder | None" = None
     cider: "Cider | None" = None
     names: Sequence[str] = ()
     """Of sound events."""
+    of_originals: "Listeners | None" = None
+    """Who was taught the same on recordings that no codec has touched, where these know the sound of one."""
 
     def language(self, output: Output) -> str:
         """Return the language by whose rules the text of ``output`` is normalized; empty for those of none."""
@@ -190,8 +190,8 @@ class Listeners:
 
     @property
     def to_originals(self) -> "Listeners":
-        """The same people, of whom the classifier is the one for recordings that no codec has touched."""
-        return replace(self, classifier=self.of_originals or self.classifier)
+        """Who listens to recordings that no codec has touched."""
+        return self.of_originals or self
 
 
 Function = Callable[[Output, Listeners], np.ndarray]

@@ -54,7 +54,7 @@ class CtcRecipe(HeadRecipe):
 
 
 class Lesson(StrictModel):
-    """What a recognizer is taught, on recordings that no codec has touched."""
+    """What a recognizer is taught."""
 
     units: Literal["phones", "characters"] = "phones"
     """What it writes down. Phones are those of the alignments, or, where a corpus has none, those that espeak-ng

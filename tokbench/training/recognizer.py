@@ -1,10 +1,11 @@
-"""Teaching a recognizer of speech on recordings that no codec has touched, once for each lesson and corpus."""
+"""Teaching a recognizer of speech, on recordings or on what a codec makes of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from tokbench.audio import Audio
 from tokbench.corpora.base import Corpus, Utterance
 from tokbench.corpora.pronunciation import pronounce
 from tokbench.errors import NotApplicableError, TrainingError
@@ -35,8 +36,10 @@ def labels_of(utterance: Utterance, units: str) -> tuple[str, ...]:
     return pronounce(utterance.text, utterance.language)
 
 
-def teach_recognizer(corpus: Corpus, lesson: Lesson, path: Path) -> None:
-    """Teach ``lesson`` on ``corpus``, and write the recognizer to ``path``.
+def teach_recognizer(
+    corpus: Corpus, lesson: Lesson, path: Path, *, heard_through: Callable[[Audio], Audio] | None = None
+) -> None:
+    """Teach ``lesson`` on ``corpus``, which goes through a codec first if one is given, and write it to ``path``.
 
     Utterances of which it is not known what is said are passed over. Raises :class:`TrainingError` where none is
     left, or where no text fits into its recording.
@@ -47,7 +50,8 @@ def teach_recognizer(corpus: Corpus, lesson: Lesson, path: Path) -> None:
             texts.append(labels_of(utterance, lesson.units))
         except NotApplicableError:
             continue
-        frames.append(frames_of(utterance.read().to_channels(1).resample(SAMPLE_RATE_HZ).mono()))
+        audio = utterance.read() if heard_through is None else heard_through(utterance.read())
+        frames.append(frames_of(audio.to_channels(1).resample(SAMPLE_RATE_HZ).mono()))
         languages.add(utterance.language)
     labels = sorted({label for text in texts for label in text})
     classes = {label: place for place, label in enumerate(labels)}

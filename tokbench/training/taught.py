@@ -66,13 +66,11 @@ def teach_judge(corpus: Corpus, lesson: Lesson | ClassLesson, through: Resynthes
     path = judge_file(corpus, lesson, through)
     if path.is_file():
         return
+    heard_through = None if through is None else through.of
     if isinstance(lesson, ClassLesson):
-        teach_classifier(corpus, lesson, path, heard_through=None if through is None else through.of)
-    elif through is None:
-        teach_recognizer(corpus, lesson, path)
+        teach_classifier(corpus, lesson, path, heard_through=heard_through)
     else:
-        msg = "a recognizer is taught on recordings alone"
-        raise TypeError(msg)
+        teach_recognizer(corpus, lesson, path, heard_through=heard_through)
 
 
 def _file(home: Path, lesson: Lesson | ClassLesson, facts: Sequence[str]) -> Path:
