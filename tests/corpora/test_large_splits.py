@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tokbench.corpora import synth_commands, synth_events, synth_mixtures, synth_music, synth_words
+from tokbench.corpora import synth_commands, synth_events, synth_mixtures, synth_music, synth_parallel, synth_words
 from tokbench.corpora.generated import Recipe, Row, text_hash
 from tokbench.corpora.synth_recipe import speakers_of
 
-RECIPES = [module.RECIPE for module in (synth_commands, synth_events, synth_mixtures, synth_music, synth_words)]
+RECIPES = [
+    module.RECIPE
+    for module in (synth_commands, synth_events, synth_mixtures, synth_music, synth_parallel, synth_words)
+]
 NUM_LARGE = {
     "synth-commands": {
         ("train-large", "command"): 24 * 3 * 8,
@@ -32,11 +35,13 @@ NUM_LARGE = {
         (("train-large", kind) for kind in ("noise", "room", "talkers", "edit", "voice")), 1152
     ),
     "synth-music": {("train-large", "melody"): 768, ("train-large", "stereo"): 648},
+    "synth-parallel": {("train-large", ""): 960 * 3 * 2},
     "synth-words": {("train-large", "digit"): 10 * 16 * 8, ("train-large", "keyword"): 10 * 16 * 8},
 }
 USUAL = {
     "synth-commands": "8f7163733fb42a993303a08f7aa9c2eb7342ff6b4a333b5d97b5d6c7080d4edc",
     "synth-events": "6ecafc7750b074a067d31bdd38cb0f1e66b492b4d142b106dcb58719c0c6ad85",
+    "synth-parallel": "b8ee659619933786b3fdba559e8a0567d3ae8016877261535a19dca353fa9a8c",
     "synth-words": "09bc0fddd6ad419de7cf90c3873a225608d025ece433022560f3c6515bdb1aa4",
 }
 """Hashes over all that recordings of training and test are made from: there are records of probes and judges."""
@@ -62,7 +67,7 @@ def name_of(recipe: Recipe) -> str:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=name_of)
 def test_there_is_as_much_as_is_said_and_of_every_kind_more_than_in_training(recipe: Recipe) -> None:
-    counts = Counter((row.columns["split"], row.columns["kind"]) for row in rows_of(recipe))
+    counts = Counter((row.columns["split"], row.columns.get("kind", "")) for row in rows_of(recipe))
     assert {key: count for key, count in counts.items() if key[0].endswith("-large")} == NUM_LARGE[recipe.kind]
     for (split, kind), count in counts.items():
         if split == "train":
@@ -208,6 +213,14 @@ def test_no_sentence_of_mixtures_is_in_training_and_test() -> None:
         tested = values(synth_mixtures.RECIPE, "test", column) - {""}
         assert tested.isdisjoint(values(synth_mixtures.RECIPE, "train-large", column))
         assert tested.isdisjoint(values(synth_mixtures.RECIPE, "train", column))
+
+
+def test_no_sentence_of_the_test_is_translated_in_training() -> None:
+    for column in ("text", "target_text"):
+        tested = values(synth_parallel.RECIPE, "test", column)
+        usual, large = (values(synth_parallel.RECIPE, split, column) for split in ("train", "train-large"))
+        assert tested.isdisjoint(large)
+        assert usual <= large
 
 
 def test_an_enrolment_of_mixtures_is_another_sentence_of_the_voice_that_is_meant() -> None:

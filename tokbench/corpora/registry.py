@@ -116,6 +116,7 @@ _LISTINGS = (
         "synth-parallel",
         "The same sentences in English, German, French and Spanish, in the same voice",
         example="language=de&target_language=en-us",
+        large=("train-large",),
     ),
     _made_here(
         "synth-mixtures",

@@ -3,6 +3,7 @@
 A row is a pair: what is said in ``language``, and the companion ``target`` that says the same in
 ``target_language``, in words ``target_text``. English is one of both. The sentences come out of a small grammar, so
 that a small model can learn to translate; training and test share its words, but neither sentences nor speakers.
+There are four times as many sentences to learn from in the split ``train-large``.
 """
 
 from functools import partial
@@ -14,14 +15,14 @@ from pydantic import model_validator
 
 from tokbench.corpora.generated import Clip, Recipe, Row, text_hash
 from tokbench.corpora.spoken import spoken
-from tokbench.corpora.synth_recipe import Speaker, Split, speakers_of
+from tokbench.corpora.synth_recipe import Part, Speaker, speakers_of
 from tokbench.specs.base import StrictModel, read_toml
 
 __all__ = ["RECIPE", "Sentence", "list_sentences"]
 
 _GRAMMAR = Path(__file__).parent / "grammars" / "parallel.toml"
 _PIVOT = "en-us"
-_NUM_SENTENCES: dict[Split, int] = {"train": 240, "test": 30}
+_NUM_SENTENCES: dict[Part, int] = {"train": 240, "test": 30, "train-large": 960}
 _SLOTS = ("number", "vehicle", "place", "day")
 
 
@@ -62,7 +63,7 @@ class Sentence(StrictModel):
 
     number: int
     """Its place in its split."""
-    split: Split
+    split: Part
     speaker: Speaker
     texts: dict[str, str]
     """By language."""
@@ -76,8 +77,12 @@ class Sentence(StrictModel):
         return Clip(name, partial(spoken, self.texts[language], voice, language, seed=f"synth-parallel {name}"))
 
 
-def list_sentences() -> list[Sentence]:
-    """Return the sentences of both splits: those whose English has the smallest hashes, speakers in turn."""
+def list_sentences(*splits: Part) -> list[Sentence]:
+    """Return the sentences of ``splits``, speakers in turn.
+
+    Training has those whose English has the smallest hashes, and the test the next; the large training has those of
+    the usual one, and what comes after the test.
+    """
     grammar = read_toml(_GRAMMAR, _Grammar)
     sizes = [range(len(getattr(grammar.languages[_PIVOT], slot))) for slot in _SLOTS]
     said = [
@@ -87,21 +92,21 @@ def list_sentences() -> list[Sentence]:
     ]
     said.sort(key=lambda texts: text_hash(texts[_PIVOT]))
     voices = {name: language.voice for name, language in grammar.languages.items()}
-    sentences = []
-    for split, number in _NUM_SENTENCES.items():
-        speakers = speakers_of(split)
-        chosen, said = said[:number], said[number:]
-        sentences += [
-            Sentence(number=place, split=split, speaker=speakers[place % len(speakers)], texts=texts, voices=voices)
-            for place, texts in enumerate(chosen)
-        ]
-    return sentences
+    num_train, num_test, num_large = (_NUM_SENTENCES[part] for part in ("train", "test", "train-large"))
+    learnt, tested, further = said[:num_train], said[num_train:][:num_test], said[num_train + num_test :]
+    texts_of = {"train": learnt, "test": tested, "train-large": (learnt + further)[:num_large]}
+    return [
+        Sentence(number=place, split=split, speaker=speakers[place % len(speakers)], texts=texts, voices=voices)
+        for split in splits
+        for speakers in [speakers_of(split)]
+        for place, texts in enumerate(texts_of[split])
+    ]
 
 
-def _rows() -> list[Row]:
+def _rows(*splits: Part) -> list[Row]:
     return [
         _row(sentence, *pair)
-        for sentence in list_sentences()
+        for sentence in list_sentences(*splits)
         for other in sentence.texts
         if other != _PIVOT
         for pair in ((_PIVOT, other), (other, _PIVOT))
@@ -137,5 +142,6 @@ RECIPE = Recipe(
         "target_path",
         "target_sha256",
     ),
-    rows=_rows,
+    rows=partial(_rows, "train", "test"),
+    large={"train-large": partial(_rows, "train-large")},
 )
