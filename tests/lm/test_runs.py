@@ -1,5 +1,7 @@
-"""Where equal units in succession are one, what is begun and what is new are counted in runs, and not in frames."""
+"""Where equal units in succession are one, each that comes out lasts as long as it did in training on average."""
 
+import math
+from itertools import groupby
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,13 +14,14 @@ from tokbench.codecs.base import TokenizerInfo
 from tokbench.codes import StreamInfo
 from tokbench.errors import UsageError
 from tokbench.lm.asking import Wish, requested
-from tokbench.lm.examples import deduplicated
+from tokbench.lm.examples import Example, deduplicated, run_lengths, stretched
 from tokbench.lm.generation import takes_length
 from tokbench.lm.language_model import LanguageModel, Request
 from tokbench.lm.streams import Streams
 from tokbench.specs.codec import find_spec
 from tokbench.specs.lm import LmSpec
 from tokbench.specs.lm_streams import CodeSource
+from tokbench.training.lm import run_counts
 
 
 @pytest.fixture(scope="module")
@@ -32,18 +35,53 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
 
 def test_what_is_new_of_runs_is_what_comes_after_those_that_were_begun(model: LanguageModel) -> None:
     begun = Audio.read(model.folder.parent / "12.wav")
-    frames = model.streams.made({"audio": begun}, ["codes"])["codes"]
-    runs = deduplicated(frames)
-    assert runs.shape[1] < frames.shape[1]
+    heard = model.streams.made({"audio": begun}, ["codes"])["codes"]
+    runs = deduplicated(heard)
+    assert runs.shape[1] < heard.shape[1]
+    frames = model.network("all").run_frames("codes")
+    assert float(frames.max()) > 1
+    expected, ends = stretched(runs, frames)
     request = Request({}, "sc", begun={"audio": begun})
     sampling = {"max_s": 0.5, "temperature": [3.0]}
     for found in model.generate([request] * 4, sampling=sampling):
         codes = found.streams["codes"]
-        assert found.num_begun == {"codes": runs.shape[1]}
-        assert codes[:, : runs.shape[1]].equal(runs)
-        assert found.num_new("codes") == codes.shape[1] - runs.shape[1] > 0
+        assert found.num_begun == {"codes": int(ends[-1])}
+        assert codes[:, : expected.shape[1]].equal(expected)
+        assert found.num_new("codes") == codes.shape[1] - expected.shape[1] > 0
         assert model.audio(found).duration_s == pytest.approx(found.num_new("codes") / 50)
         assert model.audio(found, whole=True).duration_s == pytest.approx(codes.shape[1] / 50)
+
+
+def test_runs_last_as_long_as_is_asked_on_average_and_a_frame_at_least() -> None:
+    generator = torch.Generator().manual_seed(0)
+    runs = deduplicated(torch.randint(8, (1, 400), generator=generator))
+    frames = torch.rand(8, generator=generator) * 4 + 1
+    codes, ends = stretched(runs, frames)
+    lengths = run_lengths(codes)
+    assert deduplicated(codes).equal(runs)
+    assert lengths.cumsum(0).equal(ends)
+    for symbol in range(8):
+        mine = lengths[runs[0] == symbol]
+        assert set(mine.tolist()) <= {math.floor(frames[symbol]), math.ceil(frames[symbol])}
+    asked = 0.0
+    for symbol, end in zip(runs[0].tolist(), ends.tolist(), strict=True):
+        asked += float(frames[symbol])
+        assert abs(end - asked) <= 0.501
+    short, _ = stretched(runs, torch.full((8,), 0.2))
+    assert short.equal(runs)
+    nothing, ends = stretched(runs[:, :0], frames)
+    assert (nothing.shape, ends.shape) == ((1, 0), (0,))
+
+
+def test_frames_and_runs_are_counted_as_a_loop_counts_them() -> None:
+    generator = torch.Generator().manual_seed(1)
+    examples = [Example({"codes": torch.randint(3, (1, 50), generator=generator)}) for _ in range(3)]
+    expected = torch.zeros(2, 4, dtype=torch.float64)
+    for example in examples:
+        for symbol, run in groupby(example.streams["codes"][0].tolist()):
+            expected[:, symbol] += torch.tensor([len(list(run)), 1.0], dtype=torch.float64)
+    found = run_counts([*examples, Example({"other": torch.zeros(1, 5)})], "codes", 4)
+    assert found.equal(expected)
 
 
 def test_a_length_is_refused_where_nothing_can_be_as_long(model: LanguageModel) -> None:

@@ -19,7 +19,7 @@ from tokbench.codecs.checkpoints import load_strictly, read_tensors
 from tokbench.codecs.registry import is_code
 from tokbench.errors import NotSupportedError, SpecError, TokbenchError, UsageError, WeightsError
 from tokbench.lm.crops import shortened
-from tokbench.lm.examples import Example, deduplicated
+from tokbench.lm.examples import Example, deduplicated, stretched
 from tokbench.lm.generation import Generation, Task
 from tokbench.lm.items import Content, Item
 from tokbench.lm.network import COMPUTATION, StageNetwork
@@ -82,16 +82,18 @@ class Generated:
     """What came of a request."""
 
     streams: Mapping[str, Tensor]
-    """Outputs, with what was begun: symbols int64 [K, F], features float32 [F, D]."""
+    """Outputs, with what was begun: symbols int64 [K, F], features float32 [F, D].
+
+    A unit that comes out without repetitions lasts as long as it did in training on average."""
     num_begun: Mapping[str, int]
-    """Frames of each that were given; runs of units where those come out."""
+    """Frames of each that were given."""
     text: Mapping[str, str]
     """Outputs that are text or labels, by content, without what was begun."""
     is_ended: Mapping[str, bool]
     """Whether each ended by itself, or has the length that was asked for."""
 
     def num_new(self, stream: str) -> int:
-        """Return the frames, or runs, of ``stream`` that were not given."""
+        """Return the frames of ``stream`` that were not given."""
         values = self.streams[stream]
         return values.shape[0 if values.is_floating_point() else 1] - self.num_begun[stream]
 
@@ -282,7 +284,8 @@ class LanguageModel:
                 raise ContentError(f"the form {name!r} of {self.spec.name} needs the content {needed!r}")
             streams[missing] = _nothing(self.spec.stream(missing))
         begun = self.streams.made(request.begun, form.outputs)
-        begun |= {each: deduplicated(values) for each, values in begun.items() if self._comes_in_runs(name, each)}
+        in_runs = [each for each in begun if self._run_frames(name, each) is not None]
+        begun |= {each: deduplicated(begun[each]) for each in in_runs}
         own = f"{seed} {index}" if request.seed is None else f"{request.seed} 0"
         digest = hashlib.sha256(own.encode()).digest()
         return Task(
@@ -299,9 +302,12 @@ class LanguageModel:
         own = [part for part in self._parts(form, "inputs") if part.stream == stream]
         return bool(own) and all(part.dropped > 0 for part in own)
 
-    def _comes_in_runs(self, form: str, stream: str) -> bool:
-        """Say whether of an output, equal frames in succession are one."""
-        return any(part.deduplicated for part in self._parts(form, "outputs") if part.stream == stream)
+    def _run_frames(self, form: str, stream: str) -> Tensor | None:
+        """Return how long symbols go on of an output that comes without repetitions; None of another one."""
+        for name, stage in self.spec.stages.items():
+            if form in stage.forms and stream in (network := self.network(name)).in_runs:
+                return network.run_frames(stream)
+        return None
 
     def _parts(self, form: str, side: Literal["inputs", "outputs"]) -> list[Part]:
         """Return the parts that go into ``form``, or come out of it, in all stages."""
@@ -321,6 +327,10 @@ class LanguageModel:
         outputs = self.spec.forms[task.form].outputs
         streams = {name: task.made[name] for name in outputs}
         num_begun = {name: task.num_begun(name) for name in outputs}
+        for name in outputs:
+            if (frames := self._run_frames(task.form, name)) is not None:
+                streams[name], ends = stretched(streams[name], frames.cpu())
+                num_begun[name] = int(ends[num_begun[name] - 1]) if num_begun[name] else 0
         text = {
             self.spec.stream(name).of: self.streams.text(name, streams[name][:, num_begun[name] :])
             for name in outputs

@@ -18,8 +18,8 @@ from tokbench.specs.lm_streams import FeatureSource
 
 __all__ = ["COMPUTATION", "Hidden", "StageNetwork", "Step"]
 
-COMPUTATION = 2
-"""Raised by any change by which the same weights predict something else."""
+COMPUTATION = 3
+"""Raised by any change by which the same weights predict something else, or others are needed."""
 _FIRST_WEIGHTS = 0.02
 """Standard deviation of weights before training, as in GPT-2."""
 
@@ -140,6 +140,20 @@ class StageNetwork(nn.Module):
             }
         )
         """Of outputs that are features."""
+        self.in_runs = tuple(dict.fromkeys(part.stream for part in outputs.values() if part.deduplicated))
+        """Streams that come out without repetitions."""
+        for stream in self.in_runs:
+            source = spec.stream(stream)
+            size = 0 if isinstance(source, FeatureSource) else source.sizes[0]
+            self.register_buffer(_run_frames_of(stream), torch.ones(size))
+
+    def run_frames(self, stream: str) -> Tensor:
+        """Return for how many frames symbols of ``stream``, of its first codebook, went on in training: float [V].
+
+        Its mean, of one of those in :attr:`in_runs`. Vocoders of such units have a network that predicts it (Lee et
+        al. 2021, arXiv:2107.05604, section 3.3); this is what can be said of a unit that is seen alone.
+        """
+        return self.get_buffer(_run_frames_of(stream))
 
     def _num_levels(self) -> int:
         if not isinstance(self.objective, Levels):
@@ -271,6 +285,10 @@ class LocalNetwork(nn.Module):
     def embedded(self, symbols: Tensor) -> Tensor:
         """Return [..., D'], what is read of ``symbols`` int64 [...], to which sinusoids are added."""
         return _scaled(self.embedding(symbols))
+
+
+def _run_frames_of(stream: str) -> str:
+    return f"run_frames_{stream}"
 
 
 def _scaled(vectors: Tensor) -> Tensor:

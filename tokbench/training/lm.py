@@ -1,6 +1,6 @@
 """How language models of codes learn: all stages of a spec at once, each by its own objective."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from tokbench.codecs.checkpoints import write_halves
 from tokbench.corpora.base import Corpus, Utterance
 from tokbench.errors import UsageError
 from tokbench.lm.crops import cropped
-from tokbench.lm.examples import Example
+from tokbench.lm.examples import Example, deduplicated, run_lengths
 from tokbench.lm.items import InAnyForm, Material
 from tokbench.lm.language_model import CARD_FILE, SPEC_FILE, WEIGHTS_FILE, LanguageModel, build_networks
 from tokbench.lm.network import COMPUTATION, StageNetwork
@@ -35,7 +35,7 @@ from tokbench.training.run import Run
 from tokbench.training.train import Options, identity
 from tokbench.training.watcher import Watcher
 
-__all__ = ["LmLearner", "train_lm"]
+__all__ = ["LmLearner", "run_counts", "train_lm"]
 
 START_FOLDER = "start"
 """Of the model that another one begins with, in its own folder."""
@@ -59,6 +59,14 @@ class LmLearner(Learner[TokenBatch]):
             _begin_with(self, LanguageModel(start, trusts_code=True))  # its tokenizers are not loaded
         self.register_buffer("num_tokens", torch.zeros((), dtype=torch.float64))
         self.register_buffer("audio_s", torch.zeros((), dtype=torch.float64))
+        for stream, frames in self._run_frames():
+            self.register_buffer(_counts_of(stream), torch.zeros(2, len(frames), dtype=torch.float64))
+
+    def _run_frames(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield where it is kept how long symbols go on of streams that come out without repetitions."""
+        for network in map(self.network, self.spec.stages):
+            for stream in network.in_runs:
+                yield stream, network.run_frames(stream)
 
     def network(self, stage: str) -> StageNetwork:
         """Return the network of a stage."""
@@ -97,10 +105,15 @@ class LmLearner(Learner[TokenBatch]):
                 yield Turn(name, _nothing_learnt())
         # Stages may learn from pieces of different lengths: the audio that was heard is that of the longest.
         audio_s = max(sum(piece.duration_s for piece in each) for each in pieces.values())
-        learnt = torch.tensor([num_tokens, audio_s], dtype=torch.float64, device=self.num_tokens.device)
-        new_tokens, new_audio_s = sum_over_processes_(learnt)
-        self.num_tokens += new_tokens
-        self.audio_s += new_audio_s
+        self._count("num_tokens", torch.tensor(num_tokens, dtype=torch.float64))
+        self._count("audio_s", torch.tensor(audio_s, dtype=torch.float64))
+        for stream, frames in dict(self._run_frames()).items():
+            self._count(_counts_of(stream), run_counts(batch.examples, stream, len(frames)))
+
+    def _count(self, name: str, new: Tensor) -> None:
+        """Add what is ``new`` in all processes to the buffer ``name``."""
+        counted = self.get_buffer(name)
+        counted += sum_over_processes_(new.to(counted.device))
 
     def _pieces(self, stage: str, batch: TokenBatch) -> list[Example]:
         """Return pieces of the examples that are of a form of ``stage``."""
@@ -132,6 +145,10 @@ class LmLearner(Learner[TokenBatch]):
 
     def export(self, folder: Path, origin: Origin) -> None:
         """Write the weights in half precision, the spec, and last what says that it is a language model."""
+        for stream, frames in self._run_frames():
+            num_frames, num_runs = self.get_buffer(_counts_of(stream))
+            usual = num_frames.sum() / num_runs.sum().clamp_min(1)
+            frames.copy_(torch.where(num_runs > 0, num_frames / num_runs, usual).clamp_min(1))
         write_halves(folder / WEIGHTS_FILE, self.networks.state_dict())
         write_toml(folder / SPEC_FILE, self.spec)
         card = LmCard(
@@ -151,6 +168,20 @@ class LmLearner(Learner[TokenBatch]):
             remarks=origin.remarks,
         )
         write_toml(folder / CARD_FILE, card)
+
+
+def _counts_of(stream: str) -> str:
+    """Return the name of the buffer with frames and runs of each symbol of ``stream``."""
+    return f"run_counts_{stream}"
+
+
+def run_counts(examples: Iterable[Example], stream: str, num_symbols: int) -> Tensor:
+    """Return the frames, and the runs, of each symbol of the first codebook, float64 [2, V]."""
+    counts = torch.zeros(2, num_symbols, dtype=torch.float64)
+    for codes in (example.streams[stream].cpu() for example in examples if stream in example.streams):
+        symbols, frames = deduplicated(codes)[0], run_lengths(codes)
+        counts.index_add_(1, symbols, torch.stack([frames, torch.ones_like(frames)]).double())
+    return counts
 
 
 def _nothing_learnt() -> Tensor:
