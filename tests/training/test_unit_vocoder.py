@@ -137,6 +137,7 @@ def test_units_alone_are_said_in_the_voice_of_the_first_utterance(
     assert isinstance(whole, TrainedResynthesis)
     assert alone.info.streams == whole.info.streams[:1]
     codes = alone.encode(unseen_voice)
+    assert one(f"{out}:12").card.bitrate_bps == {"12": pytest.approx(codes.bitrate_bps)}
     units, melody, _ = whole.encode(unseen_voice).streams
     *_, voice = whole.encode(next(iter(corpus)).read()).streams
     assert torch.equal(codes.streams[0].indices, units.indices)

@@ -133,6 +133,7 @@ def _card(learner: UnitVocoderLearner, origin: Origin, out: Path) -> Card:
         source=f"tokbench train {spec.name} --scale {origin.scale}; {spec.source}",
         default_setting=setting,
         settings={alone: {"voice": voice_of(learner.vocoder, speaking.read())}, setting: {}},
+        bitrate_bps={alone: learner.units.frame_rate_hz * math.log2(learner.units.num_units)},
         sample_rate_hz=spec.sample_rate_hz,
         causal=False,
         latency_s=math.inf,  # of the encoder whose units it says
