@@ -40,7 +40,7 @@ def test_records_say_how_their_intervals_were_made(kind: str) -> None:
 def test_recognizers_that_are_taught_are_those_that_come_with_tokbench() -> None:
     shipped = {find_recognizer(f"ctc:{path}").label for path in SHIPPED.glob("recognizers/*/*.safetensors")}
     named = {
-        summary.judge
+        summary.judge.partition(";")[0]  # of codecs, others hear
         for record in RECORDS.values()
         for summary in record.metrics
         if summary.judge is not None and summary.judge.startswith("ctc:")
