@@ -3,7 +3,7 @@
 Two records are compared on the same utterances, and over the seeds that their models were trained from.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import combinations
 
 from findings_parts import Finding, Verdict, by_size, num_clear, of_kinds, taught_and_not, verdict_of
@@ -79,13 +79,7 @@ def units_of_language(records: Records) -> Finding:
         records,
         "A language model of semantic units knows words and sentences better than one of acoustic codes.",
         "AudioLM, Borsos et al. 2022, arXiv:2209.03143, table IV; GSLM, Lakhotia et al. 2021, arXiv:2102.01192",
-        [
-            ("pair_accuracy", units, codec)
-            for task in LIKELIHOODS
-            for units, codec in of_kinds(
-                records.of(task, "pair_accuracy"), records, "semantic units", ("neural codec",)
-            )
-        ],
+        _units_and_codecs(records, dict.fromkeys(LIKELIHOODS, "pair_accuracy")),
         reason="models that have heard little speech know few words, whatever it is made of",
     )
 
@@ -96,11 +90,7 @@ def units_understood(records: Records) -> Finding:
         records,
         "A language model understands speech better from semantic units than from acoustic codes.",
         "DASB, Mousavi et al. 2024, arXiv:2406.14294, which finds it of probes",
-        [
-            (metric, units, codec)
-            for task, metric in UNDERSTOOD.items()
-            for units, codec in of_kinds(records.of(task, metric), records, "semantic units", ("neural codec",))
-        ],
+        _units_and_codecs(records, UNDERSTOOD),
         reason="where there are few words, those of a codec's codes are soon known, too",
     )
 
@@ -111,11 +101,7 @@ def units_said(records: Records) -> Finding:
         records,
         "A language model of semantic units says more clearly what it is to say than one of acoustic codes.",
         "SPEAR-TTS, Kharitonov et al. 2023, arXiv:2302.03540: units first, and their sound by another model",
-        [
-            (metric, units, codec)
-            for task, metric in SAID.items()
-            for units, codec in of_kinds(records.of(task, metric), records, "semantic units", ("neural codec",))
-        ],
+        _units_and_codecs(records, SAID),
         reason="a vocoder that speaks in one voice from a hundred units is harder to understand than a codec",
     )
 
@@ -233,6 +219,13 @@ OF_LANGUAGE_MODELS: tuple[Callable[[Records], Finding], ...] = (
     text_between,
 )
 """In the order of the page."""
+
+
+def _units_and_codecs(records: Records, metric_of: Mapping[str, str]) -> Iterator[Compared]:
+    """Yield the records of units beside those of codecs, in the metric of each task."""
+    for task, metric in metric_of.items():
+        for units, codec in of_kinds(records.of(task, metric), records, "semantic units", ("neural codec",)):
+            yield metric, units, codec
 
 
 def _switched(records: Records, better: str, other: str, metrics: Iterable[str]) -> Iterator[Compared]:

@@ -59,16 +59,15 @@ class Glance:
         self.lines = [self._line(view) for view in views]
 
     def _line(self, view: TableView) -> GlanceLine:
-        key = view.table.board.sort_by
-        heading = next(heading for heading in view.headings if heading.key == key)
-        entries = {line.row.label: self._entry(view, key, place) for place, line in enumerate(view.lines)}
-        return GlanceLine(view, heading, tuple(entries.get(label) for label in self._labels))
-
-    def _entry(self, view: TableView, key: str, place: int) -> GlanceEntry:
-        line, board = view.lines[place], view.table.board
-        source = line.row.sources.get(board.task_of[key])
-        is_idle = source is not None and not is_above_floors(source, board.columns[key].metric, self._tables)
-        return GlanceEntry(line.entries[view.place_of(key)], is_idle)
+        board = view.table.board
+        task, metric = board.task_of[board.sort_by], board.columns[board.sort_by].metric
+        place = view.place_of(board.sort_by)
+        entries = {}
+        for line in view.lines:
+            source = line.row.sources.get(task)
+            is_idle = source is not None and not is_above_floors(source, metric, self._tables)
+            entries[line.row.label] = GlanceEntry(line.entries[place], is_idle)
+        return GlanceLine(view, view.headings[place], tuple(entries.get(label) for label in self._labels))
 
 
 def is_above_floors(source: SourceRecord, metric: str, tables: UtteranceTables) -> bool:

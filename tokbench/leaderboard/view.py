@@ -92,9 +92,7 @@ class TableView:
             interval=_interval(summary, number),
             sort_value="" if cell.value is None else f"{cell.value:.9g}",
             is_best=self.table.is_tied(row, key) is True,
-            counts=f"{summary.num_ok} of {summary.num_total}"
-            if summary and summary.num_ok < summary.num_total
-            else "",
+            counts=_counts(summary),
             note=self._note(row, key, cell) if cell.missing else None,
             missing=cell.missing,
             opens_group=key in self._first,

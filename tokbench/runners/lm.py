@@ -306,6 +306,7 @@ class LmRunner(Runner):
     def learn(self, bench: Bench) -> None:
         """Train a model on the codes of the tokenizer from each seed; what was trained before is left alone."""
         from tokbench.training.lm import train_lm  # noqa: PLC0415  (imports torch)
+        from tokbench.training.taught import teach_judge  # noqa: PLC0415
         from tokbench.training.train import Options  # noqa: PLC0415
 
         for each in self._benches(bench):
@@ -320,8 +321,6 @@ class LmRunner(Runner):
                 options=Options(changes=self.arguments.changes, device=each.device, waits=True),
             )
         for lesson in self.judges.through(bench):
-            from tokbench.training.taught import teach_judge  # noqa: PLC0415  (as above)
-
             teach_judge(*lesson)
 
     def _benches(self, bench: Bench) -> list[Bench]:

@@ -86,27 +86,17 @@ class LmJudges:
     def to_recordings(self) -> Listeners:
         """Who listens to recordings, those that are taught included, once they are."""
         asked = self.arguments
-        recognizer = classifier = None
-        if (lesson := asked.lesson) is not None:
-            from tokbench.training.taught import judge_file  # noqa: PLC0415  (imports torch)
-
-            recognizer = find_recognizer(f"{_TAUGHT}:{judge_file(self.taught_on(lesson.corpus), lesson)}")
-        elif asked.recognizer:
-            recognizer = self._named_recognizer
-        if (course := asked.classifier) is not None:
-            from tokbench.judges.classifier import TaughtClassifier  # noqa: PLC0415  (imports torch)
-            from tokbench.training.taught import judge_file  # noqa: PLC0415
-
-            classifier = TaughtClassifier(judge_file(self.taught_on(course.corpus), course))
-        return Listeners(
-            recognizer=recognizer,
+        found = Listeners(
+            recognizer=self._named_recognizer if asked.recognizer not in {"", _TAUGHT} else None,
             words=words_of(asked.vocabulary),
-            classifier=classifier,
-            label=course.label if course else "",
+            label=asked.classifier.label if asked.classifier else "",
             speakers=find_speaker_encoder(asked.speaker) if asked.speaker else None,
             cider=self._cider() if self.has_captions else None,
             names=asked.names,
         )
+        for corpus, lesson in self.lessons:
+            found = _with_taught(found, corpus, lesson)
+        return found
 
     def _cider(self) -> "Cider":
         from tokbench.metrics.captions import Cider  # noqa: PLC0415  (the planner has no use for it)
@@ -126,15 +116,21 @@ class LmJudges:
 
     def to_codec(self, bench: "Bench") -> Listeners:
         """Return who listens to what comes out of the codec of ``bench``, once they are taught."""
-        from tokbench.judges.classifier import TaughtClassifier  # noqa: PLC0415  (imports torch)
-        from tokbench.training.taught import judge_file  # noqa: PLC0415  (as above)
-
         known = self.to_recordings
         found = known
-        for corpus, lesson, through in self.through(bench):
-            file = judge_file(corpus, lesson, through)
-            if isinstance(lesson, ClassLesson):
-                found = replace(found, classifier=TaughtClassifier(file))
-            else:
-                found = replace(found, recognizer=find_recognizer(f"{_TAUGHT}:{file}"))
+        for lesson in self.through(bench):
+            found = _with_taught(found, *lesson)
         return found if found is known else replace(found, of_originals=known)
+
+
+def _with_taught(
+    listeners: Listeners, corpus: "Corpus", lesson: "Lesson | ClassLesson", through: "Resynthesis | None" = None
+) -> Listeners:
+    """Return ``listeners`` with who was taught ``lesson`` on ``corpus``."""
+    from tokbench.judges.classifier import TaughtClassifier  # noqa: PLC0415  (imports torch)
+    from tokbench.training.taught import judge_file  # noqa: PLC0415  (as above)
+
+    file = judge_file(corpus, lesson, through)
+    if isinstance(lesson, ClassLesson):
+        return replace(listeners, classifier=TaughtClassifier(file))
+    return replace(listeners, recognizer=find_recognizer(f"{_TAUGHT}:{file}"))

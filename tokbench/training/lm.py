@@ -105,15 +105,13 @@ class LmLearner(Learner[TokenBatch]):
                 yield Turn(name, _nothing_learnt())
         # Stages may learn from pieces of different lengths: the audio that was heard is that of the longest.
         audio_s = max(sum(piece.duration_s for piece in each) for each in pieces.values())
-        self._count("num_tokens", torch.tensor(num_tokens, dtype=torch.float64))
-        self._count("audio_s", torch.tensor(audio_s, dtype=torch.float64))
+        learnt = torch.tensor([num_tokens, audio_s], dtype=torch.float64, device=self.num_tokens.device)
+        new_tokens, new_audio_s = sum_over_processes_(learnt)
+        self.num_tokens += new_tokens
+        self.audio_s += new_audio_s
         for stream, frames in dict(self._run_frames()).items():
-            self._count(_counts_of(stream), run_counts(batch.examples, stream, len(frames)))
-
-    def _count(self, name: str, new: Tensor) -> None:
-        """Add what is ``new`` in all processes to the buffer ``name``."""
-        counted = self.get_buffer(name)
-        counted += sum_over_processes_(new.to(counted.device))
+            counts = self.get_buffer(_counts_of(stream))
+            counts += sum_over_processes_(run_counts(batch.examples, stream, len(frames)).to(counts.device))
 
     def _pieces(self, stage: str, batch: TokenBatch) -> list[Example]:
         """Return pieces of the examples that are of a form of ``stage``."""
