@@ -31,10 +31,11 @@ def test_records_of_a_trained_codec_are_of_the_codec_as_it_is(name: str) -> None
             assert record.codec.fingerprint == today[record.codec.setting], path
 
 
-@pytest.mark.parametrize("kind", sorted({record.task.kind for record in RECORDS.values()}))
-def test_records_say_how_their_intervals_were_made(kind: str) -> None:
-    told = {record.interval.method for record in RECORDS.values() if record.task.kind == kind}
-    assert told == {runner_type(kind).interval_method}
+@pytest.mark.parametrize("task", sorted({record.task.id for record in RECORDS.values()}))
+def test_records_say_how_their_intervals_were_made(task: str) -> None:
+    told = {record.interval.method for record in RECORDS.values() if record.task.id == task}
+    expected, _ = find_task(task)
+    assert told == {runner_type(expected.kind).interval_method_of(expected.metrics)}
 
 
 def test_recognizers_that_are_taught_are_those_that_come_with_tokbench() -> None:

@@ -179,6 +179,23 @@ def test_the_jackknife_of_a_mean_is_the_textbook_standard_error(rng: np.random.G
 
 def test_the_jackknife_needs_two_groups() -> None:
     assert stats.jackknife_interval(1.0, np.array([1.0])) is None
+    assert stats.jackknife_interval_of(lambda total: float(total[0]), np.ones((1, 2, 1))) is None
+
+
+def test_the_jackknife_of_sums_is_that_of_their_ratio_with_what_seeds_add(rng: np.random.Generator) -> None:
+    values, shift = rng.normal(size=25), 0.3
+    sums = np.stack([np.stack([values + seed * shift, np.ones(25)], axis=1) for seed in range(2)], axis=1)
+    interval = stats.jackknife_interval_of(lambda total: float(total[0] / total[1]), sums)
+    error = np.hypot(scipy.stats.sem(values), scipy.stats.sem([0.0, shift]))
+    assert interval == pytest.approx(scipy.stats.norm.interval(0.95, loc=values.mean() + shift / 2, scale=error))
+
+
+def test_the_jackknife_leaves_out_speakers_as_wholes(rng: np.random.Generator) -> None:
+    values, speakers = rng.normal(size=12), [f"spk{number // 3}" for number in range(12)]
+    sums = np.stack([values, np.ones(12)], axis=1)[:, None]
+    interval = stats.jackknife_interval_of(lambda total: float(total[0] / total[1]), sums, speakers)
+    error = scipy.stats.sem(values.reshape(4, 3).mean(axis=1))
+    assert interval == pytest.approx(scipy.stats.norm.interval(0.95, loc=values.mean(), scale=error))
 
 
 def test_independent_values_of_few_units_are_told_apart_as_seldom_as_it_says(rng: np.random.Generator) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "independent",
     "interval_of",
     "jackknife_interval",
+    "jackknife_interval_of",
     "num_counted",
     "over_seeds",
     "paired",
@@ -134,6 +135,27 @@ def interval_of(
     drawn = crossed_draws(values, num_units=len(units[0]), num_seeds=num_seeds)
     interval = (np.nan, np.nan) if drawn is None else percentile_interval(drawn)
     return interval if np.isfinite(interval[0]) else None
+
+
+def jackknife_interval_of(
+    value: Callable[[np.ndarray], float], sums: np.ndarray, groups: Sequence[str] | None = None
+) -> tuple[float, float] | None:
+    """Return as :func:`interval_of`, by leaving out one unit at a time.
+
+    For a score that grows where units are drawn twice, as a distance of covariances does: of its resamples, most
+    lie above it. The variance over units, of the mean over seeds, and that of the mean over seeds are added.
+    """
+    num_seeds = sums.shape[1]
+    units = np.stack([group_sums(sums[:, seed].astype(np.float64), groups) for seed in range(num_seeds)])
+    totals = units.sum(axis=1)
+    found = np.array([value(total) for total in totals])
+    without = [
+        np.mean([value(total - unit) for total, unit in zip(totals, left_out, strict=True)])
+        for left_out in units.swapaxes(0, 1)
+    ]
+    variance = found.var(ddof=1) / num_seeds if num_seeds > 1 else 0.0
+    interval = jackknife_interval(float(found.mean()), np.array(without), variance=float(variance))
+    return interval if interval is not None and np.isfinite(interval).all() else None
 
 
 def crossed_draws(
@@ -306,16 +328,19 @@ def _student(
     return Difference(value, value - half, value + half, p_value, num_units)
 
 
-def jackknife_interval(value: float, leave_one_out: np.ndarray) -> tuple[float, float] | None:
+def jackknife_interval(
+    value: float, leave_one_out: np.ndarray, *, variance: float = 0.0
+) -> tuple[float, float] | None:
     """Return the 95 % interval of a corpus statistic from its values [G] with one group of utterances left out.
 
-    For statistics that are no ratio of sums (entropy, code lengths); None with fewer than 2 groups.
+    For statistics that are no ratio of sums (entropy, code lengths); None with fewer than 2 groups. ``variance`` is
+    that of the value for other reasons than utterances, and is added.
     Variance ``(G - 1) / G · Σ (θ_g - mean θ)²`` (Efron & Tibshirani 1993, eq. 11.5), normal quantile.
     """
     num_groups = len(leave_one_out)
     if num_groups < MIN_UNITS:
         return None
     deviation = leave_one_out - leave_one_out.mean()
-    error = float(np.sqrt((num_groups - 1) / num_groups * (deviation**2).sum()))
+    error = float(np.sqrt((num_groups - 1) / num_groups * (deviation**2).sum() + variance))
     normal_quantile = 1.959963984540054  # Φ⁻¹(0.975)
     return value - normal_quantile * error, value + normal_quantile * error

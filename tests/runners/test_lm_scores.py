@@ -18,8 +18,10 @@ from tokbench.judges.speakers import Resemblyzer
 from tokbench.metrics.base import SignalPair
 from tokbench.metrics.captions import Cider
 from tokbench.metrics.catalogue import METRICS
+from tokbench.metrics.frechet import moments
 from tokbench.metrics.signal import si_sdr_db
 from tokbench.runners.lm_scores import LISTENING, SCORES, SUMS, Listeners, Output, estimate
+from tokbench.stats import interval_of
 
 RATE_HZ = 16000
 LABELS = ("no", "yes")
@@ -289,6 +291,16 @@ def test_sums_of_outputs_make_the_score_of_a_corpus(rng: np.random.Generator) ->
         for other in noises[1:]
     )
     assert 0 <= near < 0.1 * far
+
+
+def test_the_interval_of_a_distance_holds_it_though_draws_with_repetitions_lie_farther_apart(
+    rng: np.random.Generator,
+) -> None:
+    pairs = rng.standard_normal((40, 2, 4, 30))
+    sums = np.stack([np.concatenate([moments(frames) for frames in pair]) for pair in pairs])[:, None]
+    value, (low, high) = estimate("frechet_log_mel", sums, None)
+    assert low <= value <= high
+    assert value < interval_of(SUMS["frechet_log_mel"], sums)[0], "the percentile interval lies above the value"
 
 
 def test_models_of_several_seeds_count_alike_however_much_each_wrote() -> None:

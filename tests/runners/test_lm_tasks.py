@@ -279,7 +279,7 @@ def test_what_is_to_be_cleaned_is_heard_as_it_is(manifest: Path) -> None:
 def test_a_voice_that_is_changed_is_compared_with_the_one_that_was_asked_for(manifest: Path) -> None:
     runner = make_runner(find_task("lm-vc")[0])
     assert isinstance(runner, LmRunner)
-    assert runner.asked == ("speaker_similarity", "warped_mcd_db")
+    assert runner.asked == ("speaker_similarity", "cer", "warped_mcd_db")
     assert runner.arguments.speaker == "resemblyzer"
     runner = make_runner(small(manifest, "lm-vc", ("stoi",), 1))
     assert isinstance(runner, LmRunner)

@@ -94,7 +94,7 @@ def _record(cell: Cell, *, resampler: str, duration_s: float | None, **fields: A
         ),
         interval=IntervalMethod(
             level=LEVEL,
-            method=runner_type(task.kind).interval_method,
+            method=runner_type(task.kind).interval_method_of(task.metrics),
             by=task.interval_by,
             num_resamples=NUM_RESAMPLES,
         ),

@@ -216,6 +216,11 @@ class Runner(ABC):
         return frozenset(METRICS.keys() & {*cls.utterance_metrics, *cls.corpus_metrics})
 
     @classmethod
+    def interval_method_of(cls, metrics: Iterable[str]) -> str:  # noqa: ARG003  (some kinds treat one apart)
+        """Return how intervals of ``metrics`` are made, as records tell it."""
+        return cls.interval_method
+
+    @classmethod
     def _no_such_metrics(cls, kind: str, names: Sequence[str]) -> str:
         """Return what is wrong with ``names``, and what there is, the likeliest first."""
 

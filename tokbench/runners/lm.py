@@ -51,6 +51,7 @@ from tokbench.runners.lm_guess import best_answers
 from tokbench.runners.lm_judges import LmJudges
 from tokbench.runners.lm_scores import (
     ALL,
+    DISTANCES,
     GUESS,
     INPUT,
     LISTENING,
@@ -147,6 +148,12 @@ class LmRunner(Runner):
                 self.arguments.sampling_of(self._spec, name)
             except SpecError as error:
                 yield from (f"arguments.sampling: {problem} (stage {name})" for problem in error.problems)
+
+    @classmethod
+    def interval_method_of(cls, metrics: Iterable[str]) -> str:
+        """Return as the base does, with what is done of distances where there are any."""
+        distances = DISTANCES.intersection(metrics)
+        return f"{cls.interval_method}; jackknife of Fréchet distances" if distances else cls.interval_method
 
     @classmethod
     def known_metrics(cls) -> frozenset[str]:

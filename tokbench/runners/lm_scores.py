@@ -27,7 +27,7 @@ from tokbench.metrics.recognition import (
     spelling_rules,
     word_errors,
 )
-from tokbench.stats import interval_of
+from tokbench.stats import interval_of, jackknife_interval_of
 
 if TYPE_CHECKING:
     from tokbench.audio import Audio
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ALL",
     "CEILING",
+    "DISTANCES",
     "GUESS",
     "INPUT",
     "LISTENING",
@@ -480,6 +481,9 @@ SUMS: Mapping[str, Callable[[np.ndarray], float]] = MappingProxyType(
 )
 """How sums [M] become a value, for metrics that are no ratio of two."""
 
+DISTANCES = frozenset({"frechet_log_mel"})
+"""Those of :data:`SUMS` of which most resamples lie above the value: they hold fewer frames, some repeated."""
+
 
 def _ratio(sums: np.ndarray) -> float:
     return float(sums[0] / sums[1]) if sums[1] else float("nan")
@@ -494,5 +498,6 @@ def estimate(
     None where nothing was counted.
     """
     value = SUMS.get(name, _ratio)
+    interval = jackknife_interval_of if name in DISTANCES else interval_of
     found = float(np.mean([value(seed) for seed in sums.sum(axis=0)]))
-    return (found, interval_of(value, sums, groups)) if np.isfinite(found) else (None, None)
+    return (found, interval(value, sums, groups)) if np.isfinite(found) else (None, None)
