@@ -34,8 +34,10 @@ def test_records_of_a_trained_codec_are_of_the_codec_as_it_is(name: str) -> None
 @pytest.mark.parametrize("task", sorted({record.task.id for record in RECORDS.values()}))
 def test_records_say_how_their_intervals_were_made(task: str) -> None:
     told = {record.interval.method for record in RECORDS.values() if record.task.id == task}
-    expected, _ = find_task(task)
-    assert told == {runner_type(expected.kind).interval_method_of(expected.metrics)}
+    asked, _ = find_task(task)
+    runner = runner_type(asked.kind)
+    # Of Fréchet distances, records from before the jackknife say that theirs is a bootstrap.
+    assert told <= {runner.interval_method_of(asked.metrics), runner.interval_method}
 
 
 def test_recognizers_that_are_taught_are_those_that_come_with_tokbench() -> None:
