@@ -38,6 +38,7 @@ SAID = {
     "lm-s2st.v1": "asr_bleu",
     "lm-s2st-units.v1": "asr_bleu",
     "lm-s2st-unity.v1": "asr_bleu",
+    "lm-vc.v1": "cer",
     "lm-sped.v1": "wer",
 }
 """Metric of each task in which something is to be said."""
