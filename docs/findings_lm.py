@@ -74,6 +74,17 @@ def semantic_units_first(records: Records) -> Finding:
     )
 
 
+def music_in_stages(records: Records) -> Finding:
+    """Compare music of MusicLM, semantic units first, with that of MusicGen's single stage."""
+    return _finding(
+        records,
+        "Music follows its caption better when it is written in stages, semantic units first, than in one.",
+        "MusicLM, Agostinelli et al. 2023, arXiv:2301.11325, against MusicGen, Copet et al. 2023, arXiv:2306.05284",
+        _switched(records, "lm-mg-musiclm.v1", "lm-mg.v1", ("class_accuracy",)),
+        reason="a stage that hears the one before it learns from what was played, and not from what it writes",
+    )
+
+
 def units_of_language(records: Records) -> Finding:
     """Compare how well models of units and of codes tell what could have been said from what could not."""
     return _finding(
@@ -210,6 +221,7 @@ OF_LANGUAGE_MODELS: tuple[Callable[[Records], Finding], ...] = (
     units_understood,
     units_said,
     semantic_units_first,
+    music_in_stages,
     filled_in,
     patterns,
     continuous_input,
