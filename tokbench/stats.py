@@ -126,13 +126,13 @@ def interval_of(
 
     For a score that is made of several sums. ``groups`` as above; None for fewer than 2 units.
     """
-    num_seeds = sums.shape[1]
-    units = [group_sums(sums[:, seed].astype(np.float64), groups) for seed in range(num_seeds)]
+    units = _units_by_seed(sums, groups)
+    num_seeds, num_units, _ = units.shape
 
     def values(weights: np.ndarray) -> np.ndarray:
         return np.array([[value(row) for row in weights @ unit] for unit in units]).T
 
-    drawn = crossed_draws(values, num_units=len(units[0]), num_seeds=num_seeds)
+    drawn = crossed_draws(values, num_units=num_units, num_seeds=num_seeds)
     interval = (np.nan, np.nan) if drawn is None else percentile_interval(drawn)
     return interval if np.isfinite(interval[0]) else None
 
@@ -145,17 +145,21 @@ def jackknife_interval_of(
     For a score that grows where units are drawn twice, as a distance of covariances does: of its resamples, most
     lie above it. The variance over units, of the mean over seeds, and that of the mean over seeds are added.
     """
-    num_seeds = sums.shape[1]
-    units = np.stack([group_sums(sums[:, seed].astype(np.float64), groups) for seed in range(num_seeds)])
+    units = _units_by_seed(sums, groups)
     totals = units.sum(axis=1)
     found = np.array([value(total) for total in totals])
     without = [
         np.mean([value(total - unit) for total, unit in zip(totals, left_out, strict=True)])
         for left_out in units.swapaxes(0, 1)
     ]
-    variance = found.var(ddof=1) / num_seeds if num_seeds > 1 else 0.0
+    variance = found.var(ddof=1) / len(found) if len(found) > 1 else 0.0
     interval = jackknife_interval(float(found.mean()), np.array(without), variance=float(variance))
     return interval if interval is not None and np.isfinite(interval).all() else None
+
+
+def _units_by_seed(sums: np.ndarray, groups: Sequence[str] | None) -> np.ndarray:
+    """Return the sums float64 [S, U, M] of units, which are ``groups`` if there are any; of ``sums`` [N, S, M]."""
+    return np.stack([group_sums(of_seed.astype(np.float64), groups) for of_seed in sums.swapaxes(0, 1)])
 
 
 def crossed_draws(
