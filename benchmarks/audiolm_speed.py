@@ -2,12 +2,12 @@
 
 That package is looked for in a folder of its own, made by ``pip install --no-deps --target FOLDER audiolm-pytorch
 beartype einops einx ema-pytorch encodec frozendict gateloop-transformer hyper-connections local-attention
-pytorch-warmup sentencepiece torch-einops-utils vector-quantize-pytorch``: ``AUDIOLM_PYTORCH=FOLDER python
-benchmarks/run.py audiolm``. It also imports fairseq, which does not run with Python 3.11, and wandb; neither does
-anything in what is measured, and both are empty modules here. Both sides have relative positions, gated maps and
-the same codes, and neither has what the other lacks: theirs goes without its four residual streams, values of the
-first layer and masked inputs. All heads share their keys there; ours has narrower maps instead. Times are taken as
-in ``lm_speed.py``.
+pytorch-warmup rotary-embedding-torch sentencepiece torch-einops-utils vector-quantize-pytorch``:
+``AUDIOLM_PYTORCH=FOLDER python benchmarks/run.py audiolm``. It also imports fairseq, which does not run with Python
+3.11, and wandb; neither does anything in what is measured, and both are empty modules here. Both sides have
+relative positions, gated maps and the same codes, and neither has what the other lacks: theirs goes without its
+four residual streams, values of the first layer and masked inputs. All heads share their keys there; ours has
+narrower maps instead. Times are taken as in ``lm_speed.py``.
 """
 
 import importlib

@@ -21,6 +21,7 @@ from torch.nn.functional import cross_entropy, pad
 
 from tokbench.lm.decoding import write
 from tokbench.lm.examples import Example
+from tokbench.lm.network import lay_out_for_steps_
 from tokbench.lm.writers import Order
 from tokbench.models.code_lm import sinusoids
 from tokbench.specs.codec import find_spec
@@ -92,6 +93,7 @@ class Ours:
         """Write ``num_frames`` frames from nothing."""
         order = Order(torch.zeros(num_codebooks, 0, dtype=torch.int64), num_frames, is_known=True)
         network = self.learner.network("lm").eval()
+        lay_out_for_steps_(network)  # as in a model that is loaded
         generators = [torch.Generator().manual_seed(0)]
         write(network, [Example({}, "sc")], [{"runs": order}], sampling=GREEDY, generators=generators)
         network.train()

@@ -16,7 +16,7 @@ from tokbench.lm.filling import fill
 from tokbench.lm.generation import Generation, Task
 from tokbench.lm.layouts import ABSENT, frame_table, with_end
 from tokbench.lm.masks import num_masked
-from tokbench.lm.network import StageNetwork
+from tokbench.lm.network import StageNetwork, lay_out_for_steps_
 from tokbench.lm.objectives import level_piece
 from tokbench.lm.sampling import guided
 from tokbench.lm.sentences import ContextError, Sentences, collate
@@ -119,6 +119,24 @@ def test_writing_is_recomputing_everything_at_each_code(name: str, stage: str, n
     for example, found in zip(examples, written, strict=True):
         assert torch.equal(found.streams[output], rewritten(network, example, num_begun))
         assert found.is_ended[output]
+
+
+@pytest.mark.parametrize(("name", "is_tied"), [("gslm", True), ("uniaudio", False)])
+def test_weights_that_are_laid_out_for_steps_are_the_same_numbers(name: str, *, is_tied: bool) -> None:
+    network = network_of(name, "lm")
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    assert (network.outputs.weight is network.embedding.weight) == is_tied
+    lay_out_for_steps_(network)
+    after = network.state_dict()
+    assert list(after) == list(before)
+    assert all(tensor.equal(before[key]) for key, tensor in after.items())
+    assert (network.outputs.weight is network.embedding.weight) == is_tied
+    for key, layer in network.named_modules():
+        if isinstance(layer, torch.nn.Linear):
+            is_table = is_tied and layer is network.outputs
+            assert layer.weight.stride(0 if not is_table else 1) == 1, key
+        elif isinstance(layer, torch.nn.Embedding):
+            assert layer.weight.is_contiguous(), key
 
 
 def test_a_local_network_is_where_each_example_is() -> None:

@@ -33,6 +33,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
         return LanguageModel(train_little(folder, stages={"all": {"parts": parts}}), trusts_code=True)
 
 
+def test_a_model_that_is_loaded_is_laid_out_for_steps(model: LanguageModel) -> None:
+    layers = [layer for layer in model.network("all").transformer.modules() if isinstance(layer, torch.nn.Linear)]
+    assert layers
+    assert all(layer.weight.stride() == (1, layer.out_features) for layer in layers)
+
+
 def test_what_is_new_of_runs_is_what_comes_after_those_that_were_begun(model: LanguageModel) -> None:
     begun = Audio.read(model.folder.parent / "12.wav")
     heard = model.streams.made({"audio": begun}, ["codes"])["codes"]

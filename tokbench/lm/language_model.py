@@ -22,7 +22,7 @@ from tokbench.lm.crops import shortened
 from tokbench.lm.examples import Example, deduplicated, stretched
 from tokbench.lm.generation import Generation, Task
 from tokbench.lm.items import Content, Item
-from tokbench.lm.network import COMPUTATION, StageNetwork
+from tokbench.lm.network import COMPUTATION, StageNetwork, lay_out_for_steps_
 from tokbench.lm.objectives import teacher_forced
 from tokbench.lm.streams import ContentError, Streams, Tool, load_tools
 from tokbench.specs.base import file_sha256, read_toml
@@ -172,11 +172,10 @@ class LanguageModel:
         self.spec = read_toml(folder / SPEC_FILE, LmSpec)
         if tools is None and not trusts_code:
             self._refuse_code()
-        self.networks = build_networks(self.spec)
-        file = folder / WEIGHTS_FILE
+        networks, file = build_networks(self.spec), folder / WEIGHTS_FILE
         tensors = {name: tensor.float() for name, tensor in read_tensors(file).items()}
-        load_strictly(self.networks, tensors, file)
-        self.networks.eval().to(device)
+        load_strictly(networks, tensors, file)
+        self.networks = _to_be_asked(networks, device)
         self._tools = tools
 
     def _refuse_code(self) -> None:
@@ -195,7 +194,7 @@ class LanguageModel:
         model = cls(folder, device=device, trusts_code=trusts_code)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model.networks = build_networks(model.spec).eval().to(device)
+            model.networks = _to_be_asked(build_networks(model.spec), device)
         return model
 
     def network(self, stage: str) -> StageNetwork:
@@ -435,6 +434,12 @@ class _Share:
 def build_networks(spec: LmSpec) -> nn.ModuleDict:
     """Return the networks of all stages by name, with first weights."""
     return nn.ModuleDict({name: StageNetwork(spec, name) for name in spec.stages})
+
+
+def _to_be_asked(networks: nn.ModuleDict, device: str) -> nn.ModuleDict:
+    if torch.device(device).type == "cpu":
+        lay_out_for_steps_(networks)
+    return networks.eval().to(device)
 
 
 def _nothing(source: Source) -> Tensor:

@@ -430,7 +430,8 @@ class _Attention(nn.Module):
     ) -> Tensor:
         """Return [B, S, D], what ``values`` [B, S, D] get from ``others`` [B, S, D] and what ``past`` holds."""
         if others is values:  # one product is faster than two
-            queries, keys, vectors = map(self._heads, self.inputs(values).chunk(3, dim=-1))
+            made = self.inputs(values).unflatten(2, (3, self.num_heads, -1)).unbind(2)
+            queries, keys, vectors = (each.transpose(1, 2) for each in made)
         else:
             queries, (keys, vectors) = self._queries(values), self.keys_and_values(others)
         if attended.rotation is not None:
