@@ -642,6 +642,17 @@ def test_a_beam_for_one_codebook_declines_codecs_of_several_before_work_starts(m
     assert make_runner(small(manifest, "lm-s2st-units", ("stoi",), 1, **units)).declines(two) is None
 
 
+def test_durations_of_one_codebook_decline_codecs_of_several_before_work_starts(manifest: Path) -> None:
+    codec = CodecSummary(name="eight", title="", setting="", licence="", source="", trained_on=())
+    eight = codec.model_copy(update={"streams": ("8 x 1024 at 50 Hz",)})
+    single = codec.model_copy(update={"streams": ("1 x 1024 at 50 Hz",)})
+    for task, model in (("lm-perplexity-prosody", "pgslm"), ("lm-perplexity-dialogue", "dgslm")):
+        runner = make_runner(small(manifest, task, ("lm_perplexity",), 1))
+        assert runner.declines(single) is None
+        expected = f"eight has 8 codebooks, and {model} reads one, with how long each of its codes lasts"
+        assert runner.declines(eight) == expected
+
+
 def test_a_text_without_phones_and_a_prompt_that_is_too_long_cost_their_utterance(manifest: Path) -> None:
     manifest.write_text(manifest.read_text().replace("on fan bath", "..."))
     longer = manifest.parent / "test-1.wav"

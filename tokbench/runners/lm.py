@@ -337,7 +337,8 @@ class LmRunner(Runner):
     def declines(self, codec: CodecSummary) -> str | None:
         """Return that the streams of ``codec`` differ, where the model does not say which of them it is for.
 
-        Or else that it has several codebooks, where a beam, which is for one, searches for its codes.
+        Or else that it has several codebooks, where they have durations, or a beam searches for them: both are for
+        one.
         """
         told = codec.streams or ()
         # Each says how many codebooks of which size at which rate; how many there are makes no difference.
@@ -345,6 +346,10 @@ class LmRunner(Runner):
         if len(kinds) > 1 and not all(self._is_chosen(name) for name in self._spec.codec):
             listing, model = " and ".join(told), self._spec.name
             return f"{codec.name} has streams that differ in rate or size ({listing}), and {model} reads one"
+        for source in map(self._spec.stream, self._spec.codec):
+            if isinstance(source, CodeSource) and source.durations and (number := _num_codebooks(source, told)) > 1:
+                reads = f"{self._spec.name} reads one, with how long each of its codes lasts"
+                return f"{codec.name} has {number} codebooks, and {reads}"
         for stage, num_rows in self._searched(told):
             if num_rows > 1:
                 wanted = f"{num_rows} codebooks that {self._spec.name} is to write"
@@ -555,8 +560,12 @@ def _examples(output: Output) -> dict[str, bytes]:
 
 def _num_rows(source: CodeSource, told: Sequence[str]) -> int:
     """Return the codebooks of ``source`` where its tokenizer has the streams ``told``, over all channels."""
+    return len(source.model_copy(update={"num_codebooks": _num_codebooks(source, told)}).sizes)
+
+
+def _num_codebooks(source: CodeSource, told: Sequence[str]) -> int:
+    """Return those that ``source`` takes of the streams ``told``, of one channel."""
     # Such as ``1 x 500 at 50 Hz``, or with a name before it.
     heads = [stream.rpartition(" x ")[0].rpartition(" ") for stream in told]
     total = sum(int(number) for name, _, number in heads if source.stream in {"", name})
-    taken = len(range(total)[source.first : source.end])
-    return len(source.model_copy(update={"num_codebooks": taken}).sizes)
+    return len(range(total)[source.first : source.end])
