@@ -1,6 +1,6 @@
 """The tables of ``docs/lms.md``: of specs, and of records; called by ``docs/generate.py``."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from findings_records import Records, number, rate, table, told
@@ -14,7 +14,7 @@ from tokbench.specs.lm import LmSpec, Stage
 from tokbench.specs.scales import FULL_SCALE
 from tokbench.specs.task import Task, find_task, list_tasks
 
-__all__ = ["lms_page"]
+__all__ = ["lms_page", "tokenizers_of_models"]
 
 GROUPS = {
     ALL: "model",
@@ -32,9 +32,10 @@ BUDGET = ("lm_num_parameters", "lm_num_steps", "lm_num_tokens", "lm_audio_s")
 
 def lms_page(text: str, results: Path) -> str:
     """Return ``text``, that of the page, with tables made anew from the specs and the records in ``results``."""
+    records = Records(results)
     made: dict[str, Callable[[], Iterator[str]]] = {
-        "specs": _specs,
-        "records": lambda: _records(Records(results)),
+        "specs": lambda: _specs(tokenizers_of_models(records)),
+        "records": lambda: _records(records),
     }
     for name, lines in made.items():
         begin, end = BEGIN.format(name=name), END.format(name=name)
@@ -43,14 +44,34 @@ def lms_page(text: str, results: Path) -> str:
     return text
 
 
-def _specs() -> Iterator[str]:
+def tokenizers_of_models(records: Records) -> dict[str, list[str]]:
+    """Return the tokenizers whose codes each language model was trained on, both by name."""
+    found: dict[str, list[str]] = {}
+    for task in _tasks():
+        names = [source.record.codec.name for source in records.of(task.id, task.metrics[0])]
+        known = found.setdefault(task.arguments["lm"], [])
+        known += [name for name in dict.fromkeys(names) if name not in known]
+    return {model: sorted(names) for model, names in found.items()}
+
+
+def _tasks() -> list[Task]:
+    tasks = [find_task(name)[0] for name in list_tasks()]
+    return [task for task in tasks if task.kind.startswith("lm")]
+
+
+def _specs(tokenizers: Mapping[str, Sequence[str]]) -> Iterator[str]:
     rows = []
     for name in list_lms():
         spec, _ = find_spec(name, FULL_SCALE)
         assert isinstance(spec, LmSpec)
         stages = "; ".join(f"{each}: {_stage(stage)}" for each, stage in spec.stages.items())
-        rows.append([f"`{name}`", spec.source, stages, ", ".join(f"`{form}`" for form in spec.forms)])
-    yield from table(("spec", "source", "stages", "forms"), rows)
+        forms, measured = (_named(some) for some in (spec.forms, tokenizers.get(name, ())))
+        rows.append([f"`{name}`", spec.source, stages, forms, measured])
+    yield from table(("spec", "source", "stages", "forms", "measured with"), rows)
+
+
+def _named(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _stage(stage: Stage) -> str:
@@ -60,8 +81,7 @@ def _stage(stage: Stage) -> str:
 
 
 def _records(records: Records) -> Iterator[str]:
-    tasks = [find_task(name)[0] for name in list_tasks()]
-    asked = [task for task in tasks if task.kind.startswith("lm") and records.of(task.id, task.metrics[0])]
+    asked = [task for task in _tasks() if records.of(task.id, task.metrics[0])]
     if not asked:
         yield "No records yet."
     for place, task in enumerate(asked):

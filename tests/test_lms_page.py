@@ -64,3 +64,11 @@ def test_records_stand_best_first_with_their_floors_and_ceilings(docs: ModuleTyp
         "| synth-commands.v1-digits | `better:1` | 1.50 | 0.300 (0.200 to 0.400) | 0.200 ("
     )
     assert "`worse:1`" in lines[head + 3]
+
+
+def test_tokenizers_stand_beside_the_model_that_was_trained_on_them(docs: ModuleType, tmp_path: Path) -> None:
+    results = Results(tmp_path / "results", corpus="synth-words.v1-digit", num_utterances=3)
+    for codec, task in (("second", "lm-tts.v1"), ("first", "lm-tts.v1"), ("first", "lm-tts-no-phones.v1")):
+        record(results, codec, task, all=("class_accuracy", 0.6))
+    (line,) = [each for each in docs.lms_page(PAGE, results.folder).splitlines() if each.startswith("| `valle` |")]
+    assert line.endswith("| `tts` | `first`, `second` |")
