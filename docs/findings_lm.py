@@ -82,8 +82,8 @@ def music_in_stages(records: Records) -> Finding:
         "MusicLM, Agostinelli et al. 2023, arXiv:2301.11325, against MusicGen, Copet et al. 2023, arXiv:2306.05284",
         _switched(records, "lm-mg-musiclm.v1", "lm-mg.v1", ("class_accuracy",)),
         reason=(
-            "units that are semantic themselves need no stage before them, and each stage learns for 400 steps, "
-            "where MusicGen learns for 1,000"
+            "units that are semantic themselves need no stage before them, and each stage learns for fewer steps "
+            "than MusicGen"
         ),
     )
 

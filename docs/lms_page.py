@@ -1,6 +1,7 @@
 """The tables of ``docs/lms.md``: of specs, and of records; called by ``docs/generate.py``."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from findings_records import Records, number, rate, table, told
@@ -14,7 +15,7 @@ from tokbench.specs.lm import LmSpec, Stage
 from tokbench.specs.scales import FULL_SCALE
 from tokbench.specs.task import Task, find_task, list_tasks
 
-__all__ = ["lms_page", "tokenizers_of_models"]
+__all__ = ["lms_page"]
 
 GROUPS = {
     ALL: "model",
@@ -34,7 +35,7 @@ def lms_page(text: str, results: Path) -> str:
     """Return ``text``, that of the page, with tables made anew from the specs and the records in ``results``."""
     records = Records(results)
     made: dict[str, Callable[[], Iterator[str]]] = {
-        "specs": lambda: _specs(tokenizers_of_models(records)),
+        "specs": lambda: _specs(_tokenizers(records)),
         "records": lambda: _records(records),
     }
     for name, lines in made.items():
@@ -44,14 +45,13 @@ def lms_page(text: str, results: Path) -> str:
     return text
 
 
-def tokenizers_of_models(records: Records) -> dict[str, list[str]]:
+def _tokenizers(records: Records) -> Mapping[str, set[str]]:
     """Return the tokenizers whose codes each language model was trained on, both by name."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, set[str]] = defaultdict(set)
     for task in _tasks():
-        names = [source.record.codec.name for source in records.of(task.id, task.metrics[0])]
-        known = found.setdefault(task.arguments["lm"], [])
-        known += [name for name in dict.fromkeys(names) if name not in known]
-    return {model: sorted(names) for model, names in found.items()}
+        sources = records.of(task.id, task.metrics[0])
+        found[task.arguments["lm"]].update(source.record.codec.name for source in sources)
+    return found
 
 
 def _tasks() -> list[Task]:
@@ -59,14 +59,14 @@ def _tasks() -> list[Task]:
     return [task for task in tasks if task.kind.startswith("lm")]
 
 
-def _specs(tokenizers: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def _specs(tokenizers: Mapping[str, set[str]]) -> Iterator[str]:
     rows = []
     for name in list_lms():
         spec, _ = find_spec(name, FULL_SCALE)
         assert isinstance(spec, LmSpec)
         stages = "; ".join(f"{each}: {_stage(stage)}" for each, stage in spec.stages.items())
-        forms, measured = (_named(some) for some in (spec.forms, tokenizers.get(name, ())))
-        rows.append([f"`{name}`", spec.source, stages, forms, measured])
+        measured = sorted(tokenizers.get(name, ()))
+        rows.append([f"`{name}`", spec.source, stages, _named(spec.forms), _named(measured)])
     yield from table(("spec", "source", "stages", "forms", "measured with"), rows)
 
 
