@@ -399,6 +399,20 @@ def test_what_somebody_says_is_learnt_from_or_held_out(tmp_path: Path) -> None:
     assert {row // 2 for row in rows}.isdisjoint({row // 2 for row in held_out})
 
 
+def test_recordings_are_held_out_where_nobody_knows_who_speaks(tmp_path: Path) -> None:
+    """Ten recordings of each of four words: without a word that is held out, there is one fewer to learn."""
+
+    class Words(Letters):
+        def __iter__(self) -> Iterator[Item]:
+            return (replace(item, group=f"unknown: word {int(item.id) % 4}") for item in super().__iter__())
+
+    declared, _ = find_spec(spec_file(tmp_path))
+    assert isinstance(declared, LmSpec)
+    rows, held_out = split(open_tokens(declared, Words(name="words"), {}), 4)
+    assert len(held_out) == 4
+    assert {row % 4 for row in rows} == {0, 1, 2, 3}
+
+
 def test_held_out_examples_cost_what_all_their_symbols_cost_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

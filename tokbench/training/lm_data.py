@@ -3,7 +3,7 @@
 An example is a function of the seed and of its number in the run alone, as crops of audio are.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -42,9 +42,11 @@ class TokenBatch:
 def split(tokens: Tokens, num_held_out: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the numbers of the examples to learn from and those of ``num_held_out`` others, a tenth at most.
 
-    What a speaker says is learnt from or held out, and not some recordings of it each.
+    What a speaker says is learnt from or held out, and not some recordings of it each; unless that is more than a
+    tenth of all, as where nobody knows who speaks: then recordings are.
     """
-    is_held_out = held_out(tokens.groups if len(set(tokens.groups)) > 1 else tokens.ids, num_held_out)
+    largest = max(Counter(tokens.groups).values())
+    is_held_out = held_out(tokens.ids if largest > len(tokens) // 10 else tokens.groups, num_held_out)
     return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
 
 
