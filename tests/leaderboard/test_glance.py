@@ -1,6 +1,7 @@
 """One table of all tables of a page."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -98,6 +99,22 @@ def test_the_page_links_its_lines_to_its_tables(results: Results) -> None:
     assert re.findall(r'id="(corpus-\d)">\s*<h2>([^<]*)</h2>', text) == [("corpus-1", "Said"), ("corpus-2", "Sung")]
     assert "&lt;1&gt;" in inside
     assert "On this page" not in text
+
+
+def test_tables_of_one_title_are_told_apart_by_their_corpora(results: Results) -> None:
+    results.add("a", "1", {"stoi": GOOD}, task="said.v1")
+    results.add("a", "1", {"mel_distance_dac": POOR}, task="sung.v1")
+    replace(results, corpus="rooms").add("a", "1", {"stoi": POOR}, task="said.v1")
+    lines = glance(results).lines
+    assert [(line.view.title, line.corpus) for line in lines] == [
+        ("Said", "rooms"),
+        ("Said", "synth"),
+        ("Sung", ""),
+    ]
+    page = shown()
+    text = render(page, read_tables(page, results.folder)).html.decode()
+    inside = text[text.index('<section class="glance">') : text.index('<section class="corpus"')]
+    assert re.findall(r'</a><span class="setting">([^<]*)</span>', inside) == ["rooms", "synth"]
 
 
 def test_a_page_of_one_table_has_none(results: Results) -> None:

@@ -40,6 +40,8 @@ class GlanceLine:
     """One table of the page."""
 
     view: TableView
+    corpus: str
+    """What tells it from others of the same title; empty where there is none."""
     heading: Heading
     entries: tuple[GlanceEntry | None, ...]
     """In the order of :attr:`Glance.codecs`; None for one that is not in the table."""
@@ -56,9 +58,10 @@ class Glance:
         self._labels = sorted(counts, key=lambda label: (-counts[label], label))
         self.codecs: list[CodecSummary] = [known[label] for label in self._labels]
         """In the order of how many tables they are in."""
-        self.lines = [self._line(view) for view in views]
+        titles = Counter(view.title for view in views)
+        self.lines = [self._line(view, view.corpus_title if titles[view.title] > 1 else "") for view in views]
 
-    def _line(self, view: TableView) -> GlanceLine:
+    def _line(self, view: TableView, corpus: str) -> GlanceLine:
         board = view.table.board
         task, metric = board.task_of[board.sort_by], board.columns[board.sort_by].metric
         place = view.place_of(board.sort_by)
@@ -67,7 +70,8 @@ class Glance:
             source = line.row.sources.get(task)
             is_idle = source is not None and not is_above_floors(source, metric, self._tables)
             entries[line.row.label] = GlanceEntry(line.entries[place], is_idle)
-        return GlanceLine(view, view.headings[place], tuple(entries.get(label) for label in self._labels))
+        own = tuple(entries.get(label) for label in self._labels)
+        return GlanceLine(view, corpus, view.headings[place], own)
 
 
 def is_above_floors(source: SourceRecord, metric: str, tables: UtteranceTables) -> bool:
