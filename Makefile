@@ -11,6 +11,7 @@ TASKS := reconstruction,tokens,quality
 UNITS := hubert-tiny-km100,hubert-tiny-km500,w2v-bert-tiny-km100,spin-tiny,dc-spin-tiny,log-mel-km100,mfcc-km100,unit-vocoder-tiny
 FEATURES := hubert-tiny,w2v-bert-tiny,log-mel,mfcc,cont-spt-tiny
 NEURAL := encodec-tiny,soundstream-tiny,speechtokenizer-tiny,dac-tiny,hificodec-tiny,funcodec-tiny,freqcodec-tiny,audiodec-tiny,dm-codec-tiny,mimi-tiny
+MODELLED := hubert-tiny-km100,hubert-tiny-km500,unit-vocoder-tiny:100,encodec-tiny,encodec-tiny:1x1024,speechtokenizer-tiny,speechtokenizer-tiny:1x1024
 CLASSICAL := spectrogram-kmeans,opus,codec2,lpc,gsm,amr-nb,g711,identity,noise
 CARRIED := abx,abx-codes,abx-latents,abx-phones,abx-phones-any,abx-words,abx-syllables,abx-tones,text-alignment,tone,tone-vowels,tone-study,tone-contours,tone-contours-syllables,probe-phones,probe-digits,probe-keywords,probe-speaker,probe-emotion,probe-language,probe-intent,probe-slots,probe-sound,probe-asr,probe-asr-text,economy,economy-transformer,phone-information,speaker,speaker-tokens,intelligibility,phones-ctc,characters-ctc,digits-asr,robustness,reencoding,other-speakers,streaming,slmtokbench-words-first,slmtokbench-words-rest,slmtokbench-voice,slmtokbench-voice-first,slmtokbench-voice-rest
 # Folder of recorded speech: a manifest.csv with the columns path, text, speaker, split and corpus (docs/corpora.md).
@@ -81,8 +82,11 @@ carried: $(BIN)/.installed ## Score the tokens of all shipped tokenizers on ever
 	$(BIN)/tokbench leaderboard build
 	$(BIN)/python docs/generate.py
 
-lms: $(BIN)/.installed ## Train language models on semantic, acoustic and hybrid codes, and score them (several nights)
-	-$(BIN)/tokbench run --codec hubert-tiny-km100,hubert-tiny-km500,encodec-tiny,speechtokenizer-tiny --task $(shell ls tasks/lm | sed 's/[.]toml//' | paste -sd,)
+lms: $(BIN)/.installed ## Train language models on semantic, acoustic and hybrid codes, and score them (several nights; partly needs SPEECH=folder)
+	-$(BIN)/tokbench run --codec $(MODELLED) --task $(shell ls tasks/lm | sed 's/[.]toml//' | paste -sd,)
+	-$(BIN)/tokbench run --codec $(MODELLED) --task lm-asr --corpus '$(RECORDED)spoken-digits&split=test'
+	-$(BIN)/tokbench run --codec $(MODELLED) --task lm-kws --corpus '$(RECORDED)keywords&split=test'
+	-$(BIN)/tokbench run --codec $(MODELLED) --task lm-tts --corpus '$(RECORDED)spoken-digits&split=test' --examples 0
 	$(BIN)/tokbench leaderboard build codec-lm
 	$(BIN)/python docs/generate.py
 
