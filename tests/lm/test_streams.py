@@ -19,6 +19,7 @@ from tokbench.lm.crops import cropped, narrowed, shortened
 from tokbench.lm.examples import Example, deduplicated, edges, only_edges
 from tokbench.lm.pruning import pruned
 from tokbench.lm.requantizing import code_vectors, nearest_codes
+from tokbench.lm.sentences import Writing
 from tokbench.lm.streams import ContentError, Streams, Tool, _informed, load_tools
 from tokbench.specs.codec import find_spec
 from tokbench.specs.layouts import Delay
@@ -285,7 +286,9 @@ def test_pieces_are_cut_alike_in_time() -> None:
     for seed in range(8):
         torch.manual_seed(seed)
         piece = cropped(
-            spec, "coarse", "sc", Example({"semantic": semantic, "acoustic": acoustic}, "sc", duration_s=8.0)
+            Writing(spec, "coarse"),
+            "sc",
+            Example({"semantic": semantic, "acoustic": acoustic}, "sc", duration_s=8.0),
         )
         first = int(piece.streams["semantic"][0, 0])
         starts.add(first)
@@ -308,7 +311,7 @@ def test_what_has_a_text_is_not_cut_and_enrolment_is() -> None:
         "acoustic": torch.zeros(8, 900, dtype=torch.int64),
         "prompt": torch.arange(900).expand(8, -1),
     }
-    piece = cropped(spec, "nar", "tts", Example(streams, "tts"))
+    piece = cropped(Writing(spec, "nar"), "tts", Example(streams, "tts"))
     assert piece.streams["acoustic"].shape == (8, 900)
     assert piece.streams["prompt"].shape == (8, 225)
     part = spec.stages["nar"].part("voice")
@@ -380,7 +383,7 @@ def test_what_tells_of_any_piece_does_not_keep_it_whole() -> None:
         "semantic": torch.arange(750)[None],
         "acoustic": torch.arange(1500).expand(12, -1),
     }
-    piece = cropped(spec, "coarse", "mg", Example(streams, "mg", duration_s=30.0))
+    piece = cropped(Writing(spec, "coarse"), "mg", Example(streams, "mg", duration_s=30.0))
     assert {name: each.shape[1] for name, each in piece.streams.items()} == {
         "joint": 1,
         "semantic": 250,

@@ -3,37 +3,63 @@
 Axes: ``K`` codebooks, ``F`` frames, ``D`` features.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from tokbench.lm.examples import Example, frame_rate_hz
+from tokbench.lm.sentences import Writing
 from tokbench.specs.lm import Form, LmSpec, Part, Stage
 from tokbench.specs.lm_streams import FeatureSource, LabelSource
 
-__all__ = ["bound", "cropped", "narrowed", "shortened"]
+__all__ = ["bound", "cropped", "kept_whole", "narrowed", "shortened", "with_short_inputs"]
 
 
-def cropped(spec: LmSpec, stage_name: str, form_name: str, example: Example) -> Example:
+def cropped(writing: Writing, form_name: str, example: Example) -> Example:
     """Return a piece of ``example``, drawn at random, in which all that lasts as long as its outputs is cut alike.
 
-    An input with a longest length of its own is cut to that, and one that tells of any piece stays as it is. Where
-    another input has no time (text, for one), nothing can be left out of an output, and the example stays whole.
+    It is no longer than the stage learns from at a time, and fits the context. An input with a longest length of
+    its own is cut to that, and one that tells of any piece stays as it is. Where another input has no time (text,
+    for one), nothing can be left out of an output, and the example stays whole.
     """
-    stage, network = spec.stages[stage_name], spec.network_of(stage_name)
-    form, seconds = stage.forms[form_name], stage.crop_s or spec.training.crop_s
-    streams = {**example.streams, **_short_inputs(spec, stage, form, example.streams)}
-    example = replace(example, streams=streams)
-    names = [name for name in bound(stage, form) if not isinstance(spec.streams[name], LabelSource)]
-    rates = {name: frame_rate_hz(spec.stream(name)) for name in names}
+    spec, seconds = writing.spec, writing.stage.crop_s or writing.spec.training.crop_s
+    example = with_short_inputs(writing, form_name, example)
+    rates = _rates(writing, writing.stage.forms[form_name])
     timed = {name: rate for name, rate in rates.items() if rate is not None}
-    if len(timed) == len(names) and _last_alike(streams, timed, spec):
-        return _in_time(spec, example, timed, seconds)
-    if len(names) == 1:
-        return _by_frames(spec, example, names[0], network.context - 2)
+    durations_s = [example.streams[name].shape[_axis(spec, name)] / rate for name, rate in timed.items()]
+    if len(timed) == len(rates) and durations_s and _are_alike(durations_s, timed):
+        slowest_hz = min(timed.values())
+        return _drawn(writing, _Timed(spec, example, timed), max(int(seconds * slowest_hz), 1))
+    if len(rates) == 1:
+        return _drawn(writing, _Frames(spec, example, next(iter(rates))), writing.network.context - 2)
     return example
+
+
+def kept_whole(writing: Writing, form_name: str, lengths: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return bool [N], the examples of which :func:`cropped` leaves nothing out.
+
+    ``lengths`` int64 [N] are the frames of each stream of each example.
+    """
+    rates = _rates(writing, writing.stage.forms[form_name])
+    num = len(next(iter(lengths.values())))
+    if len(rates) == 1:
+        return np.zeros(num, dtype=bool)
+    timed = {name: rate for name, rate in rates.items() if rate is not None}
+    if len(timed) < len(rates) or not timed:
+        return np.ones(num, dtype=bool)
+    durations_s = np.stack([lengths[name] / rate for name, rate in timed.items()])
+    return np.array([not _are_alike(each, timed) for each in durations_s.T])
+
+
+def _rates(writing: Writing, form: Form) -> dict[str, float | None]:
+    """Return the frame rate of each stream that is cut, or kept whole, with the others."""
+    streams = writing.spec.streams
+    names = [name for name in bound(writing.stage, form) if not isinstance(streams[name], LabelSource)]
+    return {name: frame_rate_hz(writing.spec.stream(name)) for name in names}
 
 
 def bound(stage: Stage, form: Form) -> list[str]:
@@ -43,13 +69,13 @@ def bound(stage: Stage, form: Form) -> list[str]:
     return [*dict.fromkeys(each.stream for part in bound for each in (part, *map(stage.part, part.plus)))]
 
 
-def _short_inputs(spec: LmSpec, stage: Stage, form: Form, streams: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the inputs that have a longest length of their own, cut to it."""
-    short = {}
-    for part in map(stage.part, form.inputs):
+def with_short_inputs(writing: Writing, form_name: str, example: Example) -> Example:
+    """Return ``example`` with the inputs cut that have a longest length of their own, each anywhere."""
+    short, streams = {}, example.streams
+    for part in map(writing.stage.part, writing.stage.forms[form_name].inputs):
         if part.longest_s is not None and part.stream in streams:
-            short[part.stream] = shortened(spec, part, streams[part.stream], float(torch.rand(())))
-    return short
+            short[part.stream] = shortened(writing.spec, part, streams[part.stream], float(torch.rand(())))
+    return replace(example, streams={**streams, **short})
 
 
 def shortened(spec: LmSpec, part: Part, values: Tensor, position: float = 0.0) -> Tensor:
@@ -70,28 +96,74 @@ def _axis(spec: LmSpec, name: str) -> int:
     return 0 if isinstance(spec.stream(name), FeatureSource) else 1
 
 
-def _last_alike(streams: Mapping[str, Tensor], rates: Mapping[str, float], spec: LmSpec) -> bool:
+def _are_alike(durations_s: Sequence[float], rates: Mapping[str, float]) -> bool:
     """Say whether all streams last as long, to a frame of the slowest."""
-    durations = [streams[name].shape[_axis(spec, name)] / rate for name, rate in rates.items()]
-    return bool(durations) and max(durations) - min(durations) <= 1.5 / min(rates.values())
+    return bool(max(durations_s) - min(durations_s) <= 1.5 / min(rates.values()))
 
 
-def _in_time(spec: LmSpec, example: Example, rates: Mapping[str, float], seconds: float) -> Example:
-    slowest_hz = min(rates.values())
-    num_frames = min(
-        int(example.streams[name].shape[_axis(spec, name)] * slowest_hz / rate) for name, rate in rates.items()
-    )
-    length = max(int(seconds * slowest_hz), 1)
-    if num_frames <= length:
-        return example
-    start = int(torch.randint(num_frames - length + 1, ()))
-    pieces = narrowed(spec, example.streams, rates, start / slowest_hz, length / slowest_hz)
-    return Example(
-        {**example.streams, **pieces},
-        example.form,
-        is_ended=example.is_ended and start + length == num_frames,
-        duration_s=min(length / slowest_hz, example.duration_s),
-    )
+class _Whole(Protocol):
+    """What a piece is cut out of."""
+
+    example: Example
+    num_frames: int
+
+    def piece(self, start: int, length: int) -> Example:
+        """Return ``length`` of its frames, from ``start`` on."""
+
+
+def _drawn(writing: Writing, whole: _Whole, longest: int) -> Example:
+    """Return a piece of ``whole`` of at most ``longest`` frames that fits the context, if any does."""
+    context = writing.network.context
+    piece, length = whole.example, whole.num_frames
+    if length > longest:
+        length = longest
+        piece = whole.piece(_drawn_start(whole, length), length)
+    while (num_steps := writing.num_steps(piece)) > context and length > 1:
+        length = max(min(length - 1, length * context // num_steps), 1)
+        piece = whole.piece(_drawn_start(whole, length), length)
+    return piece
+
+
+def _drawn_start(whole: _Whole, length: int) -> int:
+    return int(torch.randint(whole.num_frames - length + 1, ()))
+
+
+class _Timed:
+    """Streams that last as long, cut in frames of the slowest."""
+
+    def __init__(self, spec: LmSpec, example: Example, rates: Mapping[str, float]) -> None:
+        self.example, self._spec, self._rates, self._slowest_hz = example, spec, rates, min(rates.values())
+        self.num_frames = min(
+            int(example.streams[name].shape[_axis(spec, name)] * self._slowest_hz / rate)
+            for name, rate in rates.items()
+        )
+
+    def piece(self, start: int, length: int) -> Example:
+        first_s, duration_s = start / self._slowest_hz, length / self._slowest_hz
+        pieces = narrowed(self._spec, self.example.streams, self._rates, first_s, duration_s)
+        return replace(
+            self.example,
+            streams={**self.example.streams, **pieces},
+            is_ended=self.example.is_ended and start + length == self.num_frames,
+            duration_s=min(duration_s, self.example.duration_s),
+        )
+
+
+class _Frames:
+    """A stream whose frames are in no time."""
+
+    def __init__(self, spec: LmSpec, example: Example, name: str) -> None:
+        self.example, self._name, self._axis = example, name, _axis(spec, name)
+        self.num_frames = example.streams[name].shape[self._axis]
+
+    def piece(self, start: int, length: int) -> Example:
+        values = self.example.streams[self._name].narrow(self._axis, start, length)
+        return replace(
+            self.example,
+            streams={**self.example.streams, self._name: values},
+            is_ended=self.example.is_ended and start + length == self.num_frames,
+            duration_s=self.example.duration_s * length / self.num_frames,
+        )
 
 
 def narrowed(
@@ -104,17 +176,3 @@ def narrowed(
         size = min(round(duration_s * rate_hz), streams[name].shape[axis] - first)
         pieces[name] = streams[name].narrow(axis, first, size)
     return pieces
-
-
-def _by_frames(spec: LmSpec, example: Example, name: str, length: int) -> Example:
-    axis, values = _axis(spec, name), example.streams[name]
-    num_frames = values.shape[axis]
-    if num_frames <= length:
-        return example
-    start = int(torch.randint(num_frames - length + 1, ()))
-    return Example(
-        {**example.streams, name: values.narrow(axis, start, length)},
-        example.form,
-        is_ended=example.is_ended and start + length == num_frames,
-        duration_s=example.duration_s * length / num_frames,
-    )

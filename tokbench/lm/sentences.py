@@ -19,7 +19,7 @@ from tokbench.lm.examples import Example, deduplicated, frame_rate_hz, only_edge
 from tokbench.lm.layouts import arranged, frame_table, with_end
 from tokbench.lm.vocabulary import ENDED, NOTHING, Vocabulary
 from tokbench.models.frame_rates import nearest_frames
-from tokbench.specs.lm import Form, LmSpec, Part
+from tokbench.specs.lm import Form, LmSpec, Next, Part
 from tokbench.specs.lm_streams import CodeSource, FeatureSource
 
 __all__ = ["ContextError", "Inset", "Piece", "Sentence", "Sentences", "Writing", "collate"]
@@ -200,6 +200,36 @@ class Writing:
         """Return the channels that the codebooks of ``part`` are of."""
         source = self.spec.stream(part.stream)
         return source.channels if isinstance(source, CodeSource) else 1
+
+    def num_steps(self, example: Example) -> int:
+        """Return the steps that ``example`` takes as it is learnt, with no input left empty.
+
+        Of the sequence, or of what is attended to beside it where that is longer.
+        """
+        form = self.form(self.form_name(example))
+        own = aside = 1
+        for name in form.inputs:
+            part = self.stage.part(name)
+            codes = self.codes(part, example)
+            is_features = isinstance(self.spec.stream(part.stream), FeatureSource)
+            num = len(codes) if is_features else frame_table(part.layout, *codes.shape).shape[1]
+            if part.by == "cross-attention":
+                aside += 1 + num
+            else:
+                own += 1 + num
+        for index, name in enumerate(form.outputs):
+            is_ended = example.is_ended or index < len(form.outputs) - 1
+            own += 1 + self._num_written(self.stage.part(name), example, is_ended=is_ended)
+        return max(own, aside)
+
+    def _num_written(self, part: Part, example: Example, *, is_ended: bool) -> int:
+        """Return the steps of an output."""
+        codes = self.codes(part, example)
+        if isinstance(self.spec.stream(part.stream), FeatureSource):
+            return len(codes)
+        if not isinstance(self.stage.objective, Next):
+            return codes.shape[1]
+        return (with_end if part.ended and is_ended else frame_table)(part.layout, *codes.shape).shape[1]
 
     def _begun(self, name: str, symbols: Tensor) -> Piece:
         first = torch.full((len(symbols), 1), NOTHING)

@@ -9,6 +9,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch import Tensor
 from tokbench.audio import Audio
 from tokbench.errors import CorpusError
 from tokbench.lm.examples import Example
-from tokbench.lm.items import Content, Material
+from tokbench.lm.items import Content, Item, Material
 from tokbench.lm.streams import ContentError, Streams, Tool
 from tokbench.paths import cache_dir, write_bytes
 from tokbench.shards import Column, ShardError, Shards, ShardWriter
@@ -31,6 +32,9 @@ __all__ = ["Tokens", "open_tokens", "token_folder"]
 _VERSION = 1
 """Changes with what is written."""
 _SYMBOLS_FILE = "symbols.json"
+_LACKING_FILE = "lacking.json"
+_NUM_REASONS = 3
+"""That are kept of items that are no examples: each may name its own text."""
 
 Progress = Callable[[str, float], None]
 
@@ -68,23 +72,13 @@ def _make(
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
     columns = {name: _column(spec, name) for name in spec.streams}
-    reasons: dict[str, None] = {}
+    lacking, num_written = _Lacking(), 0
     try:
         with ShardWriter(temporary, columns) as writer:
-            num_written = 0
             for done, item in enumerate(material, start=1):
-                if item.form and item.form not in spec.forms:
-                    reasons[f"a form {item.form!r}, which {spec.name} does not have"] = None
-                    continue
-                try:
-                    made = streams.made(item.contents)
-                except ContentError as error:
-                    reasons[str(error)] = None
-                    continue
-                if empty := [name for name, values in made.items() if not values.numel()]:
-                    reasons[f"nothing in {', '.join(empty)}"] = None
-                    continue
+                made, problems = _made(spec, streams, item)
                 if _forms_of(spec, set(made), item.form):
+                    num_written += 1
                     writer.append(
                         {name: _array(values) for name, values in made.items()},
                         {
@@ -94,16 +88,15 @@ def _make(
                             "duration_s": _duration_s(spec, item.contents),
                         },
                     )
-                    num_written += 1
                 else:
-                    reasons[f"only {', '.join(sorted(item.contents))}"] = None
+                    lacking.add(problems[0] if problems else f"only {', '.join(sorted(item.contents))}")
                 if on_progress is not None:
                     on_progress("making tokens", done / max(len(material), 1))
             if not num_written:
                 needed = "; ".join(
                     f"{name} needs {', '.join(form.inputs + form.outputs)}" for name, form in spec.forms.items()
                 )
-                found = "; ".join([*reasons][:3]) or "nothing"
+                found = "; ".join(lacking.reasons) or "nothing"
                 msg = f"{material.name}: no item is an example for {spec.name} ({needed}); they have {found}"
                 raise CorpusError(msg)
             symbols = {
@@ -112,9 +105,41 @@ def _make(
                 if isinstance(source, TextSource | LabelSource)
             }
             write_bytes(temporary / _SYMBOLS_FILE, json.dumps(symbols).encode())
+            write_bytes(temporary / _LACKING_FILE, json.dumps(asdict(lacking)).encode())
         _move(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@dataclass
+class _Lacking:
+    """Items that are an example of no form."""
+
+    num_items: int = 0
+    reasons: list[str] = field(default_factory=list)
+    """The first of them."""
+
+    def add(self, reason: str) -> None:
+        self.num_items += 1
+        if len(self.reasons) < _NUM_REASONS and reason not in self.reasons:
+            self.reasons.append(reason)
+
+
+def _made(spec: LmSpec, streams: Streams, item: Item) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the streams of ``spec`` that can be made of ``item``, and why others cannot."""
+    made: dict[str, Tensor] = {}
+    problems: list[str] = []
+    if item.form and item.form not in spec.forms:
+        return {}, [f"a form {item.form!r}, which {spec.name} does not have"]
+    for name in spec.streams:
+        try:
+            found = streams.made(item.contents, [name])
+        except ContentError as error:
+            problems.append(str(error))
+            continue
+        made |= {each: values for each, values in found.items() if values.numel()}
+        problems += [f"nothing in {each}" for each, values in found.items() if not values.numel()]
+    return made, problems
 
 
 def _move(temporary: Path, folder: Path) -> None:
@@ -124,6 +149,21 @@ def _move(temporary: Path, folder: Path) -> None:
     if not Shards.is_complete(folder):
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
+
+
+def _remark(folder: Path, num_examples: int) -> str:
+    try:
+        lacking = _Lacking(**json.loads((folder / _LACKING_FILE).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, TypeError) as error:
+        raise ShardError(folder, f"{_LACKING_FILE} cannot be read ({error})") from error
+    if not lacking.num_items:
+        return ""
+    num_all = lacking.num_items + num_examples
+    return (
+        f"{lacking.num_items} of {num_all} items are no examples, and are left out: {'; '.join(lacking.reasons)}."
+    )
 
 
 def _column(spec: LmSpec, name: str) -> Column:
@@ -175,6 +215,8 @@ class Tokens:
             raise ShardError(folder, f"{_SYMBOLS_FILE} cannot be read ({error})") from error
         self.spec = spec.model_copy(update={"streams": sources})
         """The spec, with all symbols that are known."""
+        self.remark = _remark(folder, len(self._shards))
+        """A sentence about items that are no examples; empty where there are none."""
         notes = self._shards.notes()
         self.ids = [str(note["id"]) for note in notes]
         self.groups = [str(note["group"]) for note in notes]
@@ -182,6 +224,7 @@ class Tokens:
         self.durations_s = np.array([note["duration_s"] for note in notes])
         """float64 [N], of the audio of each; 0 for none."""
         self._asked = [str(note["form"]) for note in notes]
+        self._left_out: dict[int, set[str]] = {}
         for name in self._shards.columns:
             if len(empty := np.flatnonzero(self._shards.lengths(name) == 0)):
                 raise ShardError(folder, f"{name} of {self.ids[empty[0]]} is empty")
@@ -189,10 +232,24 @@ class Tokens:
     def __len__(self) -> int:
         return len(self._shards)
 
+    def lengths(self, name: str) -> np.ndarray:
+        """Return int64 [N], the frames of each of the stream ``name``; -1 where there is none."""
+        return self._shards.lengths(name)
+
     def forms(self, index: int) -> list[str]:
-        """Return the forms that an example is one of."""
+        """Return the forms that an example is one of, but for those that it is left out of."""
         there = {name for name in self._shards.columns if self._shards.length(name, index) is not None}
-        return _forms_of(self.spec, there, self._asked[index])
+        left_out = self._left_out.get(index, ())
+        return [name for name in _forms_of(self.spec, there, self._asked[index]) if name not in left_out]
+
+    def leave_out(self, index: int, form: str) -> None:
+        """Let an example be none of ``form``."""
+        self._left_out.setdefault(index, set()).add(form)
+
+    @property
+    def unused(self) -> list[int]:
+        """Examples that are left out of all that they were of."""
+        return [index for index in self._left_out if not self.forms(index)]
 
     def example(self, index: int, form: str = "") -> Example:
         """Return an example of ``form``.

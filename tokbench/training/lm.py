@@ -1,6 +1,7 @@
 """How language models of codes learn: all stages of a spec at once, each by its own objective."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,15 @@ from tokbench.specs.lm_card import LmCard
 from tokbench.specs.training import Optimizer
 from tokbench.training.folder import RunFolder
 from tokbench.training.learner import Learner, Origin, Progress, Turn
-from tokbench.training.lm_data import NUM_PREDICTED, DrawnTokens, TokenBatch, TokenBatches, TokenValidation, split
+from tokbench.training.lm_data import (
+    NUM_PREDICTED,
+    DrawnTokens,
+    TokenBatch,
+    TokenBatches,
+    TokenValidation,
+    leave_out_long,
+    split,
+)
 from tokbench.training.loop import seed_all
 from tokbench.training.processes import Processes
 from tokbench.training.run import Run
@@ -115,8 +124,8 @@ class LmLearner(Learner[TokenBatch]):
 
     def _pieces(self, stage: str, batch: TokenBatch) -> list[Example]:
         """Return pieces of the examples that are of a form of ``stage``."""
-        forms = self.spec.stages[stage].forms
-        return [cropped(self.spec, stage, each.form, each) for each in batch.examples if each.form in forms]
+        writing = self.network(stage).writing
+        return [cropped(writing, each.form, each) for each in batch.examples if each.form in writing.stage.forms]
 
     def averaged(self) -> nn.Module:
         """Return the networks."""
@@ -292,6 +301,9 @@ def train_lm(  # noqa: PLR0913  (what a long job needs to know)
             return out
         start = _start(spec, material, out, codec=codec, origin=origin, options=options, watcher=watcher)
         tokens = open_tokens(spec, material, tools, on_progress=watcher.stage)
+        remarks = tuple(filter(None, (tokens.remark, leave_out_long(tokens))))
+        for remark in remarks:
+            watcher.say(remark)
         processes.wait()
         seed_all(seed)
         learner = LmLearner(tokens.spec, start)
@@ -305,7 +317,7 @@ def train_lm(  # noqa: PLR0913  (what a long job needs to know)
                 batches=TokenBatches(drawn, batch_size, processes.index, processes.count),
                 validation=TokenValidation(tokens, held_out, batch_size) if processes.is_first else None,
                 processes=processes,
-                origin=origin,
+                origin=replace(origin, remarks=(*origin.remarks, *remarks)),
                 watcher=watcher if processes.is_first else Watcher(),
             ).complete()
         folder.finish()

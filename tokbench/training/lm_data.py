@@ -12,16 +12,29 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tokbench.errors import CorpusError
+from tokbench.lm.crops import bound, kept_whole, with_short_inputs
 from tokbench.lm.examples import Example
+from tokbench.lm.sentences import Writing
 from tokbench.lm.tokens import Tokens
+from tokbench.specs.lm import LmSpec
+from tokbench.specs.lm_streams import FeatureSource
 from tokbench.training.curves import Curves
 from tokbench.training.learner import Learner
 from tokbench.training.loop import seed_all
 from tokbench.training.utterances import held_out
 
-__all__ = ["NUM_PREDICTED", "DrawnTokens", "TokenBatch", "TokenBatches", "TokenValidation", "split"]
+__all__ = [
+    "NUM_PREDICTED",
+    "DrawnTokens",
+    "TokenBatch",
+    "TokenBatches",
+    "TokenValidation",
+    "leave_out_long",
+    "split",
+]
 
 NUM_PREDICTED = "num_predicted"
 """Name of how many symbols, or features, the losses of a stage are means of."""
@@ -47,7 +60,66 @@ def split(tokens: Tokens, num_held_out: int) -> tuple[np.ndarray, np.ndarray]:
     """
     largest = max(Counter(tokens.groups).values())
     is_held_out = held_out(tokens.ids if largest > len(tokens) // 10 else tokens.groups, num_held_out)
-    return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
+    is_used = np.ones(len(tokens), dtype=bool)
+    is_used[tokens.unused] = False
+    return np.flatnonzero(~is_held_out & is_used), np.flatnonzero(is_held_out & is_used)
+
+
+def leave_out_long(tokens: Tokens) -> str:
+    """Leave out of ``tokens`` what fits no context and cannot be cut; return a sentence about it, if there is any.
+
+    Raises :class:`CorpusError` where nothing else is left.
+    """
+    too_long: dict[int, tuple[str, int]] = {}
+    for name in tokens.spec.stages:
+        writing = Writing(tokens.spec, name)
+        for form in writing.stage.forms:
+            for index, num_steps in _long(tokens, writing, form):
+                tokens.leave_out(index, form)
+                if num_steps > too_long.get(index, ("", 0))[1]:
+                    too_long[index] = (f"{num_steps} of {writing.network.context} steps of {name}", num_steps)
+    if not too_long:
+        return ""
+    longest = max(too_long, key=lambda index: too_long[index][1])
+    sentence = (
+        f"{len(too_long)} of {len(tokens)} examples are longer than the context, cannot be cut, and are left out; "
+        f"the longest, {tokens.ids[longest]}, takes {too_long[longest][0]} (a longer one: network.context)."
+    )
+    if len(tokens.unused) == len(tokens):
+        raise CorpusError(f"{tokens.spec.name}: {sentence}")
+    return sentence
+
+
+def _long(tokens: Tokens, writing: Writing, form_name: str) -> Iterator[tuple[int, int]]:
+    """Yield the examples of a form that are kept whole and do not fit, and the steps that they take."""
+    form, spec = writing.stage.forms[form_name], tokens.spec
+    names = dict.fromkeys(writing.stage.part(each).stream for each in (*form.inputs, *form.outputs))
+    lengths = {name: tokens.lengths(name) for name in (*names, *bound(writing.stage, form))}
+    is_there = np.all([each >= 0 for each in lengths.values()], axis=0)
+    rows = np.flatnonzero(is_there & kept_whole(writing, form_name, lengths))
+    if len(rows) == 0:
+        return
+    # Nothing has to be read where even the longest of each together would fit.
+    longest = {name: _alternating(spec, name, int(each[rows].max())) for name, each in lengths.items()}
+    if _num_steps(writing, Example(longest, form_name)) <= writing.network.context:
+        return
+    for index in map(int, rows):
+        if form_name in tokens.forms(index):
+            num_steps = _num_steps(writing, tokens.example(index, form_name))
+            if num_steps > writing.network.context:
+                yield index, num_steps
+
+
+def _num_steps(writing: Writing, example: Example) -> int:
+    return writing.num_steps(with_short_inputs(writing, example.form, example))
+
+
+def _alternating(spec: LmSpec, name: str, num_frames: int) -> Tensor:
+    """Return values of a stream of which no two frames in succession are alike."""
+    source = spec.stream(name)
+    if isinstance(source, FeatureSource):
+        return torch.zeros(num_frames, source.dimension)
+    return (torch.arange(num_frames) % 2).expand(len(source.sizes), -1)
 
 
 class DrawnTokens:
