@@ -11,6 +11,7 @@ from tiny.lms import drawn_example, predictions, shaken, tiny_lm
 
 from tokbench.lm.examples import Example, edges
 from tokbench.lm.layouts import ABSENT
+from tokbench.lm.masks import draw_hidings
 from tokbench.lm.network import StageNetwork
 from tokbench.lm.objectives import losses, teacher_forced
 from tokbench.lm.sentences import ContextError, Piece, collate
@@ -153,6 +154,22 @@ def test_what_is_held_out_costs_all_levels(name: str) -> None:
         found = losses(network, examples)
         assert found.num_predicted == len(costs)
         assert float(found.total.detach()) == pytest.approx(float(costs.mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize(("name", "stage"), [("soundstorm", "parallel"), ("audiopalm", "parallel")])
+def test_what_is_held_out_costs_all_masked_codebooks(name: str, stage: str) -> None:
+    network = network_of(name, stage)
+    writing = network.writing
+    form = next(iter(writing.stage.forms))
+    example = drawn_example(writing.spec, form, seed=0, seconds=1.0)
+    (part,) = (writing.stage.part(each) for each in writing.form(form).outputs)
+    blocks = writing.vocabulary.blocks(part)
+    torch.manual_seed(0)
+    hidings = [draw_hidings(len(blocks), 50, codebook=row) for row in range(len(blocks))]
+    torch.manual_seed(0)
+    found = losses(network, [example])
+    assert found.num_predicted == sum(int(each.are_wanted.sum()) for each in hidings)
+    assert all(bool(each.are_wanted[row].any()) for row, each in enumerate(hidings))
 
 
 @pytest.mark.parametrize(("name", "stage"), [("audiolm", "coarse"), ("valle", "nar"), ("musicgen", "lm")])

@@ -20,6 +20,8 @@ from tokbench.metrics.captions import Cider
 from tokbench.metrics.catalogue import METRICS
 from tokbench.metrics.frechet import moments
 from tokbench.metrics.signal import si_sdr_db
+from tokbench.runners.base import Failure, attempt
+from tokbench.runners.lm_guess import best_answers, score_of
 from tokbench.runners.lm_scores import LISTENING, SCORES, SUMS, Listeners, Output, estimate
 from tokbench.stats import interval_of
 
@@ -114,6 +116,18 @@ def test_phones_are_those_that_the_text_is_spoken_with() -> None:
     assert score("per", output(reference_text="two", text="x")) == (len(phones), len(phones))
     with pytest.raises(NotApplicableError, match="in no known language"):
         score("per", output(reference_text="two", text="x", language=""))
+
+
+def test_one_answer_to_everything_is_in_phones_where_those_are_counted() -> None:
+    asked = [output(reference_text=text) for text in ("six", "two", "two")]
+    best = best_answers(asked, {name: METRICS[name] for name in ("per", "wer")}, Listeners())
+    assert best == {"per": "two", "wer": "two"}
+    six, two, _ = (tuple(score_of(best["per"], "per", each, Listeners())) for each in asked)
+    assert two == (0.0, len(pronounce("two", "en")))
+    assert six == (4.0, 4.0)  # four phones, none of which is in the other
+    assert isinstance(
+        attempt(lambda: score_of("two", "per", output(reference_text="two", language=""), Listeners())), Failure
+    )
 
 
 def test_a_classifier_writes_down_the_class_that_it_hears() -> None:

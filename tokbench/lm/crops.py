@@ -3,7 +3,7 @@
 Axes: ``K`` codebooks, ``F`` frames, ``D`` features.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from tokbench.lm.sentences import Writing
 from tokbench.specs.lm import Form, LmSpec, Part, Stage
 from tokbench.specs.lm_streams import FeatureSource, LabelSource
 
-__all__ = ["bound", "cropped", "kept_whole", "narrowed", "shortened", "with_short_inputs"]
+__all__ = ["bound", "chunked", "cropped", "kept_whole", "narrowed", "shortened", "with_short_inputs"]
 
 
 def cropped(writing: Writing, form_name: str, example: Example) -> Example:
@@ -164,6 +164,32 @@ class _Frames:
             is_ended=self.example.is_ended and start + length == self.num_frames,
             duration_s=self.example.duration_s * length / self.num_frames,
         )
+
+
+def chunked(writing: Writing, example: Example, num_frames: int) -> Iterator[tuple[slice, Example]]:
+    """Yield which of the ``num_frames`` of its output a stage writes at a time, and the piece that they are of.
+
+    A stage that writes all at once, or an output whose frames are in no time, is of one chunk.
+    """
+    spec, stage = writing.spec, writing.stage
+    form = writing.form(example.form)
+    own_hz = frame_rate_hz(spec.stream(stage.part(form.outputs[0]).stream))
+    if own_hz is None or stage.chunk_s is None:
+        yield slice(0, num_frames), example
+        return
+    # Runs of units are no frames any more, and stay as they are.
+    runs = {part.stream for part in stage.parts.values() if part.deduplicated}
+    rates = {
+        name: rate
+        for name in bound(stage, form)
+        if name in example.streams and name not in runs and (rate := frame_rate_hz(spec.stream(name))) is not None
+    }
+    length = max(round(stage.chunk_s * own_hz), 1)
+    for start in range(0, num_frames, length):
+        end = min(start + length, num_frames)
+        cut = narrowed(spec, example.streams, rates, start / own_hz, (end - start) / own_hz)
+        is_ended = example.is_ended and end == num_frames
+        yield slice(start, end), replace(example, streams={**example.streams, **cut}, is_ended=is_ended)
 
 
 def narrowed(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tokbench.errors import UsageError
-from tokbench.lm.crops import bound, narrowed
+from tokbench.lm.crops import chunked
 from tokbench.lm.decoding import Written, write
 from tokbench.lm.examples import Example, deduplicated, frame_rate_hz
 from tokbench.lm.filling import fill, regress
@@ -116,9 +116,10 @@ class Generation:
                 for task, example, order in zip(tasks, examples, orders, strict=True)
             ]
             found_chunks = iter(self._in_turn([chunk for some in chunks for chunk in some]))
-            for task, some in zip(tasks, chunks, strict=True):
+            for task, order, some in zip(tasks, orders, chunks, strict=True):
                 codes = [each.streams[name] for each in islice(found_chunks, len(some))]
-                self._keep(task, part, torch.cat(codes, dim=1))
+                # Where the stage before wrote no whole frame, there is no chunk.
+                self._keep(task, part, torch.cat([order[name].begun[:, :0], *codes], dim=1))
             return
         written = self._written(examples, orders, generators)
         for task, found in zip(tasks, written, strict=True):
@@ -155,33 +156,14 @@ class Generation:
         self, name: str, part: Part, example: Example, order: Order, generator: torch.Generator
     ) -> list["_Chunk"]:
         """Return the pieces in which an output is written whose length is known."""
-        spec, chunk_s = self.writing.spec, self.writing.stage.chunk_s
-        rates = {each: frame_rate_hz(spec.stream(each)) for each in self._in_step(example)}
-        timed = {each: rate for each, rate in rates.items() if rate is not None}
-        own_hz = frame_rate_hz(spec.stream(part.stream))
-        if own_hz is None or chunk_s is None or not order.is_known:
-            raise LengthError(spec.name, part.stream)
-        length = max(round(chunk_s * own_hz), 1)
+        if not order.is_known or frame_rate_hz(self.writing.spec.stream(part.stream)) is None:
+            raise LengthError(self.writing.spec.name, part.stream)
         chunks = []
-        for start in range(0, order.num_frames, length):
-            num_frames = min(length, order.num_frames - start)
-            cut = narrowed(spec, example.streams, timed, start / own_hz, num_frames / own_hz)
+        for frames, cut in chunked(self.writing, example, order.num_frames):
             seed = int(torch.randint(2**62, (), generator=generator))
-            chunks.append(
-                _Chunk(
-                    Example({**example.streams, **cut}, example.form),
-                    {name: Order(order.begun[:, start : start + length], num_frames, is_known=True)},
-                    torch.Generator().manual_seed(seed),
-                )
-            )
+            own = Order(order.begun[:, frames], frames.stop - frames.start, is_known=True)
+            chunks.append(_Chunk(cut, {name: own}, torch.Generator().manual_seed(seed)))
         return chunks
-
-    def _in_step(self, example: Example) -> list[str]:
-        """Return the streams that are cut like what is written: runs of units are no frames any more."""
-        stage = self.writing.stage
-        runs = {part.stream for part in stage.parts.values() if part.deduplicated}
-        names = bound(stage, self.writing.form(example.form))
-        return [name for name in names if name in example.streams and name not in runs]
 
     def _keep(self, task: Task, part: Part, codes: Tensor) -> None:
         """Put ``codes`` below those of the codebooks before."""

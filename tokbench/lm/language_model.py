@@ -18,7 +18,7 @@ from tokbench.audio import Audio
 from tokbench.codecs.checkpoints import load_strictly, read_tensors
 from tokbench.codecs.registry import is_code
 from tokbench.errors import NotSupportedError, SpecError, TokbenchError, UsageError, WeightsError
-from tokbench.lm.crops import shortened
+from tokbench.lm.crops import chunked, shortened
 from tokbench.lm.examples import Example, deduplicated, stretched
 from tokbench.lm.generation import Generation, Task
 from tokbench.lm.items import Content, Item
@@ -349,7 +349,8 @@ class LanguageModel:
         audio = self.streams.audio(name, codes)
         if whole or not num_begun:
             return audio
-        begun_s = self.streams.seconds(name, codes[:, :num_begun])
+        begun = codes[:num_begun] if codes.is_floating_point() else codes[:, :num_begun]
+        begun_s = self.streams.seconds(name, begun)
         if begun_s is None:
             return audio
         first = min(round(begun_s * audio.sample_rate_hz), audio.num_samples - 1)
@@ -407,13 +408,16 @@ class LanguageModel:
 
     @staticmethod
     def _stage_scores(network: StageNetwork, example: Example) -> dict[str, StreamScore]:
-        vocabulary, stage = network.writing.vocabulary, network.writing.stage
-        streams = {block: part.stream for part in stage.outputs.values() for block in vocabulary.blocks(part)}
-        found: dict[str, StreamScore] = {}
-        for costs in (each for found_costs in teacher_forced(network, [example]) for each in found_costs):
-            old = found.get(streams[costs.block], StreamScore(0.0, 0))
-            nats = float(costs.nats.double().sum())
-            found[streams[costs.block]] = StreamScore(old.nats + nats, old.num_symbols + len(costs.nats))
+        writing, found = network.writing, dict[str, StreamScore]()
+        (first, *_) = writing.form(example.form).outputs
+        part = writing.stage.part(first)
+        num_frames = writing.codes(part, example).shape[1]
+        for _, piece in chunked(writing, example, num_frames):
+            for costs in (each for costs_of_pass in teacher_forced(network, [piece]) for each in costs_of_pass):
+                stream = writing.stage.part(costs.part).stream
+                old = found.get(stream, StreamScore(0.0, 0))
+                nats = float(costs.nats.double().sum())
+                found[stream] = StreamScore(old.nats + nats, old.num_symbols + len(costs.nats))
         return found
 
 

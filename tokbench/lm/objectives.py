@@ -33,6 +33,10 @@ class Costs:
     """[N], minus the log probability of each."""
     rows: Tensor
     """int64 [N], the sentence of each in its batch."""
+    steps: Tensor
+    """int64 [N], the step of each in its sentence."""
+    part: str = ""
+    """The output that they are of, where that is known: several may have their symbols from one codebook."""
 
 
 def costs(network: StageNetwork, sentences: Sentences, *, level: int = 0) -> Iterator[Costs]:
@@ -40,7 +44,8 @@ def costs(network: StageNetwork, sentences: Sentences, *, level: int = 0) -> Ite
     hidden = network(sentences, level=level)
     for block, is_of_block, features in hidden.features_of(network.blocks, sentences.targets):
         nats = network.nats(features, sentences.targets[is_of_block], block)
-        yield Costs(block, nats, is_of_block.nonzero()[:, 0])
+        places = is_of_block.nonzero()
+        yield Costs(block, nats, places[:, 0], places[:, 1])
 
 
 @dataclass(frozen=True)
@@ -94,8 +99,29 @@ def teacher_forced(network: StageNetwork, examples: Sequence[Example]) -> list[l
         passes = {level: _level_sentences(network, examples, level, prompts=prompts) for level in levels}
     else:
         passes = {0: [_next(writing, example, is_dropping=False) for example in examples]}
-    what = "what is to be scored"
-    return [list(costs(network, _together(network, found, what), level=level)) for level, found in passes.items()]
+    found = []
+    for level, sentences in passes.items():
+        together = _together(network, sentences, "what is to be scored")
+        owners = [_owners(writing, sentence) for sentence in sentences]
+        found.append([part for each in costs(network, together, level=level) for part in _by_part(each, owners)])
+    return found
+
+
+def _owners(writing: Writing, sentence: Sentence) -> list[str]:
+    """Return the part that each step is of, the first of none."""
+    own, _ = writing.split(sentence)
+    return ["", *(piece.part for piece in own.pieces for _ in range(piece.symbols.shape[1]))]
+
+
+def _by_part(costs_of_block: Costs, owners: Sequence[Sequence[str]]) -> Iterator[Costs]:
+    places = zip(costs_of_block.rows.tolist(), costs_of_block.steps.tolist(), strict=True)
+    parts = [owners[row][step] for row, step in places]
+    for part in dict.fromkeys(parts):
+        chosen = torch.tensor([each == part for each in parts], device=costs_of_block.nats.device)
+        nats, rows, steps = (
+            each[chosen] for each in (costs_of_block.nats, costs_of_block.rows, costs_of_block.steps)
+        )
+        yield Costs(costs_of_block.block, nats, rows, steps, part)
 
 
 def _together(network: StageNetwork, sentences: Sequence[Sentence], what: str) -> Sentences:
@@ -109,7 +135,8 @@ def _written(network: StageNetwork, example: Example) -> list[Sentence]:
         return [_next(writing, example, is_dropping=is_training)]
     if is_training:
         return [_masked(writing, example, is_dropping=True)]
-    codebooks = range(_num_given(writing), network.num_levels)
+    (part,) = writing.stage.outputs.values()
+    codebooks = range(_num_given(writing), writing.vocabulary.num_rows(part))
     return [_masked(writing, example, is_dropping=False, codebook=codebook) for codebook in codebooks]
 
 

@@ -340,9 +340,12 @@ class Streams:
         return joined([self._decoded(source, tool.tokenizer, side) for side in codes.chunk(source.channels)])
 
     def seconds(self, name: str, codes: Tensor) -> float | None:
-        """Return how long ``codes`` int64 [K, F] of the stream ``name`` last; None of a stream without a rate."""
+        """Return how long ``codes`` of the stream ``name`` last; None of a stream without a rate.
+
+        They are int64 [K, F], or features float32 [F, D].
+        """
         source = self._spec.stream(name)
-        rate_hz, num_frames = frame_rate_hz(source), codes.shape[1]
+        rate_hz, num_frames = frame_rate_hz(source), codes.shape[0 if codes.is_floating_point() else 1]
         if isinstance(source, CodeSource) and source.durations and not source.edges:
             info = self.tool(name).tokenizer.info
             rate_hz = info.streams[0].frame_rate_hz

@@ -47,7 +47,7 @@ from tokbench.paths import cache_dir
 from tokbench.records import CodecSummary, MetricSummary
 from tokbench.runners.base import TEXT, Bench, Failure, Measurement, Pooled, Runner, attempt
 from tokbench.runners.lm_findings import LOST_PARTS, Collected, Findings, ratios
-from tokbench.runners.lm_guess import best_answers
+from tokbench.runners.lm_guess import best_answers, score_of
 from tokbench.runners.lm_judges import LmJudges
 from tokbench.runners.lm_scores import (
     ALL,
@@ -406,7 +406,7 @@ class LmRunner(Runner):
                     self._tell(output, measurement, with_examples=with_examples)
         for group, output in self._others(examinations[0], utterance, item):
             self._score(output, group, listeners, findings)
-        if self._is_writing:
+        if self._guessed:
             self._guess(examinations[0].blank(utterance, item), listeners, findings)
         units = {"utterance": utterance.id, "speaker": utterance.speaker, TEXT: utterance.text}
         measurement.facts[TEXT] = utterance.text
@@ -492,14 +492,14 @@ class LmRunner(Runner):
     # What one answer to everything is worth.
 
     @property
-    def _is_writing(self) -> bool:
-        """Whether texts are written, of which one could be the answer to everything."""
-        return self._is_generating and not self.needs_decoder
+    def _guessed(self) -> tuple[str, ...]:
+        """Metrics of texts, written or heard, of which one could be the answer to everything."""
+        heard = (*LISTENING["recognizer"],) if self.needs_decoder else self.asked
+        return tuple(name for name in self.asked if name in heard and self._is_generating)
 
     def _guess(self, blank: Output, listeners: Listeners, findings: Findings) -> None:
         for name, text in self._guesses.items():
-            guessed = replace(blank, text=text)
-            findings.add(name, GUESS, attempt(functools.partial(SCORES[name], guessed, listeners)))
+            findings.add(name, GUESS, attempt(functools.partial(score_of, text, name, blank, listeners)))
 
     @cached_property
     def _guesses(self) -> dict[str, str]:
@@ -513,7 +513,7 @@ class LmRunner(Runner):
             if text := str(item.contents.get(content, "")):
                 language = str(item.contents.get("language", ""))
                 asked.append(Output(utterance, language, reference_text=text))
-        metrics = {name: self.metrics[name] for name in self.asked}
+        metrics = {name: self.metrics[name] for name in self._guessed}
         return best_answers(asked, metrics, self.judges.to_recordings)
 
 
