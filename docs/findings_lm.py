@@ -11,6 +11,8 @@ from findings_records import Records, counted, number, table, told, told_gap
 
 from tokbench.leaderboard.cells import SourceRecord
 from tokbench.metrics.catalogue import METRICS
+from tokbench.specs.codec import find_spec
+from tokbench.specs.lm import LmSpec
 
 __all__ = ["OF_LANGUAGE_MODELS"]
 
@@ -107,6 +109,7 @@ def units_understood(records: Records) -> Finding:
         "DASB, Mousavi et al. 2024, arXiv:2406.14294, which finds it of probes",
         _units_and_codecs(records, UNDERSTOOD),
         reason="where there are few words, those of a codec's codes are soon known, too",
+        caveat=_codebooks_read("lauragpt-discrete"),
     )
 
 
@@ -144,6 +147,10 @@ def continuous_input(records: Records) -> Finding:
         "LauraGPT, Du et al. 2023, arXiv:2310.04673; Wang et al. 2024, arXiv:2411.08742",
         _switched(records, "lm-kws-continuous.v1", "lm-kws.v1", ("answer_accuracy",)),
         reason="what is continuous is read by an encoder more, which has to be learnt from few recordings",
+        caveat=(
+            "What is continuous goes through an encoder that codes do not have. "
+            f"{_codebooks_read('lauragpt-discrete')}"
+        ),
     )
 
 
@@ -191,7 +198,7 @@ def filled_in(records: Records) -> Finding:
         records,
         "Filling in all codebooks at once keeps the voice better than writing code after code.",
         "SoundStorm, Borsos et al. 2023, arXiv:2305.09636",
-        _switched(records, "lm-sc-soundstorm.v1", "lm-sc.v1", ("speaker_similarity", "frechet_log_mel")),
+        _switched(records, "lm-sc-soundstorm.v1", "lm-sc.v1", ("speaker_similarity",)),
         reason="continuations of a few seconds are short, and what is filled in is learnt from other pieces",
     )
 
@@ -237,6 +244,14 @@ OF_LANGUAGE_MODELS: tuple[Callable[[Records], Finding], ...] = (
 """In the order of the page."""
 
 
+def _codebooks_read(name: str) -> str:
+    """Return a sentence about the codebooks that a shipped model reads of what it hears."""
+    spec, _ = find_spec(name, "tiny")
+    assert isinstance(spec, LmSpec)
+    part = spec.stages["lm"].part("heard")
+    return f"Of the codebooks of a codec, `{name}` reads the first {part.end}, code after code."
+
+
 def _units_and_codecs(records: Records, metric_of: Mapping[str, str]) -> Iterator[Compared]:
     """Yield the records of units beside those of codecs, in the metric of each task."""
     for task, metric in metric_of.items():
@@ -257,33 +272,62 @@ def _where(source: SourceRecord) -> tuple[str, str, str]:
     return source.record.corpus.name, source.record.corpus.sha256, source.label
 
 
-def _finding(records: Records, claim: str, source: str, compared: Iterable[Compared], *, reason: str) -> Finding:
+def _finding(
+    records: Records,
+    claim: str,
+    source: str,
+    compared: Iterable[Compared],
+    *,
+    reason: str,
+    caveat: str = "",
+) -> Finding:
     """Return what follows from comparisons in which the first is expected to be better.
 
-    Where neither is clearly better than what it takes no model for, nothing follows.
+    Where the better one is no better than what it takes no model for, nothing follows.
     """
-    rows, gaps, num_idle = [], [], 0
+    rows, gaps, num_idle, num_hollow = [], [], 0, 0
     for metric, first, second in compared:
-        if not any(records.is_above_floors(each, metric) for each in (first, second)):
+        are_above = [records.is_above_floors(each, metric) for each in (first, second)]
+        if not any(are_above):
             num_idle += 1
             continue
-        gaps.append(records.gap(first, second, metric, same_task=False))
+        gap = records.gap(first, second, metric, same_task=False)
+        is_hollow = gap.is_clear and not are_above[0 if gap.value > 0 else 1]
+        num_hollow += is_hollow
+        if not is_hollow:
+            gaps.append(gap)
         rows.append(
             [
                 first.record.corpus.name,
                 METRICS[metric].title,
                 *(f"`{each.record.task.id}`, `{each.label}`" for each in (first, second)),
                 *(told(number(each, metric)) for each in (first, second)),
-                told_gap(gaps[-1]),
+                told_gap(gap),
             ]
         )
     idle = f"In {counted(num_idle, 'comparison')} neither is better than its floors." if num_idle else ""
     if not rows:
         verdict: Verdict = "undecided" if num_idle else "not measured"
-        return Finding(claim, source, verdict, idle or "There are no records of both.", reason=reason)
+        return Finding(
+            claim, source, verdict, idle or "There are no records of both.", reason=reason, caveat=caveat
+        )
     more, less = num_clear(gaps)
+    num_all = len(rows) + num_idle
+    hollow = f"In {num_hollow} the better one is no better than its floors, and counts for nothing." * bool(
+        num_hollow
+    )
     evidence = (
-        f"In {more} of {len(gaps)} comparisons the first is clearly better, and in {less} clearly worse. {idle}"
+        f"In {more} of {counted(num_all, 'comparison')} the first is clearly better, and in {less} clearly worse.",
+        hollow,
+        idle,
     )
     heads = ("corpus", "metric", "first", "second", "of the first", "of the second", "better by")
-    return Finding(claim, source, verdict_of(more, less, len(gaps)), evidence.rstrip(), table(heads, rows), reason)
+    return Finding(
+        claim,
+        source,
+        verdict_of(more, less, num_all),
+        " ".join(filter(None, evidence)),
+        table(heads, rows),
+        reason,
+        caveat,
+    )

@@ -449,6 +449,7 @@ def findings_page(results: Path) -> str:
     for finding in findings:
         lines += ["", f"## {finding.claim}", "", f"({finding.source})", ""]
         lines.append(f"**{finding.verdict.capitalize()}.** {finding.evidence}")
+        lines += ["", finding.caveat] if finding.caveat else []
         if finding.reason and finding.verdict in {"reproduced in part", "not reproduced"}:
             lines += ["", f"What may stand in its way: {finding.reason}."]
         lines += ["", *_folded(finding.table)] if finding.table else []

@@ -50,6 +50,8 @@ class Finding:
     """Lines of a table, its head included."""
     reason: str = ""
     """What may have kept the claim from being reproduced; told where it was not."""
+    caveat: str = ""
+    """What the two differ in beside what the claim is about, in sentences."""
 
 
 def of_pairs(

@@ -295,8 +295,8 @@ def test_hybrid_codes_and_more_units_are_compared_in_every_task_about_what_is_sa
 
 
 def test_models_that_are_no_better_than_their_floors_say_nothing(docs: ModuleType, results: Results) -> None:
-    def measured(codec: str, value: float) -> None:
-        groups = {"all": value, "untrained": 0.0, "guess": 0.1}
+    def measured(codec: str, value: float, *, guess: float = 0.1) -> None:
+        groups = {"all": value, "untrained": 0.0, "guess": guess}
         summaries = [
             summary_of("answer_accuracy", [each], group=group, better="higher", low=each - 0.05, high=each + 0.05)
             for group, each in groups.items()
@@ -310,6 +310,28 @@ def test_models_that_are_no_better_than_their_floors_say_nothing(docs: ModuleTyp
     assert idle.evidence == "In 1 comparison neither is better than its floors."
     measured("speechtokenizer-tiny", 0.9)
     assert found(docs, results, "hybrid_tokens").verdict == "reproduced"
+    measured("encodec-tiny", 0.5)
+    measured("speechtokenizer-tiny", 0.9, guess=0.9)
+    hollow = found(docs, results, "hybrid_tokens")
+    assert (hollow.verdict, len(hollow.table)) == ("undecided", 3)
+    assert hollow.evidence.endswith("In 1 the better one is no better than its floors, and counts for nothing.")
+    measured("speechtokenizer-tiny", 0.3)
+    assert found(docs, results, "hybrid_tokens").verdict == "not reproduced"
+
+
+def test_idle_comparisons_are_comparisons(docs: ModuleType, results: Results) -> None:
+    """One of two tasks bears a claim out, and the other tells nothing: that is not more than half."""
+    statistic(results, "hubert-tiny-km100", "lm-sblimp.v1", pair_accuracy=(0.7, 0.02))
+    statistic(results, "encodec-tiny", "lm-sblimp.v1", pair_accuracy=(0.5, 0.02))
+    for codec in ("hubert-tiny-km100", "encodec-tiny"):
+        summaries = [
+            summary_of("pair_accuracy", [0.5], group=group, better="higher", low=0.45, high=0.55)
+            for group in ("all", "untrained")
+        ]
+        results.add(codec, "1", task="lm-swuggy.v1", summaries=summaries)
+    finding = found(docs, results, "units_of_language")
+    assert finding.verdict == "reproduced in part"
+    assert "In 1 of 2 comparisons the first is clearly better" in finding.evidence
 
 
 def test_units_and_codes_are_compared_by_what_a_model_finds_likely(docs: ModuleType, results: Results) -> None:

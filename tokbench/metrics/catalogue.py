@@ -851,7 +851,7 @@ _GENERATION = (
         unit="ratio",
         better="higher",
         bounds=(0.0, 1.0),
-        source="share of outputs that a classifier, taught on original recordings, takes for what was asked for",
+        source="share of outputs that a classifier, taught on the sound of the codec, takes for what was asked for",
         description="Whether what was generated sounds like the class that it should be of.",
     ),
     Metric(
