@@ -341,6 +341,18 @@ def test_chunks_are_written_each_from_its_own_part_of_what_is_read(
         assert torch.equal(task.made["acoustic"], torch.cat(alone, dim=1))
 
 
+def test_without_a_whole_frame_before_there_is_nothing_to_add() -> None:
+    network = network_of("audiolm", "fine")
+    stage = network.writing.stage
+    task = Task("sc", {}, {}, None, torch.Generator().manual_seed(0))
+    task.made |= {
+        "semantic": torch.zeros(1, 3, dtype=torch.int64),
+        "acoustic": torch.zeros(stage.part("coarse").end or 0, 0, dtype=torch.int64),
+    }
+    Generation(network, GREEDY).run([task])
+    assert task.made["acoustic"].shape == (6, 0)
+
+
 def test_a_prompt_beyond_the_context_is_told() -> None:
     network = network_of("valle", "ar")
     (example,) = examples_of(network, 1)

@@ -370,6 +370,78 @@ def test_a_material_without_an_example_is_told(tmp_path: Path) -> None:
         train_lm("encodec", Letters(), tmp_path / "lm")
 
 
+class Told(Watcher):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
+
+    def say(self, sentence: str) -> None:
+        self.sentences.append(sentence)
+
+
+@dataclass
+class WithOthers(Letters):
+    """Letters, and some items whose contents are ``others``."""
+
+    others: tuple[Mapping[str, Any], ...] = ()
+
+    def __iter__(self) -> Iterator[Item]:
+        yield from super().__iter__()
+        yield from (Item(f"other {index}", dict(each)) for index, each in enumerate(self.others))
+
+    def __len__(self) -> int:
+        return self.num_items + len(self.others)
+
+    @property
+    def sha256(self) -> str:
+        return f"{super().sha256}, {self.others}"
+
+
+def test_what_is_too_long_is_left_out_and_told(tmp_path: Path) -> None:
+    numbers = np.arange(40) % len(LETTERS)
+    text = "".join(LETTERS[n] for n in numbers)
+    long = {"text": text, "mood": "glad", "acoustic": spoken(numbers)}
+    # Of 25 letters, the sentence fits, though the longest text and the longest codes together would not.
+    other = {"text": "abcde" * 5, "mood": "glad", "acoustic": spoken(numbers[:25])}
+    told = Told()
+    material = WithOthers(name="long", others=(long, other))
+    folder = train_lm(spec_file(tmp_path), material, tmp_path / "lm", scale="paper", watcher=told)
+    sentence = (
+        "1 of 42 examples are longer than the context, cannot be cut, and are left out; the longest, other 0, "
+        "takes 84 of 64 steps of ar (a longer one: network.context)."
+    )
+    assert told.sentences[0] == sentence
+    assert LanguageModel(folder, trusts_code=True).card.remarks == (sentence,)
+    with pytest.raises(CorpusError, match=r"mini: 1 of 1 examples are longer than the context"):
+        train_lm(spec_file(tmp_path), WithOthers(0, "all", others=(long,)), tmp_path / "none", scale="paper")
+
+
+def test_items_that_are_no_examples_are_counted_and_told(tmp_path: Path) -> None:
+    """One without a text can be no example of either form; nothing keeps the others."""
+    letters = spoken(np.arange(3))
+    others = ({"text": "", "mood": "sad", "acoustic": letters}, {"acoustic": letters}, {"text": "abc"})
+    told = Told()
+    material = WithOthers(name="some", others=others)
+    folder = train_lm(spec_file(tmp_path), material, tmp_path / "lm", scale="paper", watcher=told)
+    (remark,) = LanguageModel(folder, trusts_code=True).card.remarks
+    assert told.sentences[0] == remark
+    assert remark.startswith(
+        "3 of 43 items are no examples, and are left out: text: no symbol of the stream 'text'"
+    )
+    assert remark.endswith("; only acoustic; only text.")
+
+
+def test_a_content_of_which_nothing_can_be_made_hinders_only_what_needs_it(tmp_path: Path) -> None:
+    others = ({"text": "abc", "mood": 3, "acoustic": spoken(np.arange(3))},)
+    declared, _ = find_spec(spec_file(tmp_path))
+    assert isinstance(declared, LmSpec)
+    tokens = open_tokens(declared, WithOthers(name="moodless", others=others), {})
+    assert (len(tokens), tokens.remark) == (41, "")
+    assert tokens.forms(0) == ["tts", "asr"]
+    assert tokens.forms(40) == ["asr"]
+
+
 def test_examples_are_functions_of_their_number(tmp_path: Path) -> None:
     declared, _ = find_spec(spec_file(tmp_path))
     assert isinstance(declared, LmSpec)
@@ -595,6 +667,36 @@ def test_a_codec_is_spoken_and_heard(corpus: Corpus, tmp_path: Path) -> None:
     (scores,) = model.score([Item("x", {"audio": utterance})])
     assert scores.duration_s == pytest.approx(utterance.duration_s)
     assert scores.nats > 0
+
+
+def test_what_is_begun_of_features_is_not_heard_again(corpus: Corpus, tmp_path: Path) -> None:
+    """More frames are begun than a frame has features."""
+    codec = "spectrogram-kmeans:2x256"
+    features = {"kind": "features", "features": "quantized", "dimension": 80, "frame_rate_hz": 50.0}
+    changes = {
+        "codec": ["acoustic", "sum"],
+        "streams": {**SPEC["streams"], "sum": features},
+        "network": {**SPEC["network"], "context": 1000},
+        "stages": {
+            "vocoder": {
+                "objective": {"kind": "regression"},
+                "parts": {"sum": {"stream": "sum", "plus": ["acoustic"]}},
+                "forms": {"sum": {"inputs": ["acoustic"], "outputs": ["sum"]}},
+            }
+        },
+        "training": {**SPEC["training"], "num_steps": 1, "batch_size": 1},
+    }
+    material = CorpusMaterial(corpus)
+    folder = train_lm(spec_file(tmp_path, changes), material, tmp_path / "lm", scale="paper", codec=codec)
+    model = LanguageModel(folder, trusts_code=True)
+    utterance = next(iter(corpus)).read()
+    begun = Audio(utterance.samples.repeat(1, 2), utterance.sample_rate_hz)
+    assert begun.duration_s > 80 / 50.0
+    whole = Audio(utterance.samples.repeat(1, 3)[:, : round(3.4 * 16000)], 16000)
+    (found,) = model.generate([Request({"audio": whole}, begun={"audio": begun})])
+    assert found.num_new("sum") == 20
+    assert model.audio(found).duration_s == pytest.approx(0.4, abs=0.03)
+    assert model.audio(found, whole=True).duration_s == pytest.approx(begun.duration_s + 0.4, abs=0.03)
 
 
 def test_a_tokenizer_with_streams_of_several_rates_is_told(tmp_path: Path) -> None:
