@@ -2,14 +2,16 @@
 
 A folder holds, for each column, flat files of numbers; ``ends.npy`` beside them tells where each sequence ends, and
 ``shards.json``, which is written last, what there is. Nothing in them is executed when they are read, and a corpus
-larger than memory can be read in any order.
+larger than memory can be read in any order. While it is written, memory holds where each sequence is.
 
 Axes: ``N`` sequences, ``F`` frames, ``W`` numbers of a frame.
 """
 
 import json
+from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -20,7 +22,7 @@ from tokbench.paths import write_bytes
 
 __all__ = ["Column", "ShardError", "ShardWriter", "Shards"]
 
-INDEX_FILE = "shards.json"
+INDEX_FILE, _NOTES_FILE = "shards.json", "notes.jsonl"
 _NO_SEQUENCE = -1
 DEFAULT_SHARD_BYTES = 2**28
 
@@ -52,7 +54,7 @@ class _Open:
     column: Column
     file: BinaryIO
     sizes: list[int] = field(default_factory=lambda: [0])
-    starts: list[tuple[int, int, int]] = field(default_factory=list)
+    starts: "array[int]" = field(default_factory=partial(array, "q"))
     """Of each sequence, its shard, its first frame there, and its number of frames; -1 where there is none."""
 
 
@@ -66,7 +68,7 @@ class ShardWriter:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / INDEX_FILE).unlink(missing_ok=True)
         self._open = {name: _Open(column, _shard(folder, name, 0).open("wb")) for name, column in columns.items()}
-        self._notes: list[Mapping[str, Any]] = []
+        self._notes, self._num_sequences = (folder / _NOTES_FILE).open("w", encoding="utf-8"), 0
 
     def append(self, sequences: Mapping[str, np.ndarray], note: Mapping[str, Any]) -> None:
         """Add one sequence [F, W] for each column of which there is one, and what is to be known about them."""
@@ -74,8 +76,9 @@ class ShardWriter:
             if name in sequences:
                 self._append(name, each, sequences[name])
             else:
-                each.starts.append((0, 0, _NO_SEQUENCE))
-        self._notes.append(note)
+                each.starts.extend((0, 0, _NO_SEQUENCE))
+        self._notes.write(json.dumps(note, sort_keys=True) + "\n")
+        self._num_sequences += 1
 
     def _append(self, name: str, each: _Open, values: np.ndarray) -> None:
         data = np.ascontiguousarray(values, dtype=each.column.dtype).tobytes()
@@ -84,7 +87,7 @@ class ShardWriter:
             each.file = _shard(self.folder, name, len(each.sizes)).open("wb")
             each.sizes.append(0)
         frame_bytes = each.column.width * np.dtype(each.column.dtype).itemsize
-        each.starts.append((len(each.sizes) - 1, each.sizes[-1] // frame_bytes, len(values)))
+        each.starts.extend((len(each.sizes) - 1, each.sizes[-1] // frame_bytes, len(values)))
         each.file.write(data)
         each.sizes[-1] += len(data)
 
@@ -94,6 +97,7 @@ class ShardWriter:
     def __exit__(self, kind: object, _value: object, _trace: object) -> None:
         for each in self._open.values():
             each.file.close()
+        self._notes.close()
         if kind is not None:
             return
         for name, each in self._open.items():
@@ -102,9 +106,7 @@ class ShardWriter:
             name: asdict(Column(each.column.dtype, each.column.width, len(each.sizes), tuple(each.sizes)))
             for name, each in self._open.items()
         }
-        lines = "".join(json.dumps(note, sort_keys=True) + "\n" for note in self._notes)
-        write_bytes(self.folder / "notes.jsonl", lines.encode())
-        index = {"num_sequences": len(self._notes), "columns": columns}
+        index = {"num_sequences": self._num_sequences, "columns": columns}
         write_bytes(self.folder / INDEX_FILE, json.dumps(index, indent=1, sort_keys=True).encode())
 
 
@@ -184,16 +186,18 @@ class Shards:
         chosen = self._maps[name][shard][start : start + length][first:end]
         return np.array(chosen)
 
-    def notes(self) -> list[Mapping[str, Any]]:
-        """Return what is to be known about each sequence."""
-        file = self.folder / "notes.jsonl"
+    def notes(self) -> Iterator[Mapping[str, Any]]:
+        """Yield what is to be known about each sequence."""
+        num_lines = 0
         try:
-            notes = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+            with (self.folder / _NOTES_FILE).open(encoding="utf-8") as lines:
+                for line in lines:
+                    yield json.loads(line)
+                    num_lines += 1
         except (OSError, ValueError) as error:
-            raise ShardError(self.folder, f"{file.name} cannot be read ({error})") from error
-        if len(notes) != len(self):
-            raise ShardError(self.folder, f"{file.name}: expected {len(self)} lines, found {len(notes)}")
-        return notes
+            raise ShardError(self.folder, f"{_NOTES_FILE} cannot be read ({error})") from error
+        if num_lines != len(self):
+            raise ShardError(self.folder, f"{_NOTES_FILE}: expected {len(self)} lines, found {num_lines}")
 
 
 def _shard(folder: Path, name: str, number: int) -> Path:

@@ -7,7 +7,9 @@ import contextlib
 import hashlib
 import json
 import shutil
+import sys
 import tempfile
+from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -217,13 +219,19 @@ class Tokens:
         """The spec, with all symbols that are known."""
         self.remark = _remark(folder, len(self._shards))
         """A sentence about items that are no examples; empty where there are none."""
-        notes = self._shards.notes()
-        self.ids = [str(note["id"]) for note in notes]
-        self.groups = [str(note["group"]) for note in notes]
+        self.ids: list[str] = []
+        self.groups: list[str] = []
         """What is said by whom in each (:attr:`tokbench.lm.items.Item.group`)."""
-        self.durations_s = np.array([note["duration_s"] for note in notes])
+        self._asked: list[str] = []
+        durations_s = array("d")
+        for note in self._shards.notes():
+            self.ids.append(str(note["id"]))
+            # Many are alike, and kept once.
+            self.groups.append(sys.intern(str(note["group"])))
+            self._asked.append(sys.intern(str(note["form"])))
+            durations_s.append(note["duration_s"])
+        self.durations_s = np.array(durations_s)
         """float64 [N], of the audio of each; 0 for none."""
-        self._asked = [str(note["form"]) for note in notes]
         self._left_out: dict[int, set[str]] = {}
         for name in self._shards.columns:
             if len(empty := np.flatnonzero(self._shards.lengths(name) == 0)):
