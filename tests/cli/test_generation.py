@@ -123,6 +123,8 @@ def test_a_voice_goes_in_where_a_model_takes_one(speaker: Path, run: Run, tmp_pa
         ("--form=sc --set=ar.top_p=1", "sampling of all: ar: unknown key"),
     ],
 )
+        ("--form=sc --seconds=inf", "expected a length in seconds (--seconds) above 0, found inf"),
+        ("--form=sc --set=beam=2 --guidance=3", "sampling of all: a beam goes without guidance, found beam 2 and"),
 def test_a_request_that_makes_no_sense_is_told(little: Path, run: Run, options: str, problem: str) -> None:
     done = run(little, *options.split())
     assert done.code == 2

@@ -8,7 +8,7 @@ import pytest
 import tomli_w
 
 from tokbench.errors import SpecError
-from tokbench.specs.codec import read_spec
+from tokbench.specs.codec import find_spec, read_spec
 from tokbench.specs.lm import Form, LmSpec
 from tokbench.specs.scales import overlaid
 
@@ -121,6 +121,26 @@ CONTRADICTIONS: Mapping[str, tuple[Mapping[str, Any], str]] = {
         {"stages": {"ar": {"network": {"towers": 2}}}},
         "stages.ar.network.towers: two towers have one output between them, and no inputs",
     ),
+    "channels": (
+        {"network": {"towers": 2}, "stages": {"nar": False, "ar": {"forms": {"tts": {"inputs": []}}}}},
+        "stages.ar.network.towers: each tower is for all codes of a channel, found some of 'acoustic', whose",
+    ),
+    "weights": (
+        {"stages": {"ar": {"parts": {"first": {"weights": []}}}}},
+        "stages.ar.parts.first.weights: tuple should have at least 1 item",
+    ),
+    "chunks": (
+        {"stages": {"ar": {"chunk_s": 1.0, "forms": {"tts": {"outputs": ["first", "text"]}}}}},
+        "stages.ar.chunk_s: expected forms of one output, found first, text of tts",
+    ),
+    "beam of several": (
+        {"stages": {"ar": {"sampling": {"beam": 4}, "forms": {"tts": {"outputs": ["first", "text"]}}}}},
+        "stages.ar.sampling.beam: expected forms of one output, found first, text of tts",
+    ),
+    "guided beam": (
+        {"stages": {"ar": {"sampling": {"beam": 4, "guidance": 3.0}}}},
+        "stages.ar.sampling: a beam goes without guidance, found beam 4 and guidance 3",
+    ),
     "beside": (
         {
             "stages": {
@@ -184,3 +204,22 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     sentences = str(caught.value)
     for part in ("codec: ", "num_heads: ", "plus: ", "training.batch_size: ", "speed: unknown key"):
         assert part in sentences
+
+
+def test_towers_need_a_channel_each() -> None:
+    """Of one channel, units and how long they last would be the same symbols, each in its tower."""
+    where = r"stages.lm.network.towers: each tower is for all codes of a channel"
+    with pytest.raises(SpecError, match=rf"{where}, found all of 'units', whose channels are 1"):
+        find_spec("dgslm", "tiny", changes={"streams": {"units": {"channels": 1}}})
+    with pytest.raises(SpecError, match=rf"{where}, found some of 'units', whose channels are 2"):
+        find_spec("dgslm", "tiny", changes={"stages": {"lm": {"parts": {"voices": {"end": 2}}}}})
+
+
+def test_sampling_by_a_beam_with_guidance_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    spec = read_spec(written(tmp_path, {"stages": {"ar": {"sampling": {"beam": 4}}}}))
+    assert isinstance(spec, LmSpec)
+    with pytest.raises(SpecError, match="sampling of ar: a beam goes without guidance, found beam 4 and"):
+        spec.sampling_of("ar", {"guidance": 2.0})
+    assert spec.sampling_of("ar", {"guidance": 2.0, "beam": 1}).guidance == 2.0
+    # Levels are drawn at once, whatever the beam.
+    assert spec.sampling_of("nar", {"guidance": 2.0, "beam": 4}).beam == 4

@@ -238,7 +238,7 @@ class _Desk:
         opening = self.openings[index]
         writer, output, order = opening.writer, opening.writer.output, opening.writer.output.order
         if len(writer.outputs) > 1 or output.num_rows > 1 or self.is_guided:
-            msg = "a beam is for one output of one codebook, without guidance"
+            msg = "a beam is for one output of one codebook, without guidance: ask for beam = 1"
             raise TokbenchError(msg)
         (block,) = self.writing.vocabulary.blocks(output.part)
         past, following = self._opened([opening.sentence], min(output.num_steps, opening.room))

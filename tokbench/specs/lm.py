@@ -27,6 +27,7 @@ __all__ = [
     "Stage",
     "network_of",
     "source_of",
+    "unguided",
 ]
 
 
@@ -73,7 +74,7 @@ class Part(StrictModel):
     """Whether an input that tells of a recording tells of any piece of it: what it goes with may then be cut."""
     ended: bool = True
     """Whether the end of an output is learnt; if not, its length has to be given, or follows from other streams."""
-    weights: tuple[Annotated[float, Field(ge=0)], ...] = (1.0,)
+    weights: tuple[Annotated[float, Field(ge=0)], ...] = Field(default=(1.0,), min_length=1)
     """Of the losses of an output's codebooks; the last number goes for all that follow."""
     edges: bool = False
     """Whether an output is learnt only where its first codebook changes (dGSLM), and goes on unchanged else."""
@@ -236,9 +237,12 @@ class LmSpec(ScaledSpec):
             raise SpecError(f"sampling of {stage}", [f"expected a table, found {own!r}"])
         changed = overlaid(self.stages[stage].sampling.model_dump(), overlaid(shared, own))
         try:
-            return Sampling.model_validate(changed)
+            sampling = Sampling.model_validate(changed)
         except ValidationError as error:
             raise SpecError(f"sampling of {stage}", problems(error)) from error
+        if problem := unguided(self.stages[stage].objective, sampling):
+            raise SpecError(f"sampling of {stage}", [problem])
+        return sampling
 
     def stream(self, name: str) -> Source:
         """Return the source of the stream called ``name``, complete where it is like another."""
@@ -264,6 +268,13 @@ class LmSpec(ScaledSpec):
                 inputs |= dict.fromkeys(each for each in used if each not in outputs)
                 outputs[part.stream] = None
         return Form(inputs=tuple(inputs), outputs=tuple(outputs))
+
+
+def unguided(objective: Objective, sampling: Sampling) -> str | None:
+    """Return that ``sampling`` asks for a beam and for guidance, where a step is found after another."""
+    if not isinstance(objective, Next) or sampling.beam == 1 or sampling.guidance == 1:
+        return None
+    return f"a beam goes without guidance, found beam {sampling.beam} and guidance {sampling.guidance:g}"
 
 
 def source_of(streams: Mapping[str, Source], name: str) -> Source:

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from tokbench.specs.base import problems
 from tokbench.specs.layouts import Parallel
-from tokbench.specs.lm import Part, Stage, network_of
+from tokbench.specs.lm import Part, Stage, network_of, source_of, unguided
 from tokbench.specs.lm_networks import LmNetwork
 from tokbench.specs.lm_streams import CodeSource, FeatureSource, LabelSource, Source
 
@@ -129,6 +129,41 @@ def _impossible_locally(where: str, stage: Stage, own: LmNetwork) -> Iterator[st
         yield f"{where}.local: it goes through a step in the order of codebooks, without towers and edges"
 
 
+def towers_have_channels(
+    network: LmNetwork, streams: Mapping[str, Source], codec: tuple[str, ...], stages: Mapping[str, Stage]
+) -> str | None:
+    """Report outputs that towers cannot share: each is for all codes of a channel, by the same symbols."""
+    if streams_are_known(streams, codec) or parts_are_known(streams, stages):
+        return None
+    found = []
+    for name, stage in stages.items():
+        num_towers = stage.network.get("towers", network.towers)
+        for part in stage.outputs.values() if num_towers != 1 else ():
+            source = source_of(streams, part.stream)
+            num_channels = source.channels if isinstance(source, CodeSource) else 1
+            if num_channels != num_towers or part.first or part.end:
+                share = "some" if part.first or part.end else "all"
+                told = f"found {share} of {part.stream!r}, whose channels are {num_channels}"
+                found.append(f"stages.{name}.network.towers: each tower is for all codes of a channel, {told}")
+    return "; ".join(found) or None
+
+
+def stages_can_generate(stages: Mapping[str, Stage]) -> str | None:
+    """Report stages that learn, but could not be asked for what they have learnt."""
+    return "; ".join(sentence for name in stages for sentence in _unaskable(name, stages[name])) or None
+
+
+def _unaskable(name: str, stage: Stage) -> Iterator[str]:
+    if problem := unguided(stage.objective, stage.sampling):
+        yield f"stages.{name}.sampling: {problem}"
+    is_searched = stage.objective.kind == "next" and stage.sampling.beam > 1
+    keys = {"chunk_s": stage.chunk_s is not None, "sampling.beam": is_searched}
+    several = {form: own.outputs for form, own in stage.forms.items() if len(own.outputs) > 1}
+    for key in (key for key, is_asked in keys.items() if is_asked):
+        for form, outputs in several.items():
+            yield f"stages.{name}.{key}: expected forms of one output, found {', '.join(outputs)} of {form}"
+
+
 def inputs_are_beside_all_forms(stages: Mapping[str, Stage]) -> str | None:
     """Report stages that attend to something beside the sequence in some of their forms only."""
     found = []
@@ -148,6 +183,8 @@ CONTRADICTIONS = (
     parts_are_known,
     objectives_are_possible,
     networks_are_possible,
+    towers_have_channels,
+    stages_can_generate,
     inputs_are_beside_all_forms,
 )
 """Checks across keys: each is run if the keys that its parameters name are valid; returns a sentence or None."""
