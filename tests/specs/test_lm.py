@@ -10,6 +10,7 @@ import tomli_w
 from tokbench.errors import SpecError
 from tokbench.specs.codec import find_spec, read_spec
 from tokbench.specs.lm import Form, LmSpec
+from tokbench.specs.lm_streams import FeatureSource
 from tokbench.specs.scales import overlaid
 
 MINIMAL = {
@@ -223,3 +224,26 @@ def test_sampling_by_a_beam_with_guidance_is_told_before_anything_is_made(tmp_pa
     assert spec.sampling_of("ar", {"guidance": 2.0, "beam": 1}).guidance == 2.0
     # Levels are drawn at once, whatever the beam.
     assert spec.sampling_of("nar", {"guidance": 2.0, "beam": 4}).beam == 4
+
+
+@pytest.mark.parametrize("name", ["speechgen", "speechprompt"])
+def test_prompts_learn_at_their_own_rate_in_a_small_model_too(name: str) -> None:
+    optimizers = [find_spec(name, scale)[0].training.optimizer for scale in ("small", "paper")]  # type: ignore[union-attr]
+    told = [(each.learning_rate, each.warmup, each.weight_decay) for each in optimizers]
+    assert told == [(5e-3, 0.0, 0.0)] * 2
+
+
+@pytest.mark.parametrize("scale", ["small", "paper"])
+def test_nothing_is_dropped_out_where_prompts_of_units_learn(scale: str) -> None:
+    spec, _ = find_spec("speechprompt", scale)
+    assert isinstance(spec, LmSpec)
+    assert spec.network_of("lm").dropout == 0.0
+
+
+def test_a_melody_has_a_frame_for_each_quarter_of_its_window() -> None:
+    """MusicGen: windows of 2^14 samples at 32 kHz, of which the next begins after a quarter."""
+    spec, _ = find_spec("musicgen", "paper")
+    assert isinstance(spec, LmSpec)
+    melody = spec.stream("melody")
+    assert isinstance(melody, FeatureSource)
+    assert melody.frame_rate_hz == 32000 / (2**14 / 4)

@@ -571,7 +571,8 @@ def test_shipped_models_have_the_network_of_what_they_begin_with(scale: str) -> 
     assert len(pairs) == 3
     for spec, start in pairs:
         assert isinstance(start, LmSpec)
-        assert spec.network == start.network, spec.name
+        # What is dropped out in training is no matter of weights.
+        assert spec.network == start.network.model_copy(update={"dropout": spec.network.dropout}), spec.name
 
 
 def test_what_was_learnt_from_is_counted_over_all_processes(
