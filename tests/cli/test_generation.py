@@ -145,6 +145,8 @@ def test_what_cannot_be_done_is_told(little: Path, speaker: Path, run: Run, tmp_
         ("…", "nothing to say"),
     ):
         done = run(speaker, "--form=itts", f"--text={text}", "--with=description=x")
+        ("!!!", "there is no letter and no digit to pronounce in the text '!!!'"),
+        ("日本", "letters that en-us is not written in cannot be pronounced: 日 本"),
         assert (done.code, done.err.count("\n")) == (1, 1)
         assert problem in done.err
     done = run(speaker, "--form=free")

@@ -27,6 +27,8 @@ from tokbench.corpora.event_sounds import EVENTS, event
 from tokbench.corpora.generated import Recipe, Row
 from tokbench.corpora.instruments import INSTRUMENTS, Note, frequency_hz, played
 from tokbench.corpora.registry import list_corpora
+from tokbench.corpora.scripts import foreign_letters
+from tokbench.corpora.synth_recipe import list_utterances
 from tokbench.corpora.synth_sentences import list_stories
 from tokbench.metrics.base import SignalPair
 from tokbench.metrics.signal import si_sdr_db
@@ -73,6 +75,10 @@ def rows_of(recipe: Recipe) -> tuple[Row, ...]:
     return tuple(recipe.rows())
 
 
+def parts_of(recipe: Recipe) -> list[tuple[Row, ...]]:
+    return [tuple(rows()) for rows in recipe.large.values()]
+
+
 def some(recipe: Recipe, **columns: str) -> list[Row]:
     return [row for row in rows_of(recipe) if all(row.columns[name] == value for name, value in columns.items())]
 
@@ -98,6 +104,18 @@ def test_every_row_has_an_id_and_only_columns_that_are_listed(recipe: Recipe) ->
     assert found == set(recipe.columns)
     assert Counter(row.columns["split"] for row in rows).keys() == {"train", "test"}
     assert list_corpora()[recipe.kind].is_available
+
+
+def test_every_text_is_in_letters_of_its_language() -> None:
+    said = {(each.text, each.language) for each in list_utterances()}
+    for row in (row for recipe in RECIPES for part in (rows_of(recipe), *parts_of(recipe)) for row in part):
+        if text := row.columns.get("text"):
+            said.add((text, row.columns.get("language", "en-us")))
+    assert len(said) > 1000
+    assert {language for _, language in said} == {"en-us", "de", "fr", "es", "cmn", "yue", "vi"}
+    for text, language in said:
+        assert not foreign_letters(text, language), text
+        assert any(map(str.isalpha, text)), text
 
 
 @pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if recipe.kind in UNITS], ids=name_of)

@@ -20,7 +20,7 @@ from tokbench.lm.examples import Example, deduplicated, edges, only_edges
 from tokbench.lm.pruning import pruned
 from tokbench.lm.requantizing import code_vectors, nearest_codes
 from tokbench.lm.sentences import Writing
-from tokbench.lm.streams import ContentError, Streams, Tool, _informed, load_tools
+from tokbench.lm.streams import ContentError, Streams, Tool, _informed, load_tools, phones_of
 from tokbench.specs.codec import find_spec
 from tokbench.specs.layouts import Delay
 from tokbench.specs.lm import LmSpec, Part
@@ -253,6 +253,43 @@ def test_a_tokenizer_that_is_not_fit_is_told(name: str) -> None:
     infos, keys, sentence = WRONG[name]
     with pytest.raises(UsageError, match=sentence):
         _informed("acoustic", CodeSource.model_validate({"kind": "codes", **keys}), tool(Steps(infos)))
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "problem"),
+    [
+        ("日本語", "en-us", "letters that en-us is not written in cannot be pronounced: 日 本 語"),
+        ("Дж, yes", "de", "letters that de is not written in cannot be pronounced: Д ж"),
+        ("日本語", "ja", "letters that ja is not written in cannot be pronounced: 日 本 語"),
+        ("ハ", "ru", "letters that ru is not written in cannot be pronounced: ハ"),
+        ("!!!", "en-us", "there is no letter and no digit to pronounce in the text '!!!'"),
+        ("&", "fr", "there is no letter and no digit to pronounce in the text '&'"),
+    ],
+)
+def test_what_espeak_would_only_name_is_told(text: str, language: str, problem: str) -> None:
+    with pytest.raises(ContentError) as caught:
+        phones_of(text, language)
+    assert str(caught.value) == problem
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Señor Åström naïvely", "en-us"),
+        ("7 & ½, 5 µm, 1ª!", "es"),
+        ("đèn sáng", "vi"),
+        ("nǐ hǎo", "cmn"),
+        ("привет OK", "ru"),
+        ("こんにちは、スープ", "ja"),
+        ("안녕", "ko"),
+        ("नमस्ते", "hi"),
+        ("مرحبا", "ar"),
+        ("γεια", "el"),
+        ("สวัสดี", "th"),
+    ],
+)
+def test_a_language_is_said_in_its_own_letters_and_in_latin_ones(text: str, language: str) -> None:
+    assert phones_of(text, language) == pronounce(text, language)
 
 
 def test_what_is_no_whole_codec_cannot_be_heard() -> None:

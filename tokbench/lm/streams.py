@@ -19,6 +19,7 @@ from tokbench.codecs.frozen import files_sha256, first_of
 from tokbench.codecs.registry import fingerprint, load, one
 from tokbench.codes import Codes, CodeStream, StreamInfo
 from tokbench.corpora.pronunciation import pronounce
+from tokbench.corpora.scripts import foreign_letters
 from tokbench.errors import NotApplicableError, NotSupportedError, TokbenchError, UsageError
 from tokbench.lm.examples import edges, frame_rate_hz
 from tokbench.lm.items import Content
@@ -397,9 +398,13 @@ def _require_whole(codec: Codec, num_codebooks: int) -> None:
 
 @lru_cache(maxsize=65536)
 def phones_of(text: str, language: str) -> tuple[str, ...]:
-    """Return the phones of ``text``; raises :class:`ContentError` where there are none."""
+    """Return the phones of ``text``.
+
+    Raises :class:`ContentError` where there are none, and where there is something that espeak-ng cannot say: it
+    would say what that is, such as "exclamation" or "Chinese letter".
+    """
     try:
-        return pronounce(text, language)
+        phones = pronounce(text, language)
     except NotApplicableError as error:
         raise ContentError(str(error)) from error
 
@@ -434,6 +439,11 @@ def _durations(units: Tensor, most: int) -> Tensor:
     lengths = torch.diff(torch.cat([starts, torch.tensor([units.shape[1]])]))
     durations = torch.full((1, units.shape[1]), ABSENT)
     durations[0, starts] = lengths.clamp_max(most) - 1
+    if not any(map(str.isalnum, text)):
+        raise ContentError(f"there is no letter and no digit to pronounce in the text {text!r}")
+    if foreign := foreign_letters(text, language):
+        raise ContentError(f"letters that {language} is not written in cannot be pronounced: {' '.join(foreign)}")
+    return phones
     return durations
 
 
