@@ -20,11 +20,12 @@ from tokbench.lm.examples import Example, deduplicated, edges, only_edges
 from tokbench.lm.pruning import pruned
 from tokbench.lm.requantizing import code_vectors, nearest_codes
 from tokbench.lm.sentences import Writing
-from tokbench.lm.streams import ContentError, Streams, Tool, _informed, load_tools, phones_of
+from tokbench.lm.streams import ContentError, Streams, Tool, _informed, load_tools, phones_of, require_searchable
 from tokbench.specs.codec import find_spec
 from tokbench.specs.layouts import Delay
 from tokbench.specs.lm import LmSpec, Part
 from tokbench.specs.lm_streams import CodeSource
+from tokbench.specs.scales import overlaid
 
 RATE_HZ = 1600
 
@@ -253,6 +254,32 @@ def test_a_tokenizer_that_is_not_fit_is_told(name: str) -> None:
     infos, keys, sentence = WRONG[name]
     with pytest.raises(UsageError, match=sentence):
         _informed("acoustic", CodeSource.model_validate({"kind": "codes", **keys}), tool(Steps(infos)))
+
+
+def searching(beam: int) -> LmSpec:
+    """Return a model that looks by a beam for codes, and for text, which is always of one codebook."""
+    found = spec_of({"codes": CODES, "text": {"kind": "text"}})
+    forms = {"sc": {"outputs": ["codes"]}, "text": {"outputs": ["text"]}}
+    changes = {"codec": ["codes"], "stages": {"lm": {"forms": forms, "sampling": {"beam": beam}}}}
+    return LmSpec.model_validate(overlaid(found.model_dump(), changes))
+
+
+def test_codes_of_several_codebooks_are_not_looked_for_by_a_beam() -> None:
+    told = "stages.lm: a beam looks for codes of one codebook, and 'codes' has 4 of spectrogram-kmeans:4x256: "
+    advice = "add --set stages.lm.sampling.beam=1, or take a tokenizer of one codebook, such as "
+    with pytest.raises(UsageError) as caught:
+        require_searchable(searching(5), "spectrogram-kmeans:4x256")
+    assert str(caught.value) == told + advice + "spectrogram-kmeans:1x256"
+    require_searchable(searching(5), "spectrogram-kmeans:1x256")
+    require_searchable(searching(1), "spectrogram-kmeans:4x256")
+
+
+def test_notes_are_not_looked_for_by_a_beam_either() -> None:
+    spec = spec_of({"notes": {"kind": "notes"}})
+    stages = {"lm": {"sampling": {"beam": 2}}}
+    spec = LmSpec.model_validate(overlaid(spec.model_dump(), {"stages": stages}))
+    with pytest.raises(UsageError, match=r"and 'notes' has 2: add --set stages.lm.sampling.beam=1$"):
+        require_searchable(spec)
 
 
 @pytest.mark.parametrize(

@@ -207,14 +207,20 @@ def _train_lm(
     from tokbench.lm.items import CorpusMaterial
     from tokbench.training.lm import train_lm
 
-    material = CorpusMaterial(join([open_corpus(reference) for reference in corpora]))
     scale, seed = scale_and_seed
     with training_watcher(folder.name) as watcher:
         train_lm(spec, material, folder, codec=codec, scale=scale, seed=seed, options=how, watcher=watcher)
+    from tokbench.lm.streams import require_searchable
+    from tokbench.specs.codec import find_spec
+    from tokbench.specs.lm import LmSpec
     if os.environ.get("RANK", "0") == "0":
         stdout().print(
             f"Trained: a language model in {folder}. Hear it with: tokbench generate {folder} --help", markup=False
         )
+    declared, _ = find_spec(spec, scale, changes=how.changes)
+    if isinstance(declared, LmSpec):
+        require_searchable(declared, codec)
+    material = CorpusMaterial(join([open_corpus(reference) for reference in corpora]))
 
 
 def _train_several(specs: list[str], folders: list[Path], options: list[str], jobs: int) -> None:

@@ -27,11 +27,11 @@ from tokbench.lm.layouts import ABSENT
 from tokbench.lm.requantizing import code_vectors, nearest_codes
 from tokbench.models.f0 import track_f0
 from tokbench.specs.layouts import Delay
-from tokbench.specs.lm import LmSpec, Part
+from tokbench.specs.lm import LmSpec, Next, Part
 from tokbench.specs.lm_streams import CodeSource, FeatureSource, LabelSource, NoteSource, Source, TextSource
 from tokbench.store import CodeStore, StoredCodes
 
-__all__ = ["ContentError", "Streams", "Tool", "joined", "load_tools", "sides"]
+__all__ = ["ContentError", "Streams", "Tool", "joined", "load_tools", "require_searchable", "sides"]
 
 PITCH_RANGE = math.log(2)
 """Of log F0 around its mean that bins divide: an octave on either side."""
@@ -77,6 +77,38 @@ def load_tools(spec: LmSpec, codec: str | None = None, *, device: str = "cpu") -
             tools[name] = first_of(wanted, shelf.load)
             sources[name] = _informed(name, source, tools[name])
     return tools, _laid_out(spec.model_copy(update={"streams": sources}))
+
+
+def require_searchable(spec: LmSpec, codec: str | None = None) -> None:
+    """Raise :class:`UsageError` where a stage of ``spec`` would look for codes of several codebooks by a beam.
+
+    Raises as :func:`load_tools` where there is any beam, as tokenizers tell how many codebooks there are.
+    """
+    stages = [
+        stage for stage, own in spec.stages.items() if isinstance(own.objective, Next) and own.sampling.beam > 1
+    ]
+    tools, known = load_tools(spec, codec) if stages else ({}, spec)
+    for stage in stages:
+        for name, part in known.stages[stage].outputs.items():
+            source = known.stream(part.stream)
+            num_codebooks = 0 if isinstance(source, FeatureSource) else len(source.sizes[part.first : part.end])
+            if num_codebooks > 1:
+                tool = tools.get(getattr(source, "like", None) or part.stream)
+                has = f"{name!r} has {num_codebooks}{f' of {tool.reference}' if tool else ''}"
+                advice = f"add --set stages.{stage}.sampling.beam=1{_or_one_codebook(tool)}"
+                raise UsageError(f"stages.{stage}: a beam looks for codes of one codebook, and {has}: {advice}")
+
+
+def _or_one_codebook(tool: Tool | None) -> str:
+    """Return the advice to take the setting of a tokenizer that has one codebook, where there is one."""
+    if tool is None:
+        return ""
+    reference = one(tool.reference)
+    for setting, arguments in reference.card.settings.items():
+        if arguments.get("num_codebooks") == 1 and setting != reference.setting:
+            single = dataclasses.replace(reference, setting=setting).text
+            return f", or take a tokenizer of one codebook, such as {single}"
+    return ", or take a tokenizer of one codebook"
 
 
 def _laid_out(spec: LmSpec) -> LmSpec:
@@ -407,6 +439,11 @@ def phones_of(text: str, language: str) -> tuple[str, ...]:
         phones = pronounce(text, language)
     except NotApplicableError as error:
         raise ContentError(str(error)) from error
+    if not any(map(str.isalnum, text)):
+        raise ContentError(f"there is no letter and no digit to pronounce in the text {text!r}")
+    if foreign := foreign_letters(text, language):
+        raise ContentError(f"letters that {language} is not written in cannot be pronounced: {' '.join(foreign)}")
+    return phones
 
 
 def _language(source: TextSource, contents: Mapping[str, Content]) -> str:
@@ -439,11 +476,6 @@ def _durations(units: Tensor, most: int) -> Tensor:
     lengths = torch.diff(torch.cat([starts, torch.tensor([units.shape[1]])]))
     durations = torch.full((1, units.shape[1]), ABSENT)
     durations[0, starts] = lengths.clamp_max(most) - 1
-    if not any(map(str.isalnum, text)):
-        raise ContentError(f"there is no letter and no digit to pronounce in the text {text!r}")
-    if foreign := foreign_letters(text, language):
-        raise ContentError(f"letters that {language} is not written in cannot be pronounced: {' '.join(foreign)}")
-    return phones
     return durations
 
 
