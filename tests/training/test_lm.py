@@ -206,6 +206,9 @@ def test_what_is_wrong_with_a_request_is_told(model_folder: Path) -> None:
         model.generate([Request({"text": "", "mood": "sad"}, "tts")])
     with pytest.raises(ContextError, match="the prompt takes 73 steps of mini, whose context is 64"):
         model.generate([Request({"text": "a" * 70, "mood": "sad"}, "tts")])
+    for seconds in (float("nan"), float("inf"), -1.0, 0.0):
+        with pytest.raises(UsageError, match=rf"expected a length in seconds .* above 0, found {seconds:g}"):
+            model.generate([Request({"text": "a", "mood": "sad"}, "tts", duration_s=seconds)])
     with pytest.raises(ContentError, match=r"acoustic: expected codes below \[8, 8\], found up to \[9, 9\]"):
         model.generate([Request({"acoustic": torch.full((2, 3), 9)}, "asr")])
     with pytest.raises(SpecError, match="sampling of ar: top_p: input should be less than or equal to 1, found 3"):

@@ -7,6 +7,7 @@ of its voice; ``text`` is what is said in it, or what is to be said about it; ``
 """
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from tokbench.audio import Audio
 from tokbench.corpora.base import Corpus, Utterance
+from tokbench.errors import UsageError
 
 __all__ = [
     "Content",
@@ -23,6 +25,7 @@ __all__ = [
     "InAnyForm",
     "Item",
     "Material",
+    "checked_length",
     "contents_of",
     "group_of",
     "notes_of",
@@ -182,3 +185,14 @@ def notes_of(score: str) -> Tensor:
         pitch, length = note.split(":")
         notes.append([int(pitch), int(length)])
     return torch.tensor(notes, dtype=torch.int64).reshape(-1, 2).T.contiguous()
+
+
+def checked_length(seconds: float | None) -> float | None:
+    """Return a length that is asked for, None for none; raises :class:`UsageError` for what is no length.
+
+    >>> checked_length(0.5)
+    0.5
+    """
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise UsageError(f"expected a length in seconds (--seconds) above 0, found {seconds:g}")
+    return seconds

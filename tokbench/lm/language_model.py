@@ -21,7 +21,7 @@ from tokbench.errors import NotSupportedError, SpecError, TokbenchError, UsageEr
 from tokbench.lm.crops import chunked, shortened
 from tokbench.lm.examples import Example, deduplicated, stretched
 from tokbench.lm.generation import Generation, Task
-from tokbench.lm.items import Content, Item
+from tokbench.lm.items import Content, Item, checked_length
 from tokbench.lm.network import COMPUTATION, StageNetwork, lay_out_for_steps_
 from tokbench.lm.objectives import teacher_forced
 from tokbench.lm.streams import ContentError, Streams, Tool, load_tools
@@ -291,7 +291,7 @@ class LanguageModel:
             form=name,
             streams=self._shortened(name, streams),
             begun=begun,
-            duration_s=request.duration_s,
+            duration_s=checked_length(request.duration_s),
             longest_s=request.longest_s,
             generator=torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1),
         )
