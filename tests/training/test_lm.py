@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -26,8 +26,8 @@ from tokbench.lm.tokens import _move, open_tokens, token_folder
 from tokbench.shards import INDEX_FILE, Column, ShardError, Shards, ShardWriter
 from tokbench.specs.codec import find_spec, list_lms
 from tokbench.specs.lm import LmSpec
-from tokbench.training.learner import Progress
-from tokbench.training.lm import LmLearner, _expect_same_tokenizers, _of_both, train_lm
+from tokbench.training.learner import Origin, Progress
+from tokbench.training.lm import LmLearner, _expect_same_tokenizers, _Facts, _of_both, _start, train_lm
 from tokbench.training.lm_data import NUM_PREDICTED, DrawnTokens, TokenBatch, TokenBatches, TokenValidation, split
 from tokbench.training.loop import Loop
 from tokbench.training.processes import Processes
@@ -254,6 +254,28 @@ class Interrupting(Watcher):
     def step(self, step: int, num_steps: int) -> None:
         if step == 30:
             raise RuntimeError("power cut")
+
+
+class Naming(Watcher):
+    """Notes of which models it is to hear."""
+
+    def __init__(self) -> None:
+        self.models: list[str] = []
+
+    def of(self, model: str) -> Self:
+        self.models.append(model)
+        return self
+
+
+def test_a_model_that_another_one_begins_with_is_heard_of_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, _ = find_spec("twist", "tiny")
+    assert isinstance(spec, LmSpec)
+    monkeypatch.setattr("tokbench.training.lm.train_lm", lambda *_, **__: tmp_path / "start")
+    watcher, origin = Naming(), Origin(_Facts(Letters()), "tiny", 0)
+    _start(spec, Letters(), tmp_path, codec=None, origin=origin, options=Options(), watcher=watcher)
+    assert watcher.models == ["text-lm"]
 
 
 class Chance(Letters):

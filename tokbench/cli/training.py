@@ -50,7 +50,13 @@ def train(  # noqa: PLR0913, PLR0917  (the options of a long job)
         ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps of each stage, instead of the spec's.", show_default=False)
+        int | None,
+        typer.Option(
+            min=1,
+            help="Steps of each stage, instead of the spec's. A language model that this one begins with keeps its "
+            "own: to change those, too, train it on its own, and add --set start_from=FOLDER.",
+            show_default=False,
+        ),
     ] = None,
     changes: Annotated[
         list[str] | None,

@@ -13,7 +13,7 @@ from tokbench.training.watcher import Watcher
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live
-    from rich.progress import TaskID
+    from rich.progress import Progress, TaskID
     from rich.table import Table
 
 __all__ = ["sparkline", "training_watcher"]
@@ -44,6 +44,10 @@ class _Lines(Watcher):
         self._name, self._console = name, console
         self._told_s = -math.inf
 
+    def of(self, model: str) -> "_Lines":
+        """Return who prints lines of ``model``, too."""
+        return _Lines(f"{self._name}, first {model}", self._console)
+
     def row(self, row: Mapping[str, float], num_steps: int) -> None:
         """Tell where training stands, unless that was told just now."""
         is_last = row["step"] == num_steps
@@ -66,16 +70,20 @@ class _Lines(Watcher):
 class _Screen(Watcher):
     """A bar, and a line with a curve for every loss."""
 
-    def __init__(self, name: str, live: "Live") -> None:
+    def __init__(self, name: str, live: "Live", progress: "Progress | None" = None) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._name, self._live = name, live
         self._curves: dict[str, list[float]] = {}
-        self._progress: Progress = Progress(
+        self._progress = progress or Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         )
         self._tasks: dict[str, TaskID] = {}
         live.update(self._progress)
+
+    def of(self, model: str) -> "_Screen":
+        """Return who draws curves of ``model``, below the same bars."""
+        return _Screen(f"{self._name}, first {model}", self._live, self._progress)
 
     def stage(self, name: str, share: float) -> None:
         """Move the bar of ``name``."""

@@ -348,7 +348,7 @@ def _start(
         scale=origin.scale,
         seed=origin.seed,
         options=Options(shared, options.device, restart=options.restart),
-        watcher=watcher,
+        watcher=watcher.of(spec.start_from),
     )
 
 

@@ -1,12 +1,18 @@
 """Who is told how training goes."""
 
 from collections.abc import Mapping
+from typing import Self
 
 __all__ = ["Watcher"]
 
 
 class Watcher:
     """Listens and says nothing; a terminal does more."""
+
+    def of(self, model: str) -> Self:
+        """Return who hears of ``model``, which is trained on the way."""
+        del model
+        return self
 
     def stage(self, name: str, share: float) -> None:
         """Hear what is being done, and the share of it that is, 0 .. 1."""
