@@ -137,9 +137,9 @@ def test_what_cannot_be_done_is_told(little: Path, speaker: Path, run: Run, tmp_
     assert (done.code, done.err) == (1, "Error: nowhere.wav: not readable as audio (no such file)\n")
     done = run(little, "--form=tts", f"--text={'up' * 200}")
     assert done.code == 1
-    assert "the prompt takes 403 steps of little, whose context is 256: shorten it" in done.err
+    assert "the request takes 403 steps of little, whose context is 256: shorten it" in done.err
     done = run(little, "--form=sc", "--seconds=10")
-    assert "the prompt takes 503 steps of little, whose context is 256" in done.err
+    assert "the request takes 503 steps of little, whose context is 256" in done.err
     for text, problem in (
         ("sea", "no symbol of the stream 'letters' is in the text 'sea'"),
         ("…", "nothing to say"),

@@ -356,7 +356,7 @@ def test_without_a_whole_frame_before_there_is_nothing_to_add() -> None:
 def test_a_prompt_beyond_the_context_is_told() -> None:
     network = network_of("valle", "ar")
     (example,) = examples_of(network, 1)
-    with pytest.raises(ContextError, match=r"the prompt takes \d+ steps of valle, whose context is 256"):
+    with pytest.raises(ContextError, match=r"the request takes \d+ steps of valle, whose context is 256"):
         write(network, [example], asked(network, [example], 300), sampling=GREEDY, generators=generators(1))
 
 
@@ -367,7 +367,7 @@ def test_what_is_attended_to_beside_the_sequence_is_not_cut_either() -> None:
     num_rows = network.writing.vocabulary.num_rows(network.writing.stage.part(output))
     orders = [{output: Order(torch.zeros(num_rows, 0, dtype=torch.int64), 2, is_known=True)}]
     assert write(network, [short], orders, sampling=GREEDY, generators=generators(1))
-    with pytest.raises(ContextError, match=r"the prompt takes \d+ steps of .*, whose context is 40"):
+    with pytest.raises(ContextError, match=r"the request takes \d+ steps of .*, whose context is 40"):
         write(network, [long], orders, sampling=GREEDY, generators=generators(1))
 
 

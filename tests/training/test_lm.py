@@ -204,7 +204,7 @@ def test_what_is_wrong_with_a_request_is_told(model_folder: Path) -> None:
         model.generate([Request({"text": "a", "mood": "angry"}, "tts")])
     with pytest.raises(ContentError, match="no symbol of the stream 'text' is in the text ''"):
         model.generate([Request({"text": "", "mood": "sad"}, "tts")])
-    with pytest.raises(ContextError, match="the prompt takes 73 steps of mini, whose context is 64"):
+    with pytest.raises(ContextError, match="the request takes 73 steps of mini, whose context is 64"):
         model.generate([Request({"text": "a" * 70, "mood": "sad"}, "tts")])
     for seconds in (float("nan"), float("inf"), -1.0, 0.0):
         with pytest.raises(UsageError, match=rf"expected a length in seconds .* above 0, found {seconds:g}"):

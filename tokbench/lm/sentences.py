@@ -28,7 +28,7 @@ __all__ = ["ContextError", "Inset", "Piece", "Sentence", "Sentences", "Writing",
 class ContextError(TokbenchError):
     """A prompt that leaves no room for what it asks for, or something else that does not fit."""
 
-    def __init__(self, spec: str, *, num_steps: int, context: int, what: str = "the prompt") -> None:
+    def __init__(self, spec: str, *, num_steps: int, context: int, what: str = "the request") -> None:
         super().__init__(
             f"{what} takes {num_steps} steps of {spec}, whose context is {context}: shorten it, or ask for less"
         )
@@ -273,7 +273,7 @@ class Writing:
 
 
 def collate(
-    writing: Writing, sentences: Sequence[Sentence], *, what: str = "the prompt", is_right_aligned: bool = False
+    writing: Writing, sentences: Sequence[Sentence], *, what: str = "the request", is_right_aligned: bool = False
 ) -> Sentences:
     """Return ``sentences`` side by side.
 
