@@ -9,6 +9,8 @@ import soundfile
 from running import Done, run_here
 from tiny.little_lm import train_little
 
+from tokbench.cli.training import _how_to_ask
+
 Run = Callable[..., Done]
 
 
@@ -121,10 +123,10 @@ def test_a_voice_goes_in_where_a_model_takes_one(speaker: Path, run: Run, tmp_pa
         ("--form=sc --set=top_p=3", "sampling of all: top_p: input should be less than or equal to 1, found 3"),
         ("--form=sc --device=gpu", "--device: 'gpu' is no device: expected cpu, cuda or cuda:N"),
         ("--form=sc --set=ar.top_p=1", "sampling of all: ar: unknown key"),
-    ],
-)
         ("--form=sc --seconds=inf", "expected a length in seconds (--seconds) above 0, found inf"),
         ("--form=sc --set=beam=2 --guidance=3", "sampling of all: a beam goes without guidance, found beam 2 and"),
+    ],
+)
 def test_a_request_that_makes_no_sense_is_told(little: Path, run: Run, options: str, problem: str) -> None:
     done = run(little, *options.split())
     assert done.code == 2
@@ -143,10 +145,10 @@ def test_what_cannot_be_done_is_told(little: Path, speaker: Path, run: Run, tmp_
     for text, problem in (
         ("sea", "no symbol of the stream 'letters' is in the text 'sea'"),
         ("…", "nothing to say"),
-    ):
-        done = run(speaker, "--form=itts", f"--text={text}", "--with=description=x")
         ("!!!", "there is no letter and no digit to pronounce in the text '!!!'"),
         ("日本", "letters that en-us is not written in cannot be pronounced: 日 本"),
+    ):
+        done = run(speaker, "--form=itts", f"--text={text}", "--with=description=x")
         assert (done.code, done.err.count("\n")) == (1, 1)
         assert problem in done.err
     done = run(speaker, "--form=free")
@@ -180,4 +182,11 @@ def test_a_codec_that_cannot_be_heard_is_told_before_work_starts(run: Run, tmp_p
     model = trained(tmp_path, codec="mfcc-km100", training={"num_steps": 1})
     done = run(model, "--form=sc", "--seconds=0.1")
     assert done.code == 1
-    assert done.err == "Error: little does not offer decoding of what it generates of 'audio' (codes)\n"
+    told = "little does not offer decoding of what it generates of 'audio' (codes). Train it on codes that are "
+    assert done.err == f"Error: {told}decoded as they are, such as those of --codec unit-vocoder-tiny:100\n"
+
+
+def test_what_writes_text_alone_is_read(tmp_path: Path) -> None:
+    forms = {"forms": {"tts": False, "sc": False}}
+    model = trained(tmp_path, stages={"all": forms}, training={"num_steps": 1})
+    assert _how_to_ask(model) == f"Read what it writes with: tokbench generate {model} --help"

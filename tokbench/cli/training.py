@@ -211,22 +211,42 @@ def _train_lm(
     from tokbench.corpora.joined import join
     from tokbench.corpora.registry import open_corpus
     from tokbench.lm.items import CorpusMaterial
-    from tokbench.training.lm import train_lm
-
-    scale, seed = scale_and_seed
-    with training_watcher(folder.name) as watcher:
-        train_lm(spec, material, folder, codec=codec, scale=scale, seed=seed, options=how, watcher=watcher)
     from tokbench.lm.streams import require_searchable
     from tokbench.specs.codec import find_spec
     from tokbench.specs.lm import LmSpec
-    if os.environ.get("RANK", "0") == "0":
-        stdout().print(
-            f"Trained: a language model in {folder}. Hear it with: tokbench generate {folder} --help", markup=False
-        )
+    from tokbench.training.lm import train_lm
+
+    scale, seed = scale_and_seed
     declared, _ = find_spec(spec, scale, changes=how.changes)
     if isinstance(declared, LmSpec):
         require_searchable(declared, codec)
     material = CorpusMaterial(join([open_corpus(reference) for reference in corpora]))
+    with training_watcher(folder.name) as watcher:
+        train_lm(spec, material, folder, codec=codec, scale=scale, seed=seed, options=how, watcher=watcher)
+    if os.environ.get("RANK", "0") == "0":
+        stdout().print(f"Trained: a language model in {folder}. {_how_to_ask(folder)}", markup=False)
+
+
+def _how_to_ask(folder: Path) -> str:
+    """Return what the language model in ``folder`` can be asked for, or why there is nothing to hear."""
+    import shlex
+
+    from tokbench.lm.asking import AUDIO, SilentError, require_audible, written_contents
+    from tokbench.lm.language_model import LanguageModel
+
+    model = LanguageModel(folder, trusts_code=True)  # of who trained on code, which ran
+    command, reasons = f"tokbench generate {shlex.quote(str(folder))} --help", []
+    spoken = [form for form in model.spec.forms if AUDIO in written_contents(model.spec, form)]
+    for form in spoken:
+        try:
+            require_audible(model, form)
+        except SilentError as error:
+            reasons.append(str(error))
+        else:
+            return f"Hear it with: {command}"
+    if len(spoken) < len(model.spec.forms):
+        return f"Read what it writes with: {command}"
+    return f"It cannot be heard: {reasons[0]}"
 
 
 def _train_several(specs: list[str], folders: list[Path], options: list[str], jobs: int) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tokbench.audio import Audio
-from tokbench.errors import UsageError
+from tokbench.errors import NotSupportedError, TokbenchError, UsageError
 from tokbench.lm.generation import takes_length
 from tokbench.lm.items import Content, notes_of
 from tokbench.lm.language_model import LANGUAGES, LanguageModel, Request
@@ -14,9 +14,18 @@ from tokbench.specs.lm import LmSpec
 from tokbench.specs.lm_streams import CodeSource, FeatureSource, LabelSource, NoteSource, Source, TextSource
 from tokbench.specs.scales import overlaid
 
-__all__ = ["Wish", "requested", "sampling_of"]
+__all__ = ["AUDIO", "SilentError", "Wish", "requested", "require_audible", "sampling_of", "written_contents"]
 
-_TEXT, _PROMPT, _SOURCE, _AUDIO = "text", "prompt", "source", "audio"
+AUDIO = "audio"
+_TEXT, _PROMPT, _SOURCE = "text", "prompt", "source"
+
+
+class SilentError(TokbenchError):
+    """Audio that would come out as codes that nothing decodes."""
+
+    def __init__(self, reason: NotSupportedError) -> None:
+        advice = "Train it on codes that are decoded as they are, such as those of --codec unit-vocoder-tiny:100"
+        super().__init__(f"{reason}. {advice}")
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,7 @@ def requested(model: LanguageModel, wish: Wish) -> Request:
     """Return the request that is meant, complete.
 
     Raises :class:`UsageError` for what the form does not take, and for what it needs and was not given;
-    :class:`tokbench.errors.NotSupportedError` where audio would come out as codes that nothing decodes;
+    :class:`SilentError` where audio would come out as codes that nothing decodes;
     :class:`tokbench.errors.AudioFileError` for a file that is no audio.
     """
     desk = _Desk(model, model.form_name(wish.form))
@@ -53,8 +62,8 @@ def requested(model: LanguageModel, wish: Wish) -> Request:
         contents[name] = Audio.read(wish.source)
     if wish.prompt is not None:
         is_begun = desk.is_continued
-        (begun if is_begun else contents)[_AUDIO if is_begun else _PROMPT] = Audio.read(wish.prompt)
-    if wish.prompt_text and (_AUDIO not in begun or desk.text is None):
+        (begun if is_begun else contents)[AUDIO if is_begun else _PROMPT] = Audio.read(wish.prompt)
+    if wish.prompt_text and (AUDIO not in begun or desk.text is None):
         raise desk.refusal("--prompt-text", "no prompt that it goes on from, with a text")
     if wish.text and desk.text is not None:
         contents[desk.text] = f"{wish.prompt_text} {wish.text}".strip()
@@ -63,9 +72,22 @@ def requested(model: LanguageModel, wish: Wish) -> Request:
     desk.require(contents)
     if wish.duration_s is not None and not takes_length(model.spec, desk.form):
         raise desk.refusal("--seconds", "no length: the model says where what it writes ends")
-    if _AUDIO in desk.written:
-        model.heard_stream(model.spec.forms[desk.form].outputs)
+    require_audible(model, desk.form)
     return Request(contents, desk.form, begun=begun, duration_s=wish.duration_s)
+
+
+def require_audible(model: LanguageModel, form: str) -> None:
+    """Raise :class:`SilentError` where audio of ``form`` would come out as codes that nothing decodes."""
+    if AUDIO in written_contents(model.spec, form):
+        try:
+            model.heard_stream(model.spec.forms[form].outputs)
+        except NotSupportedError as error:
+            raise SilentError(error) from error
+
+
+def written_contents(spec: LmSpec, form: str) -> set[str]:
+    """Return the contents that come out of ``form``."""
+    return {spec.stream(name).of for name in spec.forms[form].outputs}
 
 
 class _Desk:
@@ -102,7 +124,7 @@ class _Desk:
     @property
     def source(self) -> str:
         """The content that is made into something else, or understood."""
-        for name in (_SOURCE, _AUDIO):
+        for name in (_SOURCE, AUDIO):
             if _is_audio(self.taken.get(name)):
                 return name
         raise self.refusal("--source", self._listing)
@@ -112,7 +134,7 @@ class _Desk:
         """Whether audio goes on from a prompt, and it does not go in beside it."""
         if _is_audio(self.taken.get(_PROMPT)):
             return False
-        if _AUDIO not in self.written or any(map(_is_audio, self.taken.values())):
+        if AUDIO not in self.written or any(map(_is_audio, self.taken.values())):
             raise self.refusal("--prompt", self._listing)
         return True
 
@@ -150,7 +172,7 @@ class _Desk:
             return f"a {name} ({'--text …' if name == self._sole_text else f'--with {name}=…'})"
         if name == _PROMPT:
             return "a prompt (--prompt FILE)"
-        if name in {_SOURCE, _AUDIO} and self.source == name:
+        if name in {_SOURCE, AUDIO} and self.source == name:
             return "a recording (--source FILE)"
         return f"{name} (--with {name}={'FILE' if _is_audio(source) else '…'})"
 
