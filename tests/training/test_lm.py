@@ -388,7 +388,7 @@ def test_a_material_without_an_example_is_told(tmp_path: Path) -> None:
             return (Item(item.id, {"text": item.contents["text"]}) for item in super().__iter__())
 
     with pytest.raises(
-        CorpusError, match=r"letters: no item is an example for mini \(tts needs .*\); they have only text"
+        CorpusError, match=r"letters: no item is an example for mini \(tts needs .*\); they have no audio$"
     ):
         train_lm(spec_file(tmp_path), Silent(), tmp_path / "lm", scale="paper")
     with pytest.raises(UsageError, match="encodec is the spec of a neural-codec, and not of a language model"):
@@ -454,7 +454,7 @@ def test_items_that_are_no_examples_are_counted_and_told(tmp_path: Path) -> None
     assert remark.startswith(
         "3 of 43 items are no examples, and are left out: text: no symbol of the stream 'text'"
     )
-    assert remark.endswith("; only acoustic; only text.")
+    assert remark.endswith("; no text; no audio.")
 
 
 def test_a_content_of_which_nothing_can_be_made_hinders_only_what_needs_it(tmp_path: Path) -> None:

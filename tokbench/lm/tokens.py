@@ -91,7 +91,7 @@ def _make(
                         },
                     )
                 else:
-                    lacking.add(problems[0] if problems else f"only {', '.join(sorted(item.contents))}")
+                    lacking.add(problems[0] if problems else _lacked(spec, set(made), item.form))
                 if on_progress is not None:
                     on_progress("making tokens", done / max(len(material), 1))
             if not num_written:
@@ -142,6 +142,13 @@ def _made(spec: LmSpec, streams: Streams, item: Item) -> tuple[dict[str, Tensor]
         made |= {each: values for each, values in found.items() if values.numel()}
         problems += [f"nothing in {each}" for each, values in found.items() if not values.numel()]
     return made, problems
+
+
+def _lacked(spec: LmSpec, streams: set[str], form: str) -> str:
+    """Return the contents that what has ``streams`` lacks to be an example of the form it is nearest to."""
+    asked = [spec.forms[form]] if form else [*spec.forms.values()]
+    lacking = [[name for name in (*each.inputs, *each.outputs) if name not in streams] for each in asked]
+    return f"no {' and no '.join(dict.fromkeys(spec.stream(name).of for name in min(lacking, key=len)))}"
 
 
 def _move(temporary: Path, folder: Path) -> None:
