@@ -313,12 +313,10 @@ def _finding(
         )
     more, less = num_clear(gaps)
     num_all = len(rows) + num_idle
-    hollow = f"In {num_hollow} the better one is no better than its floors, and counts for nothing." * bool(
-        num_hollow
-    )
+    hollow = "the better one is no better than its floors, and counts for nothing."
     evidence = (
         f"In {more} of {counted(num_all, 'comparison')} the first is clearly better, and in {less} clearly worse.",
-        hollow,
+        f"In {num_hollow} {hollow}" if num_hollow else "",
         idle,
     )
     heads = ("corpus", "metric", "first", "second", "of the first", "of the second", "better by")

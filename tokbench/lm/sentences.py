@@ -181,7 +181,7 @@ class Writing:
 
     def next_piece(self, name: str, part: Part, codes: Tensor, example: Example, *, is_ended: bool) -> Piece:
         """Return ``codes`` int64 [K, F] as an output whose next step is to be predicted at each step."""
-        table = (with_end if part.ended and is_ended else frame_table)(part.layout, *codes.shape)
+        table = _written_table(part, codes, is_ended=is_ended)
         grid = arranged(codes, table, end=ENDED)
         learnt = grid
         if part.edges:
@@ -229,7 +229,7 @@ class Writing:
             return len(codes)
         if not isinstance(self.stage.objective, Next):
             return codes.shape[1]
-        return (with_end if part.ended and is_ended else frame_table)(part.layout, *codes.shape).shape[1]
+        return _written_table(part, codes, is_ended=is_ended).shape[1]
 
     def _begun(self, name: str, symbols: Tensor) -> Piece:
         first = torch.full((len(symbols), 1), NOTHING)
@@ -270,6 +270,11 @@ class Writing:
         rest = [piece for piece in sentence.pieces if not any(piece is each for each in aside)]
         memory = Sentence(tuple(aside), sentence.form, len(aside)) if aside else None
         return Sentence(tuple(rest), sentence.form, sentence.num_inputs - len(aside)), memory
+
+
+def _written_table(part: Part, codes: Tensor, *, is_ended: bool) -> Tensor:
+    """Return the table of ``codes`` int64 [K, F] as an output, with its end where that is learnt and there."""
+    return (with_end if part.ended and is_ended else frame_table)(part.layout, *codes.shape)
 
 
 def collate(

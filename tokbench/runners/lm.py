@@ -494,7 +494,7 @@ class LmRunner(Runner):
     @property
     def _guessed(self) -> tuple[str, ...]:
         """Metrics of texts, written or heard, of which one could be the answer to everything."""
-        heard = (*LISTENING["recognizer"],) if self.needs_decoder else self.asked
+        heard = LISTENING["recognizer"] if self.needs_decoder else self.asked
         return tuple(name for name in self.asked if name in heard and self._is_generating)
 
     def _guess(self, blank: Output, listeners: Listeners, findings: Findings) -> None:
